@@ -1,0 +1,1 @@
+"""WarpGroup: which batching policy should serve these requests on this GPU, and what will it give?"""

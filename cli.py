@@ -1,0 +1,276 @@
+"""The `warpgroup` command. Tables go to stdout; progress, notes and errors to stderr.
+
+Exit codes: 0 done, 1 failed or interrupted, 2 wrong usage or input.
+"""
+
+import shlex
+import sys
+from concurrent.futures.process import BrokenProcessPool
+from importlib import metadata
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import msgspec
+import typer
+
+from . import terminal
+from .csrc import parse_policies, parse_policy, policy_catalogue
+from .errors import InvalidRun, OutputRefused, WarpGroupError
+from .options import Options, experiment_from, with_options
+from .records import RunInfo, claim_folder, read_info, read_run, write_run
+from .workloads import (
+    describe,
+    device_names,
+    load_device,
+    load_model,
+    load_scenario,
+    model_names,
+    read_trace,
+    scenario_names,
+)
+
+app = typer.Typer(
+    help="Which batching policy should serve these requests on this GPU, and what will it give?",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+trace_app = typer.Typer(help="Look at trace files.", no_args_is_help=True)
+app.add_typer(trace_app, name="trace")
+
+_OutOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--out", help="Folder to write into. Default: a fresh numbered one in warpgroup-runs.", show_default=False
+    ),
+]
+_ForceOption = Annotated[bool, typer.Option("--force", help="Write even where something is already.")]
+_JsonOption = Annotated[bool, typer.Option("--json", help="Print machine-readable results to stdout.")]
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(metadata.version("warpgroup"))
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+@with_options
+def compare(
+    *,
+    options: Options,
+    policies: Annotated[
+        str | None,
+        typer.Option(
+            help="Comma-separated, such as 'paged,ffd(margin=0.01)'. Default: the scenario's.", show_default=False
+        ),
+    ] = None,
+    out: _OutOption = None,
+    force: _ForceOption = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Keep runs in the folder that are complete and of this experiment.")
+    ] = False,
+    json: _JsonOption = False,
+) -> None:
+    """Simulate several policies on the same requests, and write one HTML report.
+
+    A count policy without a count (count-static, count-continuous) is run twice: with its best safe count, searched
+    on these very requests, and with n=32.
+    """
+    from .sim import compare as run_all
+
+    experiment, named = experiment_from(options)
+    specs = parse_policies(policies if policies is not None else ",".join(named))
+    folder = out or _fresh_folder()
+    claim_folder(folder, force=force, resume=resume)
+    terminal.note_trace(experiment.trace)
+    with terminal.progress() as progress:
+        tasks: dict[str, Any] = {}
+
+        def show(name: str, doing: str, ended: int, total: int) -> None:
+            if name not in tasks:
+                tasks[name] = progress.add_task(name, total=total, doing=doing)
+            progress.update(tasks[name], completed=ended, doing=doing)
+
+        folders = run_all(experiment, specs, folder, resume=resume, command=_command(), on_progress=show)
+        drawing = progress.add_task("report", total=1, doing="drawing")
+        _write_report(folders, folder / "report.html")
+        progress.update(drawing, completed=1, doing="done")
+    _show([read_info(each) for each in folders], json=json)
+    terminal.show_path("report", folder / "report.html")
+
+
+@app.command()
+@with_options
+def simulate(
+    *,
+    options: Options,
+    policy: Annotated[str, typer.Option(help="One policy, such as paged or 'count-static(n=8)'.")],
+    out: _OutOption = None,
+    force: _ForceOption = False,
+    json: _JsonOption = False,
+) -> None:
+    """Simulate one policy and write one run folder."""
+    from .sim import simulate as run_one
+
+    experiment, _ = experiment_from(options)
+    spec = parse_policy(policy)
+    folder = out or _fresh_folder()
+    claim_folder(folder, force=force)
+    terminal.note_trace(experiment.trace)
+    with terminal.progress() as progress:
+        task = progress.add_task(str(spec), total=len(experiment.trace), doing="simulating")
+        run = run_one(
+            experiment,
+            spec,
+            command=_command(),
+            on_progress=lambda ended: progress.update(task, completed=ended) if ended % 64 == 0 else None,
+        )
+        ended = len(experiment.trace) - run.info.summary["aborted"]
+        progress.update(task, completed=ended, doing="done" if run.info.complete else "interrupted")
+    write_run(folder, run)
+    if not run.info.complete:
+        raise KeyboardInterrupt
+    _show([run.info], json=json)
+    terminal.show_path("run", folder)
+
+
+@app.command()
+def report(
+    runs: Annotated[
+        list[Path], typer.Argument(help="Run folders, or folders of run folders.", metavar="RUN...", show_default=False)
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The HTML file to write.", show_default=False)],
+    force: _ForceOption = False,
+) -> None:
+    """Lay runs side by side in one HTML file."""
+    if output.exists() and not force:
+        raise OutputRefused(f"{output} exists: choose another -o, or --force to overwrite it")
+    _write_report([folder for path in runs for folder in _run_folders(path)], output)
+    terminal.show_path("report", output)
+
+
+@trace_app.command()
+def inspect(
+    file: Annotated[Path, typer.Argument(help="A trace file, plain or gzip.", show_default=False)],
+    max_new_tokens: Annotated[int | None, typer.Option(help="As in `compare`.", min=1, show_default=False)] = None,
+    json: _JsonOption = False,
+) -> None:
+    """Show what a trace file holds: lengths, arrivals, and the rows that cannot be used."""
+    trace = read_trace(file, max_new_tokens=max_new_tokens)
+    summary = describe(trace)
+    if json:
+        _print_json({"source": trace.source, "summary": summary})
+        return
+    terminal.note_trace(trace)
+    terminal.show_trace(summary)
+
+
+@app.command()
+def policies(json: _JsonOption = False) -> None:
+    """List the batching policies, what each stands for and its parameters."""
+    infos = policy_catalogue()
+    if json:
+        _print_json(
+            [
+                {
+                    "id": info.id,
+                    "stands_for": info.stands_for,
+                    "parameters": {p.name: {"default": p.default, "meaning": p.meaning} for p in info.parameters},
+                }
+                for info in infos
+            ]
+        )
+        return
+    terminal.show_policies(infos)
+
+
+@app.command()
+def models(json: _JsonOption = False) -> None:
+    """List the model shapes."""
+    specs = [load_model(name) for name in model_names()]
+    if json:
+        _print_json(specs)
+        return
+    terminal.show_models(specs)
+
+
+@app.command()
+def devices(json: _JsonOption = False) -> None:
+    """List the devices and where their figures come from."""
+    specs = [load_device(name) for name in device_names()]
+    if json:
+        _print_json(specs)
+        return
+    terminal.show_devices(specs)
+
+
+@app.command()
+def scenarios(json: _JsonOption = False) -> None:
+    """List the built-in scenarios and what each is meant to show."""
+    listed = [load_scenario(name) for name in scenario_names()]
+    if json:
+        _print_json(listed)
+        return
+    terminal.show_scenarios(listed)
+
+
+def main() -> NoReturn:
+    """Run the command line. The input's faults end in one line and exit code 2."""
+    try:
+        app()
+    except WarpGroupError as error:
+        terminal.error(str(error))
+        sys.exit(2)
+    except KeyboardInterrupt:
+        terminal.error("interrupted: what was done is kept and marked incomplete; compare --resume continues")
+        sys.exit(1)
+    except BrokenProcessPool:
+        terminal.error("a simulation process was killed, perhaps for lack of memory; --resume continues")
+        sys.exit(1)
+    sys.exit(0)
+
+
+def _command() -> str:
+    return shlex.join(["warpgroup", *sys.argv[1:]])
+
+
+def _fresh_folder() -> Path:
+    base = Path("warpgroup-runs")
+    taken = [int(each.name) for each in base.glob("[0-9]*") if each.name.isdigit()]
+    return base / f"{max(taken, default=0) + 1:03d}"
+
+
+def _run_folders(path: Path) -> list[Path]:
+    if (path / "run.json").exists() or not path.is_dir():
+        return [path]
+    below = sorted(each.parent for each in path.glob("*/run.json"))
+    if not below:
+        raise InvalidRun(f"{path} holds no run: expected run.json in it, or in a folder below it")
+    return below
+
+
+def _write_report(folders: list[Path], path: Path) -> None:
+    from .reports import write_report
+
+    write_report([read_run(folder) for folder in folders], path)
+
+
+def _show(infos: list[RunInfo], *, json: bool) -> None:
+    if json:
+        _print_json([info.summary for info in infos])
+    else:
+        terminal.show_runs(infos)
+
+
+def _print_json(value: Any) -> None:
+    print(msgspec.json.encode(value).decode())

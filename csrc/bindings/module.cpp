@@ -1,0 +1,229 @@
+// The extension module: it only translates. What the calls mean is said in the headers.
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <memory>
+
+#include "warpgroup/packing.hpp"
+#include "warpgroup/scheduler.hpp"
+
+namespace py = pybind11;
+using namespace warpgroup;
+
+namespace {
+
+// A vector's memory as a NumPy array without a copy: the array keeps the packing alive.
+py::array_t<std::int32_t> bins_of(const std::shared_ptr<Packing>& packing) {
+  return py::array_t<std::int32_t>(static_cast<py::ssize_t>(packing->bin_of.size()),
+                                   packing->bin_of.data(), py::cast(packing));
+}
+
+std::shared_ptr<Packing> pack_array(
+    const py::array_t<std::int64_t, py::array::c_style>& lengths,
+    std::int64_t capacity, const std::string& algorithm) {
+  if (lengths.ndim() != 1) {
+    throw std::invalid_argument("lengths has " + std::to_string(lengths.ndim()) +
+                                " dimensions, expected 1");
+  }
+  const std::int64_t* sizes = lengths.data();
+  const auto count = static_cast<std::size_t>(lengths.size());
+  const py::gil_scoped_release release;
+  return std::make_shared<Packing>(pack(sizes, count, capacity, algorithm));
+}
+
+py::tuple as_tuple(const StepRecord& r) {
+  return py::make_tuple(r.step, r.steps, r.prefill_tokens, r.decode_rows, r.context_tokens,
+                        r.padding_tokens, r.kv_start_bytes, r.kv_bytes, r.predicted_bytes, r.reserved_bytes,
+                        r.fragmented_bytes, r.blocked_by, r.waiting, r.running, r.ticket);
+}
+
+void bind_memory(py::module_& m) {
+  py::class_<ModelGeometry>(m, "ModelGeometry")
+      .def(py::init([](std::int64_t layers, std::int64_t hidden, std::int64_t query_heads,
+                       std::int64_t kv_heads, std::int64_t head_dim, std::int64_t intermediate,
+                       std::int64_t vocab, bool tied_embeddings, bool qkv_bias, bool qk_norm,
+                       std::int64_t dtype_bytes) {
+             const ModelGeometry geometry{layers,   hidden,          query_heads, kv_heads,
+                                          head_dim, intermediate,    vocab,       tied_embeddings,
+                                          qkv_bias, qk_norm,         dtype_bytes};
+             geometry.validate();
+             return geometry;
+           }),
+           py::kw_only(), py::arg("layers"), py::arg("hidden"), py::arg("query_heads"),
+           py::arg("kv_heads"), py::arg("head_dim"), py::arg("intermediate"), py::arg("vocab"),
+           py::arg("tied_embeddings") = false, py::arg("qkv_bias") = false,
+           py::arg("qk_norm") = false, py::arg("dtype_bytes") = 2)
+      .def_property_readonly("parameters", &ModelGeometry::parameters)
+      .def_property_readonly("matmul_parameters", &ModelGeometry::matmul_parameters)
+      .def_property_readonly("weight_bytes", &ModelGeometry::weight_bytes)
+      .def_property_readonly("kv_bytes_per_token", &ModelGeometry::kv_bytes_per_token)
+      .def("activation_bytes", &ModelGeometry::activation_bytes, py::arg("tokens"),
+           py::arg("sampled_rows"))
+      .def_readonly("layers", &ModelGeometry::layers)
+      .def_readonly("hidden", &ModelGeometry::hidden)
+      .def_readonly("vocab", &ModelGeometry::vocab)
+      .def_readonly("query_heads", &ModelGeometry::query_heads)
+      .def_readonly("head_dim", &ModelGeometry::head_dim)
+      .def_readonly("dtype_bytes", &ModelGeometry::dtype_bytes);
+
+  py::class_<MemoryModel>(m, "MemoryModel")
+      .def(py::init<ModelGeometry, std::int64_t, std::int64_t, std::int64_t, std::int64_t,
+                    std::int64_t>(),
+           py::arg("geometry"), py::kw_only(), py::arg("budget_bytes"), py::arg("context_bytes"),
+           py::arg("block_tokens"), py::arg("step_tokens"), py::arg("max_seqs"))
+      .def_static("for_blocks", &MemoryModel::for_blocks, py::arg("geometry"), py::kw_only(),
+                  py::arg("blocks"), py::arg("context_bytes"), py::arg("block_tokens"),
+                  py::arg("step_tokens"), py::arg("max_seqs"))
+      .def_property_readonly("geometry", &MemoryModel::geometry)
+      .def_property_readonly("budget_bytes", &MemoryModel::budget_bytes)
+      .def_property_readonly("context_bytes", &MemoryModel::context_bytes)
+      .def_property_readonly("fixed_bytes", &MemoryModel::fixed_bytes)
+      .def_property_readonly("activation_reserve_bytes", &MemoryModel::activation_reserve_bytes)
+      .def_property_readonly("block_bytes", &MemoryModel::block_bytes)
+      .def_property_readonly("block_tokens", &MemoryModel::block_tokens)
+      .def_property_readonly("pool_blocks", &MemoryModel::pool_blocks)
+      .def("padded_kv_bytes", &MemoryModel::padded_kv_bytes, py::arg("rows"), py::arg("length"));
+}
+
+void bind_policy(py::module_& m) {
+  py::class_<PolicyParameter>(m, "PolicyParameter")
+      .def_readonly("name", &PolicyParameter::name)
+      .def_readonly("default", &PolicyParameter::default_value)
+      .def_readonly("lowest", &PolicyParameter::lowest)
+      .def_readonly("highest", &PolicyParameter::highest)
+      .def_readonly("meaning", &PolicyParameter::meaning);
+  py::class_<PolicyInfo>(m, "PolicyInfo")
+      .def_readonly("id", &PolicyInfo::id)
+      .def_readonly("stands_for", &PolicyInfo::stands_for)
+      .def_readonly("parameters", &PolicyInfo::parameters);
+  m.def("policy_catalogue", &policy_catalogue);
+
+  py::class_<Policy>(m, "Policy")
+      .def(py::init(&make_policy), py::arg("id"),
+           py::arg("parameters") = std::map<std::string, double>{})
+      .def_readonly("id", &Policy::id)
+      .def_readonly("max_requests", &Policy::max_requests)
+      .def_property_readonly("sees_memory", &Policy::sees_memory)
+      .def_property_readonly("is_static",
+                             [](const Policy& p) { return p.batching == Batching::kStatic; });
+}
+
+void bind_plan(py::module_& m) {
+  py::enum_<BlockedBy>(m, "BlockedBy")
+      .value("none", BlockedBy::kNone)
+      .value("memory", BlockedBy::kMemory)
+      .value("count", BlockedBy::kCount)
+      .value("tokens", BlockedBy::kTokens)
+      .value("compute", BlockedBy::kCompute);
+  py::class_<StepWork>(m, "StepWork")
+      .def(py::init([](std::int64_t prefill_tokens, std::int64_t prefill_pairs,
+                       std::int64_t prefill_context, std::int64_t decode_rows,
+                       std::int64_t context_tokens, std::int64_t sampled_rows,
+                       std::int64_t padding_tokens) {
+             return StepWork{prefill_tokens, prefill_pairs, prefill_context, decode_rows,
+                             context_tokens, sampled_rows,  padding_tokens};
+           }),
+           py::kw_only(), py::arg("prefill_tokens") = 0, py::arg("prefill_pairs") = 0,
+           py::arg("prefill_context") = 0, py::arg("decode_rows") = 0,
+           py::arg("context_tokens") = 0, py::arg("sampled_rows") = 0,
+           py::arg("padding_tokens") = 0)
+      .def_readonly("prefill_tokens", &StepWork::prefill_tokens)
+      .def_readonly("prefill_pairs", &StepWork::prefill_pairs)
+      .def_readonly("prefill_context", &StepWork::prefill_context)
+      .def_readonly("decode_rows", &StepWork::decode_rows)
+      .def_readonly("context_tokens", &StepWork::context_tokens)
+      .def_readonly("sampled_rows", &StepWork::sampled_rows)
+      .def_readonly("padding_tokens", &StepWork::padding_tokens);
+  py::class_<Chunk>(m, "Chunk")
+      .def_readonly("id", &Chunk::id)
+      .def_readonly("start", &Chunk::start)
+      .def_readonly("tokens", &Chunk::tokens);
+  py::class_<Joined>(m, "Joined")
+      .def_readonly("id", &Joined::id)
+      .def_readonly("generated", &Joined::generated);
+  py::class_<Evicted>(m, "Evicted")
+      .def_readonly("id", &Evicted::id)
+      .def_readonly("lost_tokens", &Evicted::lost_tokens)
+      .def_readonly("lost_generated", &Evicted::lost_generated)
+      .def_readonly("freed_bytes", &Evicted::freed_bytes);
+  py::class_<Failed>(m, "Failed")
+      .def_readonly("id", &Failed::id)
+      .def_readonly("needed_bytes", &Failed::needed_bytes)
+      .def_readonly("alone_in_step", &Failed::alone_in_step);
+  py::class_<StepPlan>(m, "StepPlan")
+      .def_readonly("step", &StepPlan::step)
+      .def_readonly("plan_ns", &StepPlan::plan_ns)
+      .def_readonly("ticket", &StepPlan::ticket)
+      .def_readonly("horizon", &StepPlan::horizon)
+      .def_readonly("wake_ns", &StepPlan::wake_ns)
+      .def_readonly("predicted_bytes", &StepPlan::predicted_bytes)
+      .def_readonly("kv_bytes", &StepPlan::kv_bytes)
+      .def_readonly("work", &StepPlan::work)
+      .def_readonly("blocked_by", &StepPlan::blocked_by)
+      .def_readonly("admitted", &StepPlan::admitted)
+      .def_readonly("evicted", &StepPlan::evicted)
+      .def_readonly("failed", &StepPlan::failed)
+      .def_readonly("prefill", &StepPlan::prefill)
+      .def_readonly("joined", &StepPlan::joined)
+      .def_readonly("decode", &StepPlan::decode);
+}
+
+void bind_scheduler(py::module_& m) {
+  py::class_<Submission>(m, "Submission")
+      .def_readonly("accepted", &Submission::accepted)
+      .def_readonly("reason", &Submission::reason)
+      .def("__bool__", [](const Submission& s) { return s.accepted; });
+  py::class_<Scheduler>(m, "Scheduler")
+      .def(py::init([](Policy policy, MemoryModel memory, std::int64_t max_seqs,
+                       std::int64_t step_tokens) {
+             return std::make_unique<Scheduler>(std::move(policy), std::move(memory),
+                                                EngineLimits{max_seqs, step_tokens});
+           }),
+           py::arg("policy"), py::arg("memory"), py::kw_only(), py::arg("max_seqs"),
+           py::arg("step_tokens"))
+      .def(
+          "submit",
+          [](Scheduler& scheduler, std::int64_t id, std::int64_t arrival_ns,
+             std::int64_t prompt_tokens, std::int64_t max_new_tokens) {
+            return scheduler.submit({id, arrival_ns, prompt_tokens, max_new_tokens});
+          },
+          py::arg("id"), py::kw_only(), py::arg("arrival_ns"), py::arg("prompt_tokens"),
+          py::arg("max_new_tokens"))
+      .def("plan", &Scheduler::plan, py::arg("now_ns"), py::return_value_policy::copy)
+      .def(
+          "commit",
+          [](Scheduler& scheduler, std::int64_t steps, const std::vector<std::int64_t>& finished) {
+            return as_tuple(scheduler.commit(steps, finished));
+          },
+          py::arg("steps"), py::arg("finished"))
+      .def("commit_oom", &Scheduler::commit_oom)
+      .def("abort", &Scheduler::abort, py::arg("id"))
+      .def_property_readonly("plan_hash", &Scheduler::plan_hash)
+      .def_property_readonly("waiting", &Scheduler::waiting)
+      .def_property_readonly("running", &Scheduler::running)
+      .def_property_readonly("used_blocks", &Scheduler::used_blocks)
+      .def_property_readonly("reserved_blocks", &Scheduler::reserved_blocks)
+      .def_property_readonly("memory", &Scheduler::memory)
+      .def_property_readonly("policy", &Scheduler::policy);
+}
+
+}  // namespace
+
+PYBIND11_MODULE(_core, m) {
+  m.doc() = "The C++ core of WarpGroup: packing, memory arithmetic, policies and the scheduler.";
+  py::class_<Packing, std::shared_ptr<Packing>>(m, "Packing")
+      .def_property_readonly("bin_of", &bins_of)
+      .def_readonly("num_bins", &Packing::num_bins);
+  m.def("pack", &pack_array, py::arg("lengths"), py::arg("capacity"), py::arg("algorithm") = "ffd");
+  m.attr("BUILD_COMMIT") = WARPGROUP_COMMIT;
+  m.attr("STEP_RECORD_FIELDS") = py::make_tuple(
+      "step", "steps", "prefill_tokens", "decode_rows", "context_tokens", "padding_tokens",
+      "kv_start_bytes", "kv_bytes", "predicted_bytes", "reserved_bytes", "fragmented_bytes", "blocked_by", "waiting",
+      "running", "ticket");
+  bind_memory(m);
+  bind_policy(m);
+  bind_plan(m);
+  bind_scheduler(m);
+}

@@ -1,0 +1,56 @@
+"""Every error that a user of WarpGroup can meet, in one tree.
+
+    WarpGroupError
+    ├── InvalidTrace      a trace file that cannot be read as one
+    ├── InvalidScenario   a scenario, specification or parameter that does not make sense
+    ├── UnknownName       a model, device, policy or scenario that does not exist
+    ├── OverBudget        a model that leaves no room for a KV cache on the device
+    ├── OutputRefused     a folder or file that must not or cannot be written
+    └── InvalidRun        a run folder that cannot be read
+
+Each message is one line: what is wrong, where, and what to do about it. Expected overload (a rejected
+request, an out-of-memory step) is an outcome in the record of a run, never an exception.
+"""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class WarpGroupError(Exception):
+    """Base of all errors that are the input's fault, not the program's."""
+
+
+class InvalidTrace(WarpGroupError):
+    """A trace file is missing, damaged, of an unknown format, or holds no usable row."""
+
+
+class InvalidScenario(WarpGroupError):
+    """A scenario, specification or option value is malformed or out of range."""
+
+
+class UnknownName(WarpGroupError):
+    """A name that is in no catalogue; the message suggests the nearest one.
+
+    Args:
+        kind: what was looked up, in the singular ("model").
+        name: the name as given.
+        known: every name that would have worked.
+    """
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        names = sorted(known)
+        near = get_close_matches(name.lower(), names, n=1, cutoff=0.5)
+        hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(names)}"
+        super().__init__(f"unknown {kind} '{name}': {hint}")
+
+
+class OverBudget(WarpGroupError):
+    """The weights and fixed costs alone exceed the VRAM budget."""
+
+
+class OutputRefused(WarpGroupError):
+    """The output place is occupied, or cannot be written."""
+
+
+class InvalidRun(WarpGroupError):
+    """A run folder is missing, incomplete beyond reading, or of a newer schema."""

@@ -1,0 +1,246 @@
+"""Every number that WarpGroup reports, computed here and nowhere else, for simulated and real runs alike."""
+
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from .records import BLOCKED_BY, EVENTS, STATUSES, STEP_EVENTS, Run
+
+Array = np.ndarray[Any, Any]
+
+GLOSSARY = {
+    "TTFT": "time to first token: first_token - arrival. Queueing is inside.",
+    "TPOT": "time per output token: (E2E - TTFT) / (n - 1) for n >= 2 output tokens.",
+    "ITL": "inter-token latency: every gap between two consecutive tokens of a request, pooled over requests. "
+    "Gaps inside a macro-step count as equal.",
+    "E2E": "end-to-end latency: finish - arrival.",
+    "wait": "first admission - arrival.",
+    "makespan": "last finish - first arrival.",
+    "throughput": "prompt and output tokens of finished requests / makespan.",
+    "goodput": "finished requests that keep the SLO / makespan. A request with one output token has no TPOT and "
+    "only its TTFT counts.",
+    "OOM": "steps whose memory was not there. They have no effect; simulated, one costs what a step without work costs, "
+    "since the allocation fails before anything is computed.",
+    "preemptions": "times a running request lost its KV cache and had to be computed again.",
+    "recompute tax": "(tokens computed - tokens needed) / tokens needed, padding left out; a request needs "
+    "prompt + output - 1.",
+    "peak VRAM": "most bytes in use in any step: weights, context, activations and KV cache.",
+    "mean KV use": "time mean of KV bytes held / KV pool bytes. A padded batch may exceed 1: it can take what "
+    "other policies keep free for the activations of large steps.",
+    "padding waste": "positions computed that belong to no request / all positions computed: prompts padded to the "
+    "longest, and rows that finished before their batch.",
+    "memory-bound share": "share of the makespan in which a request waited and memory was what kept it out.",
+}
+
+
+class Spread(msgspec.Struct, frozen=True):
+    """A distribution in four numbers, in seconds; None where there is no sample."""
+
+    mean: float | None
+    p50: float | None
+    p90: float | None
+    p99: float | None
+
+
+class Summary(msgspec.Struct, frozen=True):
+    """A run in one object: what `--json` prints and `run.json` holds. Formulas: `GLOSSARY`."""
+
+    policy: str
+    requests: int
+    finished: int
+    rejected: int
+    failed: int
+    aborted: int
+    makespan_s: float
+    total_tok_s: float
+    output_tok_s: float
+    goodput_req_s: float
+    ttft_s: Spread
+    tpot_s: Spread
+    e2e_s: Spread
+    itl_s: Spread
+    wait_s: Spread
+    slo: str
+    ooms: int
+    preemptions: int
+    recompute_tax: float
+    peak_vram_bytes: int
+    vram_budget_bytes: int
+    mean_kv_use: float
+    padding_waste: float
+    memory_bound_share: float
+    running_mean: float
+    running_max: int
+
+
+def finished_mask(run: Run) -> Array:
+    """Which requests finished."""
+    return np.asarray(run.requests["status"] == STATUSES.index("finished"))
+
+
+def ttft_s(run: Run) -> Array:
+    """TTFT of every finished request, in seconds."""
+    r, done = run.requests, finished_mask(run)
+    return np.asarray((r["first_token_ns"] - r["arrival_ns"])[done] / 1e9)
+
+
+def e2e_s(run: Run) -> Array:
+    """E2E of every finished request, in seconds."""
+    r, done = run.requests, finished_mask(run)
+    return np.asarray((r["finish_ns"] - r["arrival_ns"])[done] / 1e9)
+
+
+def tpot_s(run: Run) -> Array:
+    """TPOT of every finished request, in seconds; NaN for those of one output token."""
+    r, done = run.requests, finished_mask(run)
+    gaps = (r["output_tokens"] - 1)[done]
+    decoding = (r["finish_ns"] - r["first_token_ns"])[done] / 1e9
+    return np.asarray(np.divide(decoding, gaps, out=np.full(len(gaps), np.nan), where=gaps > 0))
+
+
+def itl_s(run: Run) -> tuple[Array, Array]:
+    """Gaps between tokens, in seconds, and how often each occurred.
+
+    Every request that decodes in a step has one gap of that step's duration. An eviction adds one gap, from the
+    last token before it to the first one after.
+    """
+    steps = run.steps
+    ran = (steps["steps"] > 0) & (steps["decode_rows"] > 0)
+    count = np.maximum(steps["steps"][ran], 1)
+    # Only static batches pad, and their steps either prefill or decode: here padding is rows that ended.
+    ended_rows = np.where(steps["prefill_tokens"][ran] == 0, steps["padding_tokens"][ran] // count, 0)
+    gaps = steps["duration_ns"][ran] / count / 1e9
+    weights = (steps["decode_rows"][ran] - ended_rows) * count
+    interruptions = _interruptions_s(run)
+    return np.concatenate([gaps, interruptions]), np.concatenate([weights, np.ones(len(interruptions), np.int64)])
+
+
+def _interruptions_s(run: Run) -> Array:
+    events, first_token_ns = run.events, run.requests["first_token_ns"]
+    since: dict[int, int] = {}
+    gaps = []
+    for t_ns, request, event in zip(*(events[name].tolist() for name in ("t_ns", "request", "event")), strict=True):
+        if event == EVENTS.index("preempt") and t_ns >= first_token_ns[request] >= 0:
+            since.setdefault(request, t_ns)
+        elif event == EVENTS.index("resume"):
+            gaps.append((t_ns - since.pop(request)) / 1e9)
+    return np.array(gaps, dtype=np.float64)
+
+
+def spread(values: Array) -> Spread:
+    """Mean and percentiles (linear between order statistics) of a sample; NaN values are left out."""
+    values = values[~np.isnan(values)]
+    if not len(values):
+        return Spread(None, None, None, None)
+    p50, p90, p99 = np.percentile(values, [50, 90, 99])
+    return Spread(float(values.mean()), float(p50), float(p90), float(p99))
+
+
+def weighted_spread(values: Array, weights: Array) -> Spread:
+    """The same where each value occurred `weights` times; percentiles are the nearest rank."""
+    if not weights.sum():
+        return Spread(None, None, None, None)
+    order = np.argsort(values, kind="stable")
+    values, cumulated = values[order], np.cumsum(weights[order])
+    ranks = np.searchsorted(cumulated, np.array([0.50, 0.90, 0.99]) * cumulated[-1])
+    p50, p90, p99 = values[np.minimum(ranks, len(values) - 1)]
+    return Spread(float(np.average(values, weights=weights[order])), float(p50), float(p90), float(p99))
+
+
+def good_mask(run: Run) -> Array:
+    """Which of the finished requests keep the SLO."""
+    scenario = run.info.scenario
+    tpot = tpot_s(run)
+    in_time = np.isnan(tpot) | (tpot <= scenario.slo_tpot_s)
+    return np.asarray((ttft_s(run) <= scenario.slo_ttft_s) & in_time)
+
+
+def makespan_ns(run: Run) -> int:
+    """From the first arrival to the last finish; 0 if nothing finished."""
+    if not finished_mask(run).any():
+        return 0
+    return int(run.requests["finish_ns"].max() - run.requests["arrival_ns"].min())
+
+
+def memory_bound_share(run: Run) -> float:
+    """Share of the makespan in which a request waited and memory was what kept it out."""
+    steps = run.steps
+    waited = (steps["waiting"] > 0) & (steps["blocked_by"] == BLOCKED_BY.index("memory"))
+    return _ratio(int(steps["duration_ns"][waited].sum()), makespan_ns(run))
+
+
+def mean_kv_use(run: Run) -> float:
+    """Time mean of the KV bytes held, over the KV pool; within a row they grow from start to end evenly."""
+    steps = run.steps
+    held = (steps["kv_start_bytes"] + steps["kv_bytes"]) / 2
+    area = float((held * steps["duration_ns"]).sum())
+    return _ratio(area, run.info.scenario.memory.kv_pool_bytes * makespan_ns(run))
+
+
+def padding_waste(run: Run) -> float:
+    """Positions computed that belong to no request, over all positions computed."""
+    steps = run.steps
+    computed = int((steps["prefill_tokens"] + steps["decode_rows"] * steps["steps"]).sum())
+    return _ratio(int(steps["padding_tokens"].sum()), computed)
+
+
+def recompute_tax(run: Run) -> float:
+    """Tokens computed more than once, over the tokens that the finished requests needed."""
+    r, done = run.requests, finished_mask(run)
+    needed = int((r["prompt_tokens"] + r["output_tokens"] - 1)[done].sum())
+    return _ratio(int(r["recomputed_tokens"].sum()), needed)
+
+
+def summarize(run: Run) -> Summary:
+    """All of it. Formulas: `GLOSSARY`."""
+    r, steps, done = run.requests, run.steps, finished_mask(run)
+    makespan = makespan_ns(run)
+    seconds = makespan / 1e9
+    scenario = run.info.scenario
+    status = {name: int((r["status"] == code).sum()) for code, name in enumerate(STATUSES)}
+    return Summary(
+        policy=run.info.policy,
+        requests=len(r["status"]),
+        **status,
+        makespan_s=seconds,
+        total_tok_s=_ratio(int((r["prompt_tokens"] + r["output_tokens"])[done].sum()), seconds),
+        output_tok_s=_ratio(int(r["output_tokens"][done].sum()), seconds),
+        goodput_req_s=_ratio(int(good_mask(run).sum()), seconds),
+        ttft_s=spread(ttft_s(run)),
+        tpot_s=spread(tpot_s(run)),
+        e2e_s=spread(e2e_s(run)),
+        itl_s=weighted_spread(*itl_s(run)),
+        wait_s=spread((r["admitted_ns"] - r["arrival_ns"])[r["admitted_ns"] >= 0] / 1e9),
+        slo=f"TTFT <= {scenario.slo_ttft_s:g} s, TPOT <= {scenario.slo_tpot_s * 1000:g} ms",
+        ooms=int((steps["event"] == STEP_EVENTS.index("oom")).sum()),
+        preemptions=int(r["preemptions"].sum()),
+        recompute_tax=recompute_tax(run),
+        peak_vram_bytes=int(steps["vram_used_bytes"].max(initial=0)),
+        vram_budget_bytes=scenario.memory.budget_bytes,
+        mean_kv_use=mean_kv_use(run),
+        padding_waste=padding_waste(run),
+        memory_bound_share=memory_bound_share(run),
+        running_mean=_ratio(float((steps["running"] * steps["duration_ns"]).sum()), makespan),
+        running_max=int(steps["running"].max(initial=0)),
+    )
+
+
+def merit(summary: Summary) -> tuple[float, float, float]:
+    """What one run is preferred to another by: goodput, then throughput, then the mean E2E, the first two to three
+    digits. Larger is better.
+    """
+    e2e = summary.e2e_s.mean
+    return (
+        _three_digits(summary.goodput_req_s),
+        _three_digits(summary.total_tok_s),
+        -e2e if e2e is not None else float("-inf"),
+    )
+
+
+def _three_digits(value: float) -> float:
+    return float(f"{value:.3g}")
+
+
+def _ratio(part: float, whole: float) -> float:
+    return part / whole if whole else 0.0

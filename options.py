@@ -1,0 +1,191 @@
+"""The options that `compare` and `simulate` share, and the experiment that they describe."""
+
+import functools
+import inspect
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from typer import Option
+
+from .errors import InvalidScenario
+from .experiment import Experiment, Limits, Slo, build_experiment
+from .workloads import (
+    Scenario,
+    Trace,
+    generate,
+    load_device,
+    load_model,
+    load_scenario,
+    parse_bytes,
+    read_trace,
+    scale_rate,
+    with_arrivals,
+)
+
+DEFAULT_SCENARIO = "mixed-24"
+DEFAULT_MODEL = "llama-3.1-8b"
+DEFAULT_DEVICE = "rtx-4090"
+DEFAULT_POLICIES = "count-static,count-continuous,paged,ffd"
+
+_WHAT = "What to run"
+_LIMITS = "Memory and engine limits"
+
+
+def _option(help: str, *names: str, panel: str = _LIMITS, **more: Any) -> Any:
+    return Option(*names, help=help, rich_help_panel=panel, show_default=False, **more)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Values as given on the command line; None where nothing was given and the scenario decides."""
+
+    trace: Annotated[
+        Path | None, _option("A trace file, plain or gzip; its format is recognised by content.", panel=_WHAT)
+    ] = None
+    scenario: Annotated[
+        str | None,
+        _option(
+            f"A built-in scenario (`warpgroup scenarios`) or a TOML file. Default: {DEFAULT_SCENARIO}, if no trace is "
+            "given. With --trace: the scenario's settings over the trace's rows.",
+            panel=_WHAT,
+        ),
+    ] = None
+    model: Annotated[
+        str | None, _option(f"See `warpgroup models`. Default: {DEFAULT_MODEL}.", panel=_WHAT)
+    ] = None
+    device: Annotated[
+        str | None, _option(f"See `warpgroup devices`. Default: {DEFAULT_DEVICE}.", panel=_WHAT)
+    ] = None
+    arrivals: Annotated[
+        str | None, _option("trace | at-zero | poisson:RATE (requests per second).", panel=_WHAT)
+    ] = None
+    rate_scale: Annotated[
+        float | None, _option("Multiplies the arrival rate: 0.5 stretches time to twice its length.", panel=_WHAT)
+    ] = None
+    max_new_tokens: Annotated[
+        int | None,
+        _option("What every request may generate at most; policies see it, never a true length.", panel=_WHAT, min=1),
+    ] = None
+    seed: Annotated[int | None, _option("Seed of everything that is drawn at random.", panel=_WHAT, min=0)] = None
+    slo: Annotated[
+        str | None, _option("What a good request keeps. Default: ttft=10s,tpot=100ms.", panel=_WHAT)
+    ] = None
+    vram: Annotated[str | None, _option("VRAM that the process may use, such as 24GiB. Default: 92 % of the card.")] = None
+    kv_budget_tokens: Annotated[
+        int | None, _option("Size of the KV pool in tokens, in place of what the card leaves.", min=1)
+    ] = None
+    kv_blocks: Annotated[int | None, _option("Size of the KV pool in blocks.", min=1)] = None
+    block_tokens: Annotated[int | None, _option("Tokens in a KV block, a multiple of 16. Default: 16.", min=16)] = None
+    max_seqs: Annotated[
+        int | None, _option("Requests that may run at once (not for count policies). Default: by device.", min=1)
+    ] = None
+    step_tokens: Annotated[
+        int | None, _option("Tokens that one step may compute. Default: by device.", min=1)
+    ] = None
+
+
+def with_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the shared options; it gets them as its argument `options`."""
+    shared = inspect.signature(Options).parameters
+    own = {name: p for name, p in inspect.signature(command).parameters.items() if name != "options"}
+
+    @functools.wraps(command)
+    def wrapper(**values: Any) -> None:
+        command(options=Options(**{name: values.pop(name) for name in shared}), **values)
+
+    parameters = [
+        p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in (*own.values(), *shared.values())
+    ]
+    del wrapper.__wrapped__  # type: ignore[attr-defined]
+    wrapper.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    wrapper.__annotations__ = {p.name: p.annotation for p in parameters}
+    return wrapper
+
+
+def experiment_from(options: Options) -> tuple[Experiment, list[str]]:
+    """The experiment, and the policies that its scenario names.
+
+    Raises:
+        WarpGroupError: whatever is wrong with a file, a name or a value.
+    """
+    scenario = _scenario(options)
+    seed = _first(options.seed, scenario and scenario.seed, 0)
+    trace, arrivals = _trace(options, scenario, seed)
+    rate_scale = _first(options.rate_scale, scenario and scenario.rate_scale, 1.0)
+    if not 0 < rate_scale < float("inf"):
+        raise InvalidScenario(f"--rate-scale is {rate_scale:g}, expected a positive number")
+    experiment = build_experiment(
+        scale_rate(trace, rate_scale),
+        load_model(_first(options.model, scenario and scenario.model, DEFAULT_MODEL)),
+        load_device(_first(options.device, scenario and scenario.device, DEFAULT_DEVICE)),
+        limits=_limits(options, scenario),
+        slo=_slo(options, scenario),
+        seed=seed,
+        name=scenario.name if scenario else trace.name,
+        arrivals=arrivals,
+        rate_scale=rate_scale,
+    )
+    return experiment, list(scenario.policies) if scenario else DEFAULT_POLICIES.split(",")
+
+
+def _first(*values: Any) -> Any:
+    return next(value for value in values if value is not None)
+
+
+def _scenario(options: Options) -> Scenario | None:
+    if options.scenario is None and options.trace is not None:
+        return None
+    return load_scenario(options.scenario or DEFAULT_SCENARIO)
+
+
+def _trace(options: Options, scenario: Scenario | None, seed: int) -> tuple[Trace, str]:
+    """The requests with their arrivals, before any scaling of the rate."""
+    max_new_tokens = options.max_new_tokens or (scenario.max_new_tokens if scenario else None)
+    arrivals = options.arrivals or (scenario.arrivals if scenario else "trace")
+    if options.trace is not None:
+        trace = read_trace(options.trace, max_new_tokens=max_new_tokens)
+    else:
+        assert scenario is not None
+        trace = generate(
+            scenario.workload, requests=scenario.requests, seed=seed, max_new_tokens=max_new_tokens
+        )
+    return with_arrivals(trace, arrivals, seed), arrivals
+
+
+def _limits(options: Options, scenario: Scenario | None) -> Limits:
+    given = [n for n in ("vram", "kv_budget_tokens", "kv_blocks") if getattr(options, n) is not None]
+    if len(given) > 1:
+        names = " and ".join("--" + name.replace("_", "-") for name in given)
+        raise InvalidScenario(f"{names} contradict each other: give one")
+    block_tokens = options.block_tokens or 16
+    if block_tokens % 16:
+        raise InvalidScenario(f"--block-tokens is {block_tokens}, expected a multiple of 16")
+    vram, kv_budget_tokens = options.vram, options.kv_budget_tokens
+    if scenario and not given:
+        vram, kv_budget_tokens = scenario.vram or None, scenario.kv_budget_tokens or None
+        if options.device is not None and options.device != scenario.device:
+            kv_budget_tokens = None  # the scenario's budget stands for its own card
+    return Limits(
+        vram_bytes=parse_bytes(vram) if vram else 0,
+        kv_budget_tokens=kv_budget_tokens or 0,
+        kv_blocks=options.kv_blocks or 0,
+        block_tokens=block_tokens,
+        max_seqs=options.max_seqs or 0,
+        step_tokens=options.step_tokens or 0,
+    )
+
+
+def _slo(options: Options, scenario: Scenario | None) -> Slo:
+    slo = Slo(scenario.slo_ttft_s, scenario.slo_tpot_s) if scenario else Slo()
+    if options.slo is None:
+        return slo
+    limits = {"ttft": slo.ttft_s, "tpot": slo.tpot_s}
+    for item in options.slo.split(","):
+        match = re.fullmatch(r"\s*(ttft|tpot)\s*=\s*([0-9]*\.?[0-9]+)\s*(ms|s)?\s*", item)
+        if not match:
+            raise InvalidScenario(f"--slo '{options.slo}' is not of the form ttft=10s,tpot=100ms")
+        limits[match[1]] = float(match[2]) * (0.001 if match[3] == "ms" else 1)
+    return Slo(limits["ttft"], limits["tpot"])

@@ -1,0 +1,219 @@
+"""The record of a run: its schema, an atomic writer and a reader. A run is a folder:
+
+    run.json           what was run, with which versions and command, and the summary
+    requests.parquet   one row a request
+    steps.parquet      one row a step, or a macro-step of many alike
+    events.parquet     evictions, resumptions, rejections, failures, out-of-memory steps
+
+`run.json` is written first with `complete: false` and last with `complete: true`, each time by renaming a
+finished temporary file, so that an interrupted run can be read and never looks whole.
+"""
+
+import os
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+
+from .csrc import BUILD_COMMIT
+from .errors import InvalidRun, OutputRefused
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+SCHEMA = 1
+STATUSES = ("finished", "rejected", "failed", "aborted")
+EVENTS = ("oom", "preempt", "resume", "reject", "fail", "degrade")
+STEP_EVENTS = ("none", "oom", "preempt", "degrade", "reject")
+BLOCKED_BY = ("none", "memory", "count", "tokens", "compute")
+
+Columns = dict[str, np.ndarray[Any, Any]]
+
+_CODED = {
+    "requests": {"status": STATUSES},
+    "steps": {"blocked_by": BLOCKED_BY, "event": STEP_EVENTS},
+    "events": {"event": EVENTS},
+}
+
+
+class TraceInfo(msgspec.Struct, frozen=True):
+    """Which requests were run. `content_hash` names the rows, `file_sha256` the file they came from."""
+
+    name: str
+    content_hash: str
+    format: str
+    file: str
+    file_sha256: str
+    requests: int
+    rows_read: int
+    dropped: dict[str, int]
+    repaired: dict[str, int]
+    max_new_tokens: int
+    arrivals: str
+    rate_scale: float
+    over_context: int  # requests longer than the model's context window
+
+
+class MemoryInfo(msgspec.Struct, frozen=True):
+    """Where the VRAM budget goes, in bytes."""
+
+    budget_bytes: int
+    weight_bytes: int
+    context_bytes: int
+    activation_reserve_bytes: int
+    kv_pool_bytes: int
+    kv_bytes_per_token: int
+    block_tokens: int
+    pool_blocks: int
+
+
+class ScenarioInfo(msgspec.Struct, frozen=True):
+    """Everything that decides a run but the policy and the seed."""
+
+    name: str
+    trace: TraceInfo
+    model: str
+    device: str
+    memory: MemoryInfo
+    max_seqs: int
+    step_tokens: int
+    slo_ttft_s: float
+    slo_tpot_s: float
+    step_time: str  # which step-time model, or the machine that was measured
+
+
+class RunInfo(msgspec.Struct):
+    """`run.json`."""
+
+    kind: str  # simulated | real
+    policy: str
+    scenario: ScenarioInfo
+    seed: int
+    plan_hash: str
+    complete: bool
+    versions: dict[str, str]
+    command: str
+    note: str = ""  # how the policy's parameters were chosen, if not by the user
+    summary: dict[str, Any] = {}
+    schema: int = SCHEMA
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run in memory: columns as integer arrays (times in ns, sizes in bytes), codes as positions in the
+    tuples above.
+    """
+
+    info: RunInfo
+    requests: Columns
+    steps: Columns
+    events: Columns
+
+
+def versions() -> dict[str, str]:
+    """The versions that can change a result, and the commit that the core was built from, if known."""
+    found = {"warpgroup": metadata.version("warpgroup"), "python": platform.python_version()}
+    found |= {name: metadata.version(name) for name in ("numpy", "simpy")}
+    return found | ({"commit": BUILD_COMMIT} if BUILD_COMMIT else {})
+
+
+def claim_folder(folder: Path, *, force: bool = False, resume: bool = False) -> None:
+    """Make `folder` ready to be written into.
+
+    Raises:
+        OutputRefused: it holds something (and neither `force` nor `resume` was said), is a file, or cannot be
+            written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        occupied = any(folder.iterdir())
+    except OSError as error:
+        raise OutputRefused(f"cannot write to {folder}: {error.strerror}; choose another --out") from None
+    if occupied and not (force or resume):
+        raise OutputRefused(
+            f"{folder} is not empty: choose another --out, or --force to overwrite, or --resume to continue"
+        )
+    if not os.access(folder, os.W_OK):
+        raise OutputRefused(f"cannot write to {folder}: permission denied; choose another --out")
+
+
+def write_run(folder: Path, run: Run) -> None:
+    """Write all four files. Raises OutputRefused if that is impossible; what was there is replaced."""
+    import pyarrow.parquet as pq
+
+    complete = run.info.complete
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _write_json(folder / "run.json", msgspec.structs.replace(run.info, complete=False))
+        for name, columns in (("requests", run.requests), ("steps", run.steps), ("events", run.events)):
+            pq.write_table(_table(columns, _CODED[name]), folder / f"{name}.parquet.part", compression="zstd")
+            (folder / f"{name}.parquet.part").replace(folder / f"{name}.parquet")
+        if complete:
+            _write_json(folder / "run.json", run.info)
+    except OSError as error:
+        raise OutputRefused(f"cannot write the run to {folder}: {error.strerror or error}") from None
+
+
+def read_info(folder: Path) -> RunInfo:
+    """`run.json` alone. Raises InvalidRun."""
+    path = folder / "run.json"
+    try:
+        info = msgspec.json.decode(path.read_bytes(), type=RunInfo)
+    except FileNotFoundError:
+        raise InvalidRun(f"{folder} is not a run: it has no run.json") from None
+    except OSError as error:
+        raise InvalidRun(f"cannot read {path}: {error.strerror}") from None
+    except msgspec.MsgspecError as error:
+        raise InvalidRun(f"{path} is not a run record: {error}") from None
+    if info.schema > SCHEMA:
+        raise InvalidRun(f"{path} has schema {info.schema}, this version reads up to {SCHEMA}: update warpgroup")
+    return info
+
+
+def read_run(folder: Path) -> Run:
+    """A whole run, complete or not. Raises InvalidRun."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    info = read_info(folder)
+    tables = {}
+    for name, codes in _CODED.items():
+        path = folder / f"{name}.parquet"
+        try:
+            tables[name] = _columns(pq.read_table(path), codes)
+        except (OSError, pa.ArrowInvalid, KeyError, ValueError) as error:
+            raise InvalidRun(f"cannot read {path}: {str(error).splitlines()[0]}; run it again") from None
+    return Run(info, tables["requests"], tables["steps"], tables["events"])
+
+
+def _write_json(path: Path, info: RunInfo) -> None:
+    part = path.with_suffix(".json.part")
+    part.write_bytes(msgspec.json.format(msgspec.json.encode(info, order="sorted"), indent=1) + b"\n")
+    part.replace(path)
+
+
+def _table(columns: Columns, codes: Mapping[str, tuple[str, ...]]) -> "pa.Table":
+    import pyarrow as pa
+
+    def arrow(name: str, values: np.ndarray[Any, Any]) -> "pa.Array":
+        if name in codes:
+            return pa.DictionaryArray.from_arrays(pa.array(values.astype(np.int8)), pa.array(codes[name]))
+        return pa.array(values)
+
+    return pa.table({name: arrow(name, values) for name, values in columns.items()})
+
+
+def _columns(table: "pa.Table", codes: Mapping[str, tuple[str, ...]]) -> Columns:
+    columns = {}
+    for name in table.column_names:
+        values = table[name].to_numpy()
+        if name in codes:
+            position = {text: i for i, text in enumerate(codes[name])}
+            values = np.array([position[text] for text in values], dtype=np.int8)
+        columns[name] = values
+    return columns

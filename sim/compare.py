@@ -1,0 +1,148 @@
+"""Simulates several policies on the same experiment, on as many cores as there are, each into its own run folder."""
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass
+from multiprocessing.queues import SimpleQueue
+from pathlib import Path
+from typing import Any
+
+from ..csrc import PolicySpec
+from ..errors import InvalidRun
+from ..experiment import Experiment
+from ..records import RunInfo, read_info, read_run, write_run
+from .search import best_safe_count
+from .simulate import describe, simulate
+from .step_time import AnalyticStepTime
+
+SHOWN_COUNT = 32
+"""The count that is shown beside the best one: a customary default."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One run to make: a policy, the folder's name, and whether its count is to be searched first."""
+
+    policy: PolicySpec
+    folder: str
+    search: bool = False
+
+
+Progress = Callable[[str, str, int, int], None]
+"""Called with a task's folder, what it is doing, and how many of how many requests have ended."""
+
+
+def plan_tasks(policies: list[PolicySpec]) -> list[Task]:
+    """One run a policy; two for a count policy without a count: its best safe one, and `SHOWN_COUNT`."""
+    tasks = []
+    for policy in policies:
+        if policy.id.startswith("count-") and not policy.fixes_count:
+            tasks.append(Task(policy, policy.id, search=True))
+            tasks.append(Task(policy.with_count(SHOWN_COUNT), f"{policy.id}-n{SHOWN_COUNT}"))
+        else:
+            tasks.append(Task(policy, _folder_name(policy)))
+    # The searches take longest: they start first.
+    return sorted(tasks, key=lambda task: not task.search)
+
+
+def _folder_name(policy: PolicySpec) -> str:
+    return "-".join([policy.id, *(f"{name}{value:g}" for name, value in policy.parameters)])
+
+
+def compare(
+    experiment: Experiment,
+    policies: list[PolicySpec],
+    out: Path,
+    *,
+    resume: bool = False,
+    workers: int | None = None,
+    command: str = "",
+    on_progress: Progress | None = None,
+) -> list[Path]:
+    """Make all the runs and return their folders, in the order of `policies`.
+
+    With `resume`, runs that are complete and of this very experiment are kept. On Ctrl-C every run that was under way
+    is written as far as it came, marked incomplete, and KeyboardInterrupt is raised.
+    """
+    tasks = plan_tasks(policies)
+    for task in tasks:
+        experiment.scheduler(task.policy)  # a contradiction shows here, before anything is run
+    missing = [task for task in tasks if not (resume and _is_done(experiment, task, out))]
+    context = multiprocessing.get_context("spawn")
+    messages: SimpleQueue[tuple[str, str, int, int]] = context.SimpleQueue()
+    with ProcessPoolExecutor(
+        max_workers=max(1, min(workers or os.cpu_count() or 1, len(missing))),
+        mp_context=context,
+        initializer=_start_worker,
+        initargs=(messages, experiment),
+    ) as pool:
+        futures = [pool.submit(_make_run, task, out, command) for task in missing]
+        for message in _messages_until_done(futures, messages):
+            if on_progress:
+                on_progress(*message)
+        for future in futures:
+            future.result()
+    order = [policy.id for policy in policies]
+    return [out / task.folder for task in sorted(tasks, key=lambda task: order.index(task.policy.id))]
+
+
+def _messages_until_done(
+    futures: list[Future[Any]], messages: "SimpleQueue[tuple[str, str, int, int]]"
+) -> Iterator[tuple[str, str, int, int]]:
+    pending = set(futures)
+    while pending:
+        done, pending = wait(pending, timeout=0.1, return_when=FIRST_COMPLETED)
+        while not messages.empty():
+            yield messages.get()
+        for future in done:
+            future.result()
+
+
+def _is_done(experiment: Experiment, task: Task, out: Path) -> bool:
+    try:
+        info = read_run(out / task.folder).info
+    except InvalidRun:
+        return False
+    return info.complete and _same_experiment(info, experiment, task)
+
+
+def _same_experiment(info: RunInfo, experiment: Experiment, task: Task) -> bool:
+    step_time = AnalyticStepTime(experiment.memory.geometry, experiment.device)
+    same_policy = bool(info.note) if task.search else info.policy == str(task.policy)
+    return same_policy and info.seed == experiment.seed and info.scenario == describe(experiment, step_time)
+
+
+_worker: tuple[Any, Experiment]
+
+
+def _start_worker(messages: Any, experiment: Experiment) -> None:
+    global _worker
+    _worker = messages, experiment
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+def _make_run(task: Task, out: Path, command: str) -> None:
+    messages, experiment = _worker
+    total = len(experiment.trace)
+
+    def say(doing: str, ended: int) -> None:
+        messages.put((task.folder, doing, ended, total))
+
+    policy, note = task.policy, ""
+    if task.search:
+        best = best_safe_count(experiment, policy, on_trial=lambda n: say(f"trying n={n}", 0))
+        policy, note = policy.with_count(best.n), str(best)
+    run = simulate(
+        experiment,
+        policy,
+        note=note,
+        command=command,
+        on_progress=lambda ended: say("simulating", ended) if ended % 64 == 0 else None,
+    )
+    write_run(out / task.folder, run)
+    if not run.info.complete:
+        raise KeyboardInterrupt
+    say("done", total)

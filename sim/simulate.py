@@ -1,0 +1,142 @@
+"""One simulated run: a policy over an experiment."""
+
+from collections.abc import Callable
+
+import msgspec
+import numpy as np
+import simpy
+
+from ..csrc import PolicySpec, Scheduler
+from ..experiment import Experiment
+from ..metrics import summarize
+from ..recorder import Recorder
+from ..records import Columns, MemoryInfo, Run, RunInfo, ScenarioInfo, TraceInfo, versions
+from .engine import Engine
+from .step_time import AnalyticStepTime, StepTime
+
+
+def simulate(
+    experiment: Experiment,
+    policy: PolicySpec,
+    *,
+    step_time: StepTime | None = None,
+    macro_steps: bool = True,
+    stop_on_oom: bool = False,
+    on_progress: Callable[[int], None] | None = None,
+    note: str = "",
+    command: str = "",
+) -> Run:
+    """Run the trace to its end under one policy.
+
+    The result is a pure function of the experiment, the policy and the step-time model (default: the analytic one of
+    the experiment's device). `macro_steps` changes the time this takes and nothing else. `stop_on_oom` ends the run
+    at the first out-of-memory step, and Ctrl-C where it is: what has not ended by then is `aborted`, and the run is
+    marked incomplete. `note` and `command` go into the record as they are.
+    """
+    step_time = step_time or AnalyticStepTime(experiment.memory.geometry, experiment.device)
+    scheduler = experiment.scheduler(policy)
+    recorder = Recorder(len(experiment.trace), experiment.memory.budget_bytes)
+    env = simpy.Environment()
+    engine = Engine(
+        env,
+        experiment.trace,
+        scheduler,
+        step_time,
+        recorder,
+        macro_steps=macro_steps,
+        stop_on_oom=stop_on_oom,
+        on_progress=on_progress,
+    )
+    env.process(engine.process())
+    interrupted = False
+    try:
+        env.run()
+    except KeyboardInterrupt:
+        interrupted = True
+    whole = not interrupted and not (stop_on_oom and recorder.ooms)
+    info = RunInfo(
+        kind="simulated",
+        policy=str(policy),
+        scenario=describe(experiment, step_time),
+        seed=experiment.seed,
+        plan_hash=f"{scheduler.plan_hash:016x}",
+        complete=whole,
+        versions=versions(),
+        command=command,
+        note=note,
+    )
+    run = Run(info, _requests(experiment, recorder), recorder.steps(), recorder.events())
+    if whole:
+        _check_conservation(run, scheduler)
+    info.summary = msgspec.to_builtins(summarize(run))
+    return run
+
+
+def _requests(experiment: Experiment, recorder: Recorder) -> Columns:
+    trace = experiment.trace
+    count = len(trace)
+    return {
+        "id": np.arange(count, dtype=np.int64),
+        "arrival_ns": trace.arrival_ns,
+        "prompt_tokens": trace.prompt_tokens,
+        "output_tokens": trace.output_tokens,
+        "max_new_tokens": np.full(count, trace.max_new_tokens, dtype=np.int64),
+        **recorder.requests(),
+    }
+
+
+def _check_conservation(run: Run, scheduler: Scheduler) -> None:
+    """Nothing is lost and nothing is counted twice: requests, tokens and blocks."""
+    summary = summarize(run)
+    ended = summary.finished + summary.rejected + summary.failed
+    assert ended == summary.requests, f"{summary.requests - ended} requests neither finished nor were turned away"
+    assert scheduler.used_blocks == 0, f"{scheduler.used_blocks} KV blocks are held by nobody"
+    if summary.failed:
+        return  # what a failed request had computed is in the steps, but in no request's needs
+    r, steps = run.requests, run.steps
+    done = r["finish_ns"] >= 0
+    needed = int((r["prompt_tokens"] + r["output_tokens"] - 1)[done].sum()) + int(r["recomputed_tokens"].sum())
+    positions = int((steps["prefill_tokens"] + steps["decode_rows"] * steps["steps"]).sum())
+    computed = positions - int(steps["padding_tokens"].sum())
+    assert computed == needed, f"{computed} tokens were computed for {needed} needed"
+
+
+def describe(experiment: Experiment, step_time: StepTime) -> ScenarioInfo:
+    """The experiment as the record keeps it."""
+    trace, memory = experiment.trace, experiment.memory
+    longest = trace.prompt_tokens + trace.output_tokens
+    return ScenarioInfo(
+        name=experiment.name,
+        trace=TraceInfo(
+            name=trace.name,
+            content_hash=trace.content_hash,
+            format=trace.source.format,
+            file=trace.source.path,
+            file_sha256=trace.source.sha256,
+            requests=len(trace),
+            rows_read=trace.source.rows_read,
+            dropped=trace.source.dropped,
+            repaired=trace.source.repaired,
+            max_new_tokens=trace.max_new_tokens,
+            arrivals=experiment.arrivals,
+            rate_scale=experiment.rate_scale,
+            over_context=int((longest > experiment.model.context_tokens).sum()),
+        ),
+        model=experiment.model.name,
+        device=experiment.device.name,
+        memory=MemoryInfo(
+            budget_bytes=memory.budget_bytes,
+            weight_bytes=memory.geometry.weight_bytes,
+            context_bytes=memory.context_bytes,
+            activation_reserve_bytes=memory.activation_reserve_bytes,
+            kv_pool_bytes=memory.pool_blocks * memory.block_bytes,
+            kv_bytes_per_token=memory.geometry.kv_bytes_per_token,
+            block_tokens=memory.block_tokens,
+            pool_blocks=memory.pool_blocks,
+        ),
+        max_seqs=experiment.max_seqs,
+        step_tokens=experiment.step_tokens,
+        slo_ttft_s=experiment.slo.ttft_s,
+        slo_tpot_s=experiment.slo.tpot_s,
+        step_time=step_time.description,
+    )

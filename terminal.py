@@ -1,0 +1,127 @@
+"""What the command line shows: tables on stdout, progress and notes on stderr."""
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from .csrc import PolicyInfo
+from .experiment import GIB, geometry_of
+from .records import RunInfo
+from .workloads import DeviceSpec, ModelSpec, Scenario, Trace, TraceSummary
+
+stdout = Console()
+stderr = Console(stderr=True)
+
+
+def note(text: str) -> None:
+    """One line for the user's eyes, never for a pipe."""
+    stderr.print(text, highlight=False, soft_wrap=True, markup=False)
+
+
+def error(text: str) -> None:
+    """One line that says what is wrong, where, and what to do."""
+    stderr.print(f"[bold red]error:[/] {escape(text)}", highlight=False, soft_wrap=True)
+
+
+def progress() -> Progress:
+    """A bar for each run, with what it is doing."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[doing]}"),
+        TimeElapsedColumn(),
+        console=stderr,
+    )
+
+
+def note_trace(trace: Trace) -> None:
+    """Which rows were used, and which were not and why."""
+    source = trace.source
+    note(f"trace {trace.name} ({source.format}): {len(trace):,} of {source.rows_read:,} rows")
+    for verb, reasons in (("dropped", source.dropped), ("repaired", source.repaired)):
+        for reason, count in reasons.items():
+            example = source.examples.get(reason)
+            note(f"  {verb} {count:,}: {reason.replace('_', ' ')}" + (f" (first: {example})" if example else ""))
+
+
+def show_runs(infos: list[RunInfo]) -> None:
+    """The table of a comparison, and the verdict under it."""
+    from .reports import comparison, verdict
+
+    table = Table(box=None, pad_edge=False)
+    columns, rows = comparison(infos)
+    for column in columns:
+        table.add_column(column, justify="left" if column == columns[0] else "right", overflow="fold")
+    for row in rows:
+        table.add_row(*map(escape, row))
+    stdout.print(table)
+    judged = verdict(infos)
+    stdout.print()
+    stdout.print(judged.sentence, highlight=False, markup=False, style="bold")
+    for detail in judged.details:
+        stdout.print(f"- {detail}", highlight=False, markup=False)
+
+
+def show_trace(summary: TraceSummary) -> None:
+    """Lengths and arrivals of a trace."""
+
+
+def show_policies(infos: list[PolicyInfo]) -> None:
+    """The policies, what each stands for and its parameters."""
+    table = Table("policy", "stands for", "parameters", box=None, pad_edge=False)
+    for info in infos:
+        parameters = "\n".join(f"{p.name}={p.default:g}: {p.meaning}" for p in info.parameters)
+        table.add_row(info.id, info.stands_for + "\n", parameters)
+    stdout.print(table)
+
+
+def show_models(specs: list[ModelSpec]) -> None:
+    """The model shapes."""
+    table = Table(box=None, pad_edge=False)
+    for column in ("model", "parameters", "weights", "KV per token", "context"):
+        table.add_column(column, justify="left" if column == "model" else "right")
+    for spec in specs:
+        geometry = geometry_of(spec)
+        table.add_row(
+            spec.name,
+            f"{geometry.parameters / 1e9:.2f} B",
+            f"{geometry.weight_bytes / GIB:.1f} GiB",
+            f"{geometry.kv_bytes_per_token:,} B",
+            f"{spec.context_tokens:,}",
+        )
+    stdout.print(table)
+
+
+def show_devices(specs: list[DeviceSpec]) -> None:
+    """The devices, and where their figures come from."""
+    table = Table(box=None, pad_edge=False)
+    for column in ("device", "memory", "bandwidth", "bf16"):
+        table.add_column(column, justify="left" if column == "device" else "right")
+    table.add_column("source")
+    for spec in specs:
+        table.add_row(
+            spec.name,
+            f"{spec.memory_bytes / GIB:.1f} GiB",
+            f"{spec.bandwidth_bytes_s / 1e12:.2f} TB/s",
+            f"{spec.bf16_flops / 1e12:.0f} TFLOP/s",
+            spec.source,
+        )
+    stdout.print(table)
+
+
+def show_scenarios(listed: list[Scenario]) -> None:
+    """The built-in scenarios and what each is meant to show."""
+    table = Table("scenario", "model", "device", "KV budget", "what it shows", box=None, pad_edge=False)
+    for each in listed:
+        budget = f"{each.kv_budget_tokens:,} tokens" if each.kv_budget_tokens else each.vram
+        table.add_row(each.name, each.model, each.device, budget, each.purpose)
+    stdout.print(table)
+
+
+def show_path(what: str, path: Path) -> None:
+    """Where something was written."""
+    note(f"{what}: {path}")

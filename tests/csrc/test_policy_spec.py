@@ -1,0 +1,45 @@
+"""Policies as users write them."""
+
+import pytest
+from warpgroup.csrc import PolicySpec, parse_policies, parse_policy, policy_catalogue
+from warpgroup.errors import InvalidScenario, UnknownName
+
+
+def test_a_list_is_split_at_the_commas_outside_parentheses():
+    specs = parse_policies("count-static(n=32, timeout_s=2), paged,ffd(margin=0.01)")
+    assert [str(spec) for spec in specs] == ["count-static(n=32, timeout_s=2)", "paged", "ffd(margin=0.01)"]
+
+
+def test_parameters_reach_the_core():
+    assert parse_policy("count-continuous(n=18)").build().max_requests == 18
+
+
+def test_with_count_replaces_the_count_and_keeps_the_rest():
+    spec = parse_policy("count-static(timeout_s=2, n=3)").with_count(7)
+    assert spec == PolicySpec("count-static", (("n", 7.0), ("timeout_s", 2.0)))
+
+
+def test_every_policy_of_the_catalogue_can_be_built_with_its_defaults():
+    for info in policy_catalogue():
+        parse_policy(info.id).build()
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "message"),
+    [
+        ("pagd", UnknownName, "unknown policy 'pagd': did you mean 'paged'?"),
+        ("ffd(n=3)", InvalidScenario, "policy 'ffd' has no parameter 'n': it takes margin, age_s"),
+        ("ffd(margin=2)", InvalidScenario, "policy 'ffd': margin is 2, expected 0 to 1"),
+        ("count-static(n=1.5)", InvalidScenario, "expected a whole number"),
+        ("count-static(n=nan)", InvalidScenario, "'n=nan' is not of the form key=number"),
+        ("count-static(n)", InvalidScenario, "'n' is not of the form key=number"),
+        ("count-static(n=1, n=2)", InvalidScenario, "n is given twice"),
+        ("count static", InvalidScenario, "is not of the form NAME"),
+        (" , ", InvalidScenario, "no policy is named"),
+        ("paged,paged", InvalidScenario, "policy 'paged' is named twice"),
+    ],
+)
+def test_a_mistake_is_named(text, error, message):
+    with pytest.raises(error) as caught:
+        parse_policies(text)
+    assert message in str(caught.value)

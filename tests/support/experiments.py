@@ -1,0 +1,54 @@
+"""Small experiments for tests: literal requests on a tiny model."""
+
+import numpy as np
+from warpgroup.experiment import Experiment, Limits, build_experiment
+from warpgroup.workloads import DeviceSpec, ModelSpec, Trace, TraceSource
+
+TINY_MODEL = ModelSpec(
+    name="tiny",
+    layers=2,
+    hidden=64,
+    query_heads=4,
+    kv_heads=2,
+    head_dim=16,
+    intermediate=128,
+    vocab=256,
+    tied_embeddings=False,
+    qkv_bias=False,
+    context_tokens=4096,
+    source="made up for tests",
+)
+TINY_DEVICE = DeviceSpec(
+    name="tiny-device",
+    memory_bytes=1 << 30,
+    bandwidth_bytes_s=10**9,
+    bf16_flops=10**11,
+    measured=True,
+    context_bytes=0,
+    step_tokens=256,
+    max_seqs=64,
+    source="made up for tests",
+)
+
+
+def trace(rows: list[tuple[int, int, int]], *, max_new_tokens: int = 100, name: str = "rows") -> Trace:
+    """A trace of (arrival in ns, prompt, output)."""
+    columns = np.array(rows, dtype=np.int64).reshape(-1, 3)
+    return Trace(
+        name=name,
+        arrival_ns=columns[:, 0].copy(),
+        prompt_tokens=columns[:, 1].copy(),
+        output_tokens=columns[:, 2].copy(),
+        max_new_tokens=max_new_tokens,
+        has_times=True,
+        source=TraceSource(
+            path="rows", sha256="0" * 64, format="literal", rows_read=len(rows), kept=len(rows)
+        ),
+    )
+
+
+def experiment(rows: list[tuple[int, int, int]], *, max_new_tokens: int = 100, **limits: int) -> Experiment:
+    """The rows on the tiny model and device."""
+    return build_experiment(
+        trace(rows, max_new_tokens=max_new_tokens), TINY_MODEL, TINY_DEVICE, limits=Limits(**limits)
+    )

@@ -1,0 +1,34 @@
+"""What to run: trace files and their readers, generators, model and device shapes, scenarios."""
+
+from .arrivals import scale_rate, with_arrivals
+from .generator import GeneratorSpec, generate, mixture_names
+from .quantities import parse_bytes
+from .reading import read_trace
+from .scenario import Scenario, load_scenario, scenario_names
+from .specs import DeviceSpec, ModelSpec, device_names, load_device, load_model, model_names
+from .trace import Trace, TraceSource
+from .trace_summary import LengthSummary, TraceSummary, describe
+
+__all__ = [
+    "DeviceSpec",
+    "GeneratorSpec",
+    "LengthSummary",
+    "ModelSpec",
+    "Scenario",
+    "Trace",
+    "TraceSource",
+    "TraceSummary",
+    "describe",
+    "device_names",
+    "generate",
+    "load_device",
+    "load_model",
+    "load_scenario",
+    "mixture_names",
+    "model_names",
+    "parse_bytes",
+    "read_trace",
+    "scale_rate",
+    "scenario_names",
+    "with_arrivals",
+]

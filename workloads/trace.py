@@ -1,0 +1,59 @@
+"""The one form in which requests travel: columns of integers in arrival order."""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import numpy as np
+
+Column = np.ndarray[Any, np.dtype[np.int64]]
+
+
+class TraceSource(msgspec.Struct, frozen=True):
+    """Where a trace came from, and what became of every row that was read.
+
+    `rows_read == kept + sum(dropped.values())`; `repaired` rows are among the kept. `examples` has the first row of
+    each reason.
+    """
+
+    path: str
+    sha256: str
+    format: str
+    rows_read: int
+    kept: int
+    dropped: dict[str, int] = {}
+    repaired: dict[str, int] = {}
+    examples: dict[str, str] = {}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Trace:
+    """Requests in arrival order.
+
+    Attributes:
+        arrival_ns: non-decreasing, from 0 on.
+        prompt_tokens: at least 1.
+        output_tokens: what the run will force, 1 to `max_new_tokens`. Executors know it, policies never.
+        max_new_tokens: what every request may generate at most; one number for all, not derived from the rows.
+        has_times: whether the arrivals are the source's own; if not they are all 0.
+    """
+
+    name: str
+    arrival_ns: Column
+    prompt_tokens: Column
+    output_tokens: Column
+    max_new_tokens: int
+    has_times: bool
+    source: TraceSource
+
+    def __len__(self) -> int:
+        return len(self.arrival_ns)
+
+    @property
+    def content_hash(self) -> str:
+        """Names the requests themselves, wherever they came from."""
+        digest = hashlib.sha256(str(self.max_new_tokens).encode())
+        for column in (self.arrival_ns, self.prompt_tokens, self.output_tokens):
+            digest.update(column.astype("<i8").tobytes())
+        return digest.hexdigest()[:16]
