@@ -41,7 +41,9 @@ app.add_typer(trace_app, name="trace")
 _OutOption = Annotated[
     Path | None,
     typer.Option(
-        "--out", help="Folder to write into. Default: a fresh numbered one in warpgroup-runs.", show_default=False
+        "--out",
+        help="Folder to write into. Default: a fresh numbered one in warpgroup-runs.",
+        show_default=False,
     ),
 ]
 _ForceOption = Annotated[bool, typer.Option("--force", help="Write even where something is already.")]
@@ -71,13 +73,15 @@ def compare(
     policies: Annotated[
         str | None,
         typer.Option(
-            help="Comma-separated, such as 'paged,ffd(margin=0.01)'. Default: the scenario's.", show_default=False
+            help="Comma-separated, such as 'paged,ffd(margin=0.01)'. Default: the scenario's.",
+            show_default=False,
         ),
     ] = None,
     out: _OutOption = None,
     force: _ForceOption = False,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Keep runs in the folder that are complete and of this experiment.")
+        bool,
+        typer.Option("--resume", help="Keep runs in the folder that are complete and of this experiment."),
     ] = False,
     json: _JsonOption = False,
 ) -> None:
@@ -147,7 +151,8 @@ def simulate(
 @app.command()
 def report(
     runs: Annotated[
-        list[Path], typer.Argument(help="Run folders, or folders of run folders.", metavar="RUN...", show_default=False)
+        list[Path],
+        typer.Argument(help="Run folders, or folders of run folders.", metavar="RUN...", show_default=False),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="The HTML file to write.", show_default=False)],
     force: _ForceOption = False,
@@ -155,7 +160,8 @@ def report(
     """Lay runs side by side in one HTML file."""
     if output.exists() and not force:
         raise OutputRefused(f"{output} exists: choose another -o, or --force to overwrite it")
-    _write_report([folder for path in runs for folder in _run_folders(path)], output)
+    folders = [folder for path in runs for folder in _run_folders(path)]
+    _write_report(folders, output)
     terminal.show_path("report", output)
 
 
@@ -253,7 +259,9 @@ def _fresh_folder() -> Path:
 def _run_folders(path: Path) -> list[Path]:
     if (path / "run.json").exists() or not path.is_dir():
         return [path]
-    below = sorted(each.parent for each in path.glob("*/run.json"))
+    shown = [info.id for info in policy_catalogue()]
+    below = [each.parent for each in sorted(path.glob("*/run.json"))]
+    below.sort(key=lambda folder: shown.index(read_info(folder).policy.partition("(")[0]))
     if not below:
         raise InvalidRun(f"{path} holds no run: expected run.json in it, or in a folder below it")
     return below

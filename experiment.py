@@ -60,7 +60,7 @@ class Experiment:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled as its ingredients: the memory model is a C++ object and is made again from them."""
-        options = {
+        options: dict[str, Any] = {
             "limits": self.limits,
             "slo": self.slo,
             "seed": self.seed,
@@ -73,9 +73,7 @@ class Experiment:
     def scheduler(self, policy: PolicySpec) -> Scheduler:
         """A fresh scheduler. Raises InvalidScenario if the policy and the limits contradict each other."""
         try:
-            return Scheduler(
-                policy.build(), self.memory, max_seqs=self.max_seqs, step_tokens=self.step_tokens
-            )
+            return Scheduler(policy.build(), self.memory, max_seqs=self.max_seqs, step_tokens=self.step_tokens)
         except ValueError as error:
             raise InvalidScenario(f"policy '{policy}': {error}") from None
 

@@ -1,5 +1,6 @@
 """Every number that WarpGroup reports, computed here and nowhere else, for simulated and real runs alike."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -8,6 +9,9 @@ import numpy as np
 from .records import BLOCKED_BY, EVENTS, STATUSES, STEP_EVENTS, Run
 
 Array = np.ndarray[Any, Any]
+
+TIE = 0.02
+"""Figures closer than this share of the larger one tell no two policies apart."""
 
 GLOSSARY = {
     "TTFT": "time to first token: first_token - arrival. Queueing is inside.",
@@ -20,8 +24,8 @@ GLOSSARY = {
     "throughput": "prompt and output tokens of finished requests / makespan.",
     "goodput": "finished requests that keep the SLO / makespan. A request with one output token has no TPOT and "
     "only its TTFT counts.",
-    "OOM": "steps whose memory was not there. They have no effect; simulated, one costs what a step without work costs, "
-    "since the allocation fails before anything is computed.",
+    "OOM": "steps whose memory was not there. They have no effect; simulated, one costs what a step without work "
+    "costs, since the allocation fails before anything is computed.",
     "preemptions": "times a running request lost its KV cache and had to be computed again.",
     "recompute tax": "(tokens computed - tokens needed) / tokens needed, padding left out; a request needs "
     "prompt + output - 1.",
@@ -226,20 +230,38 @@ def summarize(run: Run) -> Summary:
     )
 
 
-def merit(summary: Summary) -> tuple[float, float, float]:
-    """What one run is preferred to another by: goodput, then throughput, then the mean E2E, the first two to three
-    digits. Larger is better.
+def order_by_merit(summaries: Sequence[Summary]) -> list[int]:
+    """Positions, best first: goodput decides, then throughput, then mean E2E. Within `TIE` of the best of those that
+    are left, a figure decides nothing.
     """
-    e2e = summary.e2e_s.mean
-    return (
-        _three_digits(summary.goodput_req_s),
-        _three_digits(summary.total_tok_s),
-        -e2e if e2e is not None else float("-inf"),
-    )
+    left, order = list(range(len(summaries))), []
+    while left:
+        leading = _leading(left, [s.goodput_req_s for s in summaries])
+        leading = _leading(leading, [s.total_tok_s for s in summaries])
+        best = min(leading, key=lambda i: (_mean_e2e(summaries[i]), i))
+        order.append(best)
+        left.remove(best)
+    return order
 
 
-def _three_digits(value: float) -> float:
-    return float(f"{value:.3g}")
+def _leading(positions: list[int], figures: list[float]) -> list[int]:
+    most = max(figures[i] for i in positions)
+    return [i for i in positions if close(figures[i], most)]
+
+
+def _mean_e2e(summary: Summary) -> float:
+    return summary.e2e_s.mean if summary.e2e_s.mean is not None else float("inf")
+
+
+def close(a: float, b: float) -> bool:
+    """Whether two figures are within `TIE` of each other."""
+    return abs(a - b) <= TIE * max(abs(a), abs(b))
+
+
+def equal(a: Summary, b: Summary) -> bool:
+    """Whether nothing that decides tells the two apart."""
+    pairs = ((a.goodput_req_s, b.goodput_req_s), (a.total_tok_s, b.total_tok_s), (_mean_e2e(a), _mean_e2e(b)))
+    return all(x == y or close(x, y) for x, y in pairs)
 
 
 def _ratio(part: float, whole: float) -> float:

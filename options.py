@@ -53,38 +53,38 @@ class Options:
             panel=_WHAT,
         ),
     ] = None
-    model: Annotated[
-        str | None, _option(f"See `warpgroup models`. Default: {DEFAULT_MODEL}.", panel=_WHAT)
-    ] = None
-    device: Annotated[
-        str | None, _option(f"See `warpgroup devices`. Default: {DEFAULT_DEVICE}.", panel=_WHAT)
-    ] = None
-    arrivals: Annotated[
-        str | None, _option("trace | at-zero | poisson:RATE (requests per second).", panel=_WHAT)
-    ] = None
+    model: Annotated[str | None, _option(f"See `warpgroup models`. Default: {DEFAULT_MODEL}.", panel=_WHAT)] = None
+    device: Annotated[str | None, _option(f"See `warpgroup devices`. Default: {DEFAULT_DEVICE}.", panel=_WHAT)] = None
+    arrivals: Annotated[str | None, _option("trace | at-zero | poisson:RATE (requests per second).", panel=_WHAT)] = (
+        None
+    )
     rate_scale: Annotated[
-        float | None, _option("Multiplies the arrival rate: 0.5 stretches time to twice its length.", panel=_WHAT)
+        float | None,
+        _option("Multiplies the arrival rate: 0.5 stretches time to twice its length.", panel=_WHAT),
     ] = None
     max_new_tokens: Annotated[
         int | None,
-        _option("What every request may generate at most; policies see it, never a true length.", panel=_WHAT, min=1),
+        _option(
+            "What every request may generate at most; policies see it, never a true length.",
+            panel=_WHAT,
+            min=1,
+        ),
     ] = None
     seed: Annotated[int | None, _option("Seed of everything that is drawn at random.", panel=_WHAT, min=0)] = None
-    slo: Annotated[
-        str | None, _option("What a good request keeps. Default: ttft=10s,tpot=100ms.", panel=_WHAT)
-    ] = None
-    vram: Annotated[str | None, _option("VRAM that the process may use, such as 24GiB. Default: 92 % of the card.")] = None
+    slo: Annotated[str | None, _option("What a good request keeps. Default: ttft=10s,tpot=100ms.", panel=_WHAT)] = None
+    vram: Annotated[str | None, _option("VRAM that the process may use, such as 24GiB. Default: 92 % of the card.")] = (
+        None
+    )
     kv_budget_tokens: Annotated[
         int | None, _option("Size of the KV pool in tokens, in place of what the card leaves.", min=1)
     ] = None
     kv_blocks: Annotated[int | None, _option("Size of the KV pool in blocks.", min=1)] = None
     block_tokens: Annotated[int | None, _option("Tokens in a KV block, a multiple of 16. Default: 16.", min=16)] = None
     max_seqs: Annotated[
-        int | None, _option("Requests that may run at once (not for count policies). Default: by device.", min=1)
+        int | None,
+        _option("Requests that may run at once (not for count policies). Default: by device.", min=1),
     ] = None
-    step_tokens: Annotated[
-        int | None, _option("Tokens that one step may compute. Default: by device.", min=1)
-    ] = None
+    step_tokens: Annotated[int | None, _option("Tokens that one step may compute. Default: by device.", min=1)] = None
 
 
 def with_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -96,10 +96,8 @@ def with_options(command: Callable[..., None]) -> Callable[..., None]:
     def wrapper(**values: Any) -> None:
         command(options=Options(**{name: values.pop(name) for name in shared}), **values)
 
-    parameters = [
-        p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in (*own.values(), *shared.values())
-    ]
-    del wrapper.__wrapped__  # type: ignore[attr-defined]
+    parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in (*own.values(), *shared.values())]
+    del wrapper.__wrapped__
     wrapper.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     wrapper.__annotations__ = {p.name: p.annotation for p in parameters}
     return wrapper
@@ -143,15 +141,14 @@ def _scenario(options: Options) -> Scenario | None:
 
 def _trace(options: Options, scenario: Scenario | None, seed: int) -> tuple[Trace, str]:
     """The requests with their arrivals, before any scaling of the rate."""
-    max_new_tokens = options.max_new_tokens or (scenario.max_new_tokens if scenario else None)
     arrivals = options.arrivals or (scenario.arrivals if scenario else "trace")
+    max_new_tokens = options.max_new_tokens or (scenario.max_new_tokens if scenario else None)
     if options.trace is not None:
         trace = read_trace(options.trace, max_new_tokens=max_new_tokens)
     else:
-        assert scenario is not None
-        trace = generate(
-            scenario.workload, requests=scenario.requests, seed=seed, max_new_tokens=max_new_tokens
-        )
+        assert scenario is not None, "without a trace there is a scenario"
+        limit = options.max_new_tokens or scenario.max_new_tokens
+        trace = generate(scenario.workload, requests=scenario.requests, seed=seed, max_new_tokens=limit)
     return with_arrivals(trace, arrivals, seed), arrivals
 
 

@@ -18,6 +18,7 @@ _CLOCK_FIELDS = (
     "vram_budget_bytes",
     "event",
 )
+_COMPUTED = ("steps", "prefill_tokens", "decode_rows", "context_tokens", "padding_tokens")
 STEP_FIELDS = (*STEP_RECORD_FIELDS, *_CLOCK_FIELDS)
 
 
@@ -43,6 +44,7 @@ class Recorder:
         self._steps = array("q")
         self._events: list[tuple[int, int, int, int]] = []
         self._step_event = _NONE
+        self._facts = dict.fromkeys(STEP_RECORD_FIELDS, 0)
         self._vram_used = 0
 
     def rejected(self, request: int, now_ns: int, reason: str) -> None:
@@ -58,8 +60,9 @@ class Recorder:
             self._recomputed[evicted.id] += evicted.lost_tokens
             if evicted.lost_generated:
                 self._first_token_ns[evicted.id] = -1  # nobody got the tokens of a batch that failed
-            self._event(plan.plan_ns, evicted.id, "preempt", evicted.freed_bytes)
-            self._step_event = _PREEMPT
+            if evicted.lost_tokens:
+                self._event(plan.plan_ns, evicted.id, "preempt", evicted.freed_bytes)
+                self._step_event = _PREEMPT
         for failed in plan.failed:
             reason = "out of memory alone" if failed.alone_in_step else "outgrew the KV pool"
             self._end(failed.id, _FAILED, f"{reason}: needed {failed.needed_bytes} bytes")
@@ -80,20 +83,19 @@ class Recorder:
         for request in finished:
             self._finish_ns[request] = end_ns
             self._end(request, _FINISHED, "")
+        self._facts = dict(zip(STEP_RECORD_FIELDS, facts, strict=True))
         self._step(plan.plan_ns, facts, vram_used_bytes, end_ns)
 
     def ran_out_of_memory(self, plan: StepPlan, needed_bytes: int, end_ns: int) -> None:
-        """A step that had no effect since its memory was not there; the largest victim is its newest request."""
+        """A step that had no effect since its memory was not there; its newest request is named."""
         victim = (plan.prefill[-1].id if plan.prefill else plan.decode[-1]) if plan.horizon else -1
         self.ooms += 1
         self._event(end_ns, victim, "oom", needed_bytes)
         self._step_event = _OOM
-        facts = dict.fromkeys(STEP_RECORD_FIELDS, 0) | {
-            "step": plan.step,
-            "predicted_bytes": needed_bytes,
-            "ticket": plan.ticket,
-            "blocked_by": int(plan.blocked_by),
-        }
+        # What was held before is held still; nothing was computed.
+        facts = self._facts | dict.fromkeys(_COMPUTED, 0)
+        facts |= {"kv_start_bytes": facts["kv_bytes"], "step": plan.step, "ticket": plan.ticket}
+        facts |= {"predicted_bytes": needed_bytes, "blocked_by": int(plan.blocked_by)}
         self._step(plan.plan_ns, list(facts.values()), self._vram_used, end_ns)
 
     def _step(self, start_ns: int, facts: Sequence[int], vram_used_bytes: int, end_ns: int) -> None:

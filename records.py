@@ -34,7 +34,7 @@ BLOCKED_BY = ("none", "memory", "count", "tokens", "compute")
 
 Columns = dict[str, np.ndarray[Any, Any]]
 
-_CODED = {
+_CODED: dict[str, dict[str, tuple[str, ...]]] = {
     "requests": {"status": STATUSES},
     "steps": {"blocked_by": BLOCKED_BY, "event": STEP_EVENTS},
     "events": {"event": EVENTS},

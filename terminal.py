@@ -52,15 +52,18 @@ def show_runs(infos: list[RunInfo]) -> None:
     """The table of a comparison, and the verdict under it."""
     from .reports import comparison, verdict
 
-    table = Table(box=None, pad_edge=False)
-    columns, rows = comparison(infos)
-    for column in columns:
-        table.add_column(column, justify="left" if column == columns[0] else "right", overflow="fold")
-    for row in rows:
-        table.add_row(*map(escape, row))
-    stdout.print(table)
     judged = verdict(infos)
-    stdout.print()
+    compared = comparison(infos, judged)
+    # Two tables, so that neither is wider than a terminal of 80 columns.
+    half = next(i for i, (head, _) in enumerate(compared.heads) if head == "OOMs")
+    for columns in (range(1, half), range(half, len(compared.heads))):
+        table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+        table.add_column("policy", no_wrap=True)
+        for column in columns:
+            table.add_column(compared.heads[column][0], justify="right", no_wrap=True)
+        for row in compared.rows:
+            table.add_row(escape(row[0].text), *(escape(row[column].text) for column in columns))
+        stdout.print(table, "")
     stdout.print(judged.sentence, highlight=False, markup=False, style="bold")
     for detail in judged.details:
         stdout.print(f"- {detail}", highlight=False, markup=False)
@@ -68,6 +71,25 @@ def show_runs(infos: list[RunInfo]) -> None:
 
 def show_trace(summary: TraceSummary) -> None:
     """Lengths and arrivals of a trace."""
+    table = Table(box=None, pad_edge=False)
+    for head in ("tokens", "mean", "p50", "p95", "p99", "max"):
+        table.add_column(head, justify="left" if head == "tokens" else "right")
+    for name in ("prompt", "output", "total"):
+        lengths = getattr(summary, f"{name}_tokens")
+        figures = (lengths.mean, lengths.p50, lengths.p95, lengths.p99, lengths.max)
+        table.add_row(name, *(f"{figure:,.0f}" for figure in figures))
+    stdout.print(table)
+    correlation = "" if summary.correlation is None else f", correlation with prompts {summary.correlation:.2f}"
+    stdout.print(f"output is {summary.output_share:.0%} of all tokens{correlation}", highlight=False)
+    if summary.span_s is None:
+        stdout.print("no arrival times: --arrivals poisson:RATE or at-zero gives it some", highlight=False)
+        return
+    idc = ", ".join(f"{value:.2f} over {window}" for window, value in summary.idc.items())
+    stdout.print(
+        f"arrivals: {summary.rate_s:.3g} /s for {summary.span_s:,.0f} s, CV of gaps {summary.cv:.2f}, "
+        f"index of dispersion {idc} (1 is Poisson)",
+        highlight=False,
+    )
 
 
 def show_policies(infos: list[PolicyInfo]) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 from ..csrc import PolicySpec
 from ..errors import InvalidRun
 from ..experiment import Experiment
-from ..records import RunInfo, read_info, read_run, write_run
+from ..records import RunInfo, read_run, write_run
 from .search import best_safe_count
 from .simulate import describe, simulate
 from .step_time import AnalyticStepTime

@@ -89,7 +89,7 @@ class Engine:
         """The SimPy process."""
         while True:
             self._submit_arrived()
-            plan = self._scheduler.plan(self._env.now)
+            plan = self._scheduler.plan(self._now_ns)
             self._note_changes(plan)
             if plan.horizon == 0:
                 wake_ns = self._next_event_ns(plan)
@@ -100,7 +100,7 @@ class Engine:
                 # The allocation fails before anything is computed: it costs what a step without work costs.
                 yield self._run(_NO_WORK, 1)
                 self._scheduler.commit_oom()
-                self._recorder.ran_out_of_memory(plan, plan.predicted_bytes, self._env.now)
+                self._recorder.ran_out_of_memory(plan, plan.predicted_bytes, self._now_ns)
                 if self._stop_on_oom:
                     return
             else:
@@ -109,7 +109,7 @@ class Engine:
                 self._commit(plan, steps)
 
     def _submit_arrived(self) -> None:
-        now, arrival_ns = self._env.now, self._arrival_ns
+        now, arrival_ns = self._now_ns, self._arrival_ns
         while self._arrived < len(arrival_ns) and arrival_ns[self._arrived] <= now:
             request = self._arrived
             submission = self._scheduler.submit(
@@ -154,9 +154,14 @@ class Engine:
     def _run(self, work: StepWork, steps: int) -> simpy.Event:
         return self._sleep_until(self._clock_fs + self._step_time.cumulative_fs(work, steps))
 
+    @property
+    def _now_ns(self) -> int:
+        return self._clock_fs // FS_PER_NS
+
     def _sleep_until(self, clock_fs: int) -> simpy.Event:
+        delay_ns = clock_fs // FS_PER_NS - self._now_ns
         self._clock_fs = clock_fs
-        return self._env.timeout(clock_fs // FS_PER_NS - self._env.now)
+        return self._env.timeout(delay_ns)
 
     def _commit(self, plan: StepPlan, steps: int) -> None:
         steps_done = plan.step + steps
@@ -164,6 +169,6 @@ class Engine:
             self._endings.joined(joined.id, joined.generated, plan.step + 1)
         finished = self._endings.due(steps_done)
         facts = self._scheduler.commit(steps, finished)
-        self._recorder.ran(plan, facts, facts[_PREDICTED_BYTES], self._env.now, finished)
+        self._recorder.ran(plan, facts, facts[_PREDICTED_BYTES], self._now_ns, finished)
         if finished and self._on_progress:
             self._on_progress(self._recorder.ended)

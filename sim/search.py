@@ -7,7 +7,7 @@ import msgspec
 
 from ..csrc import PolicySpec
 from ..experiment import Experiment
-from ..metrics import Summary, merit
+from ..metrics import Summary, order_by_merit
 from .simulate import simulate
 from .step_time import StepTime
 
@@ -44,7 +44,7 @@ def best_safe_count(
     step_time: StepTime | None = None,
     on_trial: Callable[[int], None] | None = None,
 ) -> BestCount:
-    """Search the count that serves this trace best (`metrics.merit`) without any out-of-memory step.
+    """Search the count that serves this trace best (`metrics.order_by_merit`) without any out-of-memory step.
 
     Counts are doubled until one runs out of memory or none is reached any more, the edge is found by bisection, and
     the neighbourhood of the best is looked at more closely. This is hindsight that no operator has: the count
@@ -106,4 +106,5 @@ def _look_around(safe: Callable[[int], bool], trials: dict[int, Summary | None])
 
 
 def _best(trials: dict[int, Summary | None]) -> int:
-    return max((merit(summary), -n) for n, summary in trials.items() if summary is not None)[1] * -1
+    safe = [(n, summary) for n, summary in sorted(trials.items(), key=lambda item: item[0]) if summary is not None]
+    return safe[order_by_merit([summary for _, summary in safe])[0]][0]

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import InvalidTrace
-from .readers.raw import RawRows
+from .readers.raw import Flags, Floats, RawRows
 from .trace import Column
 
 _LARGEST = 2**31 - 1
@@ -42,8 +42,8 @@ def clean(path: Path, raw: RawRows, max_new_tokens: int) -> Cleaned:
         rows_read=len(raw.row) + len(raw.unreadable),
     )
     if raw.unreadable:
-        row, text = raw.unreadable[0]
-        _count(cleaned.dropped, cleaned, "unreadable_row", len(raw.unreadable), f"row {row}: '{text[:60]}'")
+        number, text = raw.unreadable[0]
+        _count(cleaned.dropped, cleaned, "unreadable_row", len(raw.unreadable), f"row {number}: '{text[:60]}'")
     keep = _usable(raw, cleaned)
     if not keep.any():
         why = ", ".join(f"{reason} {count}" for reason, count in cleaned.dropped.items()) or "it has no rows"
@@ -63,10 +63,11 @@ def clean(path: Path, raw: RawRows, max_new_tokens: int) -> Cleaned:
     return cleaned
 
 
-def _usable(raw: RawRows, cleaned: Cleaned) -> "np.ndarray[tuple[int], np.dtype[np.bool_]]":
+def _usable(raw: RawRows, cleaned: Cleaned) -> Flags:
+    """Which rows are kept; each other one is counted under the first reason that it meets."""
     keep = np.ones(len(raw.row), dtype=bool)
 
-    def drop(bad: "np.ndarray[tuple[int], np.dtype[np.bool_]]", reason: str, what: str, values: Column) -> None:
+    def drop(bad: Flags, reason: str, what: str, values: Floats) -> None:
         bad = bad & keep
         if bad.any():
             first = int(np.argmax(bad))

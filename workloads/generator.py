@@ -69,9 +69,7 @@ def generate(spec: GeneratorSpec, *, requests: int, seed: int, max_new_tokens: i
     """
     _check(spec, requests)
     shares = np.array([component.share for component in spec.components])
-    chosen = np.random.default_rng([seed, _CHOICE]).choice(
-        len(shares), requests, p=shares / shares.sum()
-    )
+    chosen = np.random.default_rng([seed, _CHOICE]).choice(len(shares), requests, p=shares / shares.sum())
     prompt = np.zeros(requests, dtype=np.int64)
     output = np.zeros(requests, dtype=np.int64)
     clipped = 0
@@ -81,7 +79,7 @@ def generate(spec: GeneratorSpec, *, requests: int, seed: int, max_new_tokens: i
         prompt[mine], output[mine], cut = _draw_lengths(component, int(mine.sum()), rng)
         clipped += cut
     over = int((output > max_new_tokens).sum())
-    repaired = {"length_clipped_to_the_traces_extremes": clipped, "output_clipped_to_max_new_tokens": over}
+    repaired = {"length_clipped_to_the_models_range": clipped, "output_clipped_to_max_new_tokens": over}
     text = msgspec.json.encode([spec, requests, seed, max_new_tokens])
     return Trace(
         name="+".join(component.mixture for component in spec.components),
@@ -113,9 +111,7 @@ def _check(spec: GeneratorSpec, requests: int) -> None:
             raise InvalidScenario(f"workload: share of {component.mixture} is {component.share:g}, expected > 0")
 
 
-def _draw_lengths(
-    component: Component, count: int, rng: np.random.Generator
-) -> tuple[Column, Column, int]:
+def _draw_lengths(component: Component, count: int, rng: np.random.Generator) -> tuple[Column, Column, int]:
     mixture = _mixtures()[component.mixture]
     weights = np.array(mixture.w)
     which = rng.choice(len(weights), count, p=weights / weights.sum())
@@ -128,7 +124,7 @@ def _draw_lengths(
     logs = mean + np.stack([first * z[:, 0], slope * z[:, 0] + rest * z[:, 1]], axis=1)
     drawn = np.rint(np.exp(logs)).astype(np.int64)
     limit = np.array([component.max_prompt_tokens or mixture.clip[0], mixture.clip[1]])
-    lengths = np.clip(drawn, 1, limit)
+    lengths: Column = np.clip(drawn, 1, limit)
     return lengths[:, 0], lengths[:, 1], int((lengths != drawn).any(axis=1).sum())
 
 
@@ -151,5 +147,6 @@ def _swelling_ns(count: int, rng: np.random.Generator) -> Column:
         times.append(second + batch)
         drawn, second = drawn + len(batch), second + 1
         state = int(rng.choice(3, p=_HMM_STEPS[state]))
-    arrival_ns = (np.concatenate(times)[:count] * NS).astype(np.int64)
-    return arrival_ns - arrival_ns[0]
+    arrival_ns: Column = (np.concatenate(times)[:count] * NS).astype(np.int64)
+    arrival_ns -= arrival_ns[0]
+    return arrival_ns

@@ -39,7 +39,11 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def _built_in() -> dict[str, str]:
     folder = files(__package__) / "scenarios"
-    return {entry.name.removesuffix(".toml"): entry.read_text() for entry in folder.iterdir() if entry.name.endswith(".toml")}
+    return {
+        entry.name.removesuffix(".toml"): entry.read_text()
+        for entry in folder.iterdir()
+        if entry.name.endswith(".toml")
+    }
 
 
 def scenario_names() -> list[str]:

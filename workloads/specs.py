@@ -2,7 +2,6 @@
 
 from functools import cache
 from importlib.resources import files
-from typing import TypeVar
 
 import msgspec
 
@@ -46,38 +45,43 @@ class DeviceSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     source: str
 
 
-_Spec = TypeVar("_Spec", ModelSpec, DeviceSpec)
+@cache
+def _models() -> dict[str, ModelSpec]:
+    tables = msgspec.toml.decode(_data("models.toml"), type=dict[str, list[ModelSpec]])
+    return {spec.name: spec for spec in tables["model"]}
 
 
 @cache
-def _load(file: str, kind: type[_Spec]) -> dict[str, _Spec]:
-    text = (files(__package__) / "data" / file).read_bytes()
-    specs = msgspec.toml.decode(text, type=dict[str, list[kind]])  # type: ignore[valid-type]
-    return {spec.name: spec for entries in specs.values() for spec in entries}
+def _devices() -> dict[str, DeviceSpec]:
+    tables = msgspec.toml.decode(_data("devices.toml"), type=dict[str, list[DeviceSpec]])
+    return {spec.name: spec for spec in tables["device"]}
+
+
+def _data(file: str) -> bytes:
+    return (files(__package__) / "data" / file).read_bytes()
 
 
 def model_names() -> list[str]:
     """Every model, in the order of the file."""
-    return list(_load("models.toml", ModelSpec))
+    return list(_models())
 
 
 def device_names() -> list[str]:
     """Every device, in the order of the file."""
-    return list(_load("devices.toml", DeviceSpec))
+    return list(_devices())
 
 
 def load_model(name: str) -> ModelSpec:
     """A model by name. Raises UnknownName."""
-    return _find("model", name, _load("models.toml", ModelSpec))
+    spec = _models().get(name.lower())
+    if spec is None:
+        raise UnknownName("model", name, _models())
+    return spec
 
 
 def load_device(name: str) -> DeviceSpec:
     """A device by name. Raises UnknownName."""
-    return _find("device", name, _load("devices.toml", DeviceSpec))
-
-
-def _find(kind: str, name: str, specs: dict[str, _Spec]) -> _Spec:
-    try:
-        return specs[name.lower()]
-    except KeyError:
-        raise UnknownName(kind, name, specs) from None
+    spec = _devices().get(name.lower())
+    if spec is None:
+        raise UnknownName("device", name, _devices())
+    return spec

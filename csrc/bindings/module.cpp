@@ -20,9 +20,8 @@ py::array_t<std::int32_t> bins_of(const std::shared_ptr<Packing>& packing) {
                                    packing->bin_of.data(), py::cast(packing));
 }
 
-std::shared_ptr<Packing> pack_array(
-    const py::array_t<std::int64_t, py::array::c_style>& lengths,
-    std::int64_t capacity, const std::string& algorithm) {
+std::shared_ptr<Packing> pack_array(const py::array_t<std::int64_t, py::array::c_style>& lengths,
+                                    std::int64_t capacity, const std::string& algorithm) {
   if (lengths.ndim() != 1) {
     throw std::invalid_argument("lengths has " + std::to_string(lengths.ndim()) +
                                 " dimensions, expected 1");
@@ -35,8 +34,9 @@ std::shared_ptr<Packing> pack_array(
 
 py::tuple as_tuple(const StepRecord& r) {
   return py::make_tuple(r.step, r.steps, r.prefill_tokens, r.decode_rows, r.context_tokens,
-                        r.padding_tokens, r.kv_start_bytes, r.kv_bytes, r.predicted_bytes, r.reserved_bytes,
-                        r.fragmented_bytes, r.blocked_by, r.waiting, r.running, r.ticket);
+                        r.padding_tokens, r.kv_start_bytes, r.kv_bytes, r.predicted_bytes,
+                        r.reserved_bytes, r.fragmented_bytes, r.blocked_by, r.waiting, r.running,
+                        r.ticket);
 }
 
 void bind_memory(py::module_& m) {
@@ -45,9 +45,9 @@ void bind_memory(py::module_& m) {
                        std::int64_t kv_heads, std::int64_t head_dim, std::int64_t intermediate,
                        std::int64_t vocab, bool tied_embeddings, bool qkv_bias, bool qk_norm,
                        std::int64_t dtype_bytes) {
-             const ModelGeometry geometry{layers,   hidden,          query_heads, kv_heads,
-                                          head_dim, intermediate,    vocab,       tied_embeddings,
-                                          qkv_bias, qk_norm,         dtype_bytes};
+             const ModelGeometry geometry{layers,   hidden,       query_heads, kv_heads,
+                                          head_dim, intermediate, vocab,       tied_embeddings,
+                                          qkv_bias, qk_norm,      dtype_bytes};
              geometry.validate();
              return geometry;
            }),
@@ -220,8 +220,8 @@ PYBIND11_MODULE(_core, m) {
   m.attr("BUILD_COMMIT") = WARPGROUP_COMMIT;
   m.attr("STEP_RECORD_FIELDS") = py::make_tuple(
       "step", "steps", "prefill_tokens", "decode_rows", "context_tokens", "padding_tokens",
-      "kv_start_bytes", "kv_bytes", "predicted_bytes", "reserved_bytes", "fragmented_bytes", "blocked_by", "waiting",
-      "running", "ticket");
+      "kv_start_bytes", "kv_bytes", "predicted_bytes", "reserved_bytes", "fragmented_bytes",
+      "blocked_by", "waiting", "running", "ticket");
   bind_memory(m);
   bind_policy(m);
   bind_plan(m);

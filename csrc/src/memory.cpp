@@ -87,11 +87,11 @@ MemoryModel::MemoryModel(ModelGeometry geometry, std::int64_t budget_bytes,
   if (context_bytes < 0) throw std::invalid_argument("context_bytes is negative");
   activation_reserve_bytes_ = geometry_.activation_bytes(step_tokens, max_seqs);
   if (pool_blocks() < 1) {
-    throw std::invalid_argument(
-        "the VRAM budget of " + std::to_string(budget_bytes) + " bytes leaves no room for one KV block: weights take " +
-        std::to_string(geometry_.weight_bytes()) + ", the CUDA context " +
-        std::to_string(context_bytes) + ", the activations of a step " +
-        std::to_string(activation_reserve_bytes_));
+    throw std::invalid_argument("the VRAM budget of " + std::to_string(budget_bytes) +
+                                " bytes leaves no room for one KV block: weights take " +
+                                std::to_string(geometry_.weight_bytes()) + ", the CUDA context " +
+                                std::to_string(context_bytes) + ", the activations of a step " +
+                                std::to_string(activation_reserve_bytes_));
   }
 }
 
@@ -101,8 +101,7 @@ MemoryModel MemoryModel::for_blocks(ModelGeometry geometry, std::int64_t blocks,
   geometry.validate();
   require_positive(blocks, "kv_blocks");
   require_positive(block_tokens, "block_tokens");
-  const std::int64_t block =
-      round_up(block_tokens * geometry.kv_bytes_per_token(), kKvAlignment);
+  const std::int64_t block = round_up(block_tokens * geometry.kv_bytes_per_token(), kKvAlignment);
   const std::int64_t budget = geometry.weight_bytes() + context_bytes +
                               geometry.activation_bytes(step_tokens, max_seqs) + blocks * block;
   return MemoryModel(geometry, budget, context_bytes, block_tokens, step_tokens, max_seqs);

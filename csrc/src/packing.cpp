@@ -40,7 +40,8 @@ class RoomTree {
 
 void check(const std::int64_t* sizes, std::size_t count, std::int64_t capacity) {
   if (capacity < 1) {
-    throw std::invalid_argument("capacity is " + std::to_string(capacity) + ", expected at least 1");
+    throw std::invalid_argument("capacity is " + std::to_string(capacity) +
+                                ", expected at least 1");
   }
   if (count > static_cast<std::size_t>(std::numeric_limits<std::int32_t>::max())) {
     throw std::invalid_argument("too many items: bins are numbered in 32 bits");

@@ -35,7 +35,8 @@ std::map<std::string, double> resolve(const PolicyInfo& info,
                      [key = name](const PolicyParameter& p) { return p.name == key; });
     if (parameter == info.parameters.end()) {
       std::string known;
-      for (const PolicyParameter& p : info.parameters) known += (known.empty() ? "" : ", ") + p.name;
+      for (const PolicyParameter& p : info.parameters)
+        known += (known.empty() ? "" : ", ") + p.name;
       throw std::invalid_argument("policy '" + info.id + "' has no parameter '" + name +
                                   "': it takes " + known);
     }
@@ -58,15 +59,19 @@ std::map<std::string, double> resolve(const PolicyInfo& info,
 const std::vector<PolicyInfo>& policy_catalogue() {
   static const std::vector<PolicyInfo> catalogue{
       {"count-static",
-       "The classic baseline (FasterTransformer, model.generate in a loop): wait for n requests or a "
+       "The classic baseline (FasterTransformer, model.generate in a loop): wait for n requests or "
+       "a "
        "timeout, pad every prompt to the longest, run until the last request of the batch ends. "
-       "Finished rows keep their memory and are computed on. Blind to memory: a batch can run out of "
+       "Finished rows keep their memory and are computed on. Blind to memory: a batch can run out "
+       "of "
        "it; it is then split in two and started again.",
        {kCount,
         {"timeout_s", 1, 0, 86'400, "how long an incomplete batch waits for company, in seconds"}}},
       {"count-continuous",
-       "Iteration-level batching (Orca's scheduling without its reservation): requests join and leave "
-       "at every step while fewer than n run. Blind to memory: a step can run out of it; the newest "
+       "Iteration-level batching (Orca's scheduling without its reservation): requests join and "
+       "leave "
+       "at every step while fewer than n run. Blind to memory: a step can run out of it; the "
+       "newest "
        "request is then evicted and computed again later.",
        {kCount}},
       {"paged",

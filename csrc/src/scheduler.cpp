@@ -9,7 +9,14 @@ namespace warpgroup {
 namespace {
 
 // What a change of the plan hash is about.
-enum Change : std::uint64_t { kAdmitted = 1, kPrefilled, kEvicted, kFailed, kFinished, kMemoryHeld };
+enum Change : std::uint64_t {
+  kAdmitted = 1,
+  kPrefilled,
+  kEvicted,
+  kFailed,
+  kFinished,
+  kMemoryHeld
+};
 
 // The finaliser of SplitMix64: every bit of the input reaches every bit of the result.
 std::uint64_t scrambled(std::uint64_t x) {
@@ -205,11 +212,11 @@ StepRecord Scheduler::record(std::int64_t steps) const {
   } else {
     kv_bytes = used_blocks_ * memory_.block_bytes();
     reserved_bytes = std::max(used_blocks_, reserved_blocks_) * memory_.block_bytes();
-    predicted_bytes = memory_.fixed_bytes() +
-                      memory_.geometry().activation_bytes(
-                          plan_.work.prefill_tokens + plan_.work.decode_rows,
-                          plan_.work.sampled_rows) +
-                      kv_bytes;
+    predicted_bytes =
+        memory_.fixed_bytes() +
+        memory_.geometry().activation_bytes(plan_.work.prefill_tokens + plan_.work.decode_rows,
+                                            plan_.work.sampled_rows) +
+        kv_bytes;
   }
   std::int64_t filled_tokens = 0;
   for (const Sequence* sequence : running_) {
@@ -242,9 +249,9 @@ void Scheduler::mix_plan() {
 }
 
 void Scheduler::mix(std::uint64_t what, std::int64_t id, std::int64_t value) {
-  for (const std::uint64_t word : {static_cast<std::uint64_t>(step_), what,
-                                   static_cast<std::uint64_t>(id),
-                                   static_cast<std::uint64_t>(value)}) {
+  for (const std::uint64_t word :
+       {static_cast<std::uint64_t>(step_), what, static_cast<std::uint64_t>(id),
+        static_cast<std::uint64_t>(value)}) {
     hash_ = scrambled(hash_ + 0x9e3779b97f4a7c15ULL + word);
   }
 }

@@ -38,12 +38,14 @@ class Random {
 Policy random_policy(Random& random) {
   switch (random.between(0, 3)) {
     case 0:
-      return make_policy("count-static", {{"n", static_cast<double>(random.between(1, 40))},
-                                          {"timeout_s", static_cast<double>(random.between(0, 3))}});
+      return make_policy("count-static",
+                         {{"n", static_cast<double>(random.between(1, 40))},
+                          {"timeout_s", static_cast<double>(random.between(0, 3))}});
     case 1:
       return make_policy("count-continuous", {{"n", static_cast<double>(random.between(1, 64))}});
     case 2:
-      return make_policy("paged", {{"watermark", static_cast<double>(random.between(0, 20)) / 100}});
+      return make_policy("paged",
+                         {{"watermark", static_cast<double>(random.between(0, 20)) / 100}});
     default:
       return make_policy("ffd", {{"margin", static_cast<double>(random.between(0, 100)) / 100},
                                  {"age_s", static_cast<double>(random.between(0, 30))}});

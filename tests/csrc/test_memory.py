@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from warpgroup.csrc import MemoryModel, ModelGeometry
 
 LLAMA_8B = {
@@ -65,33 +66,25 @@ def test_a_budget_in_blocks_becomes_bytes_and_back(blocks, block_tokens, step_to
     )
     assert memory.pool_blocks == blocks
     assert memory.block_bytes % 16 == 0
-    assert memory.budget_bytes == (
-        memory.fixed_bytes + memory.activation_reserve_bytes + blocks * memory.block_bytes
-    )
+    assert memory.budget_bytes == (memory.fixed_bytes + memory.activation_reserve_bytes + blocks * memory.block_bytes)
 
 
 @given(budget=st.integers(17 * 10**9, 141 * 10**9))
 def test_the_pool_takes_what_is_left_and_never_more(budget):
-    memory = MemoryModel(
-        model(), budget_bytes=budget, context_bytes=0, block_tokens=16, step_tokens=2048, max_seqs=256
-    )
+    memory = MemoryModel(model(), budget_bytes=budget, context_bytes=0, block_tokens=16, step_tokens=2048, max_seqs=256)
     used = memory.fixed_bytes + memory.activation_reserve_bytes + memory.pool_blocks * memory.block_bytes
     assert 0 <= budget - used < memory.block_bytes
 
 
 def test_padded_kv_is_one_tensor_a_layer_for_keys_and_one_for_values():
-    memory = MemoryModel.for_blocks(
-        model(), blocks=1, context_bytes=0, block_tokens=16, step_tokens=16, max_seqs=1
-    )
+    memory = MemoryModel.for_blocks(model(), blocks=1, context_bytes=0, block_tokens=16, step_tokens=16, max_seqs=1)
     assert memory.padded_kv_bytes(4, 1000) == 4 * 1000 * 131_072
     assert memory.padded_kv_bytes(1, 1) == 64 * 2048
 
 
 def test_a_model_that_does_not_fit_is_refused_with_the_numbers():
     with pytest.raises(ValueError, match="leaves no room for one KV block: weights take 16060522496"):
-        MemoryModel(
-            model(), budget_bytes=16 * 10**9, context_bytes=0, block_tokens=16, step_tokens=1, max_seqs=1
-        )
+        MemoryModel(model(), budget_bytes=16 * 10**9, context_bytes=0, block_tokens=16, step_tokens=1, max_seqs=1)
 
 
 def test_a_shape_that_makes_no_sense_is_refused():

@@ -1,6 +1,7 @@
 """Policies as users write them."""
 
 import pytest
+
 from warpgroup.csrc import PolicySpec, parse_policies, parse_policy, policy_catalogue
 from warpgroup.errors import InvalidScenario, UnknownName
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from support.driving import SECOND, Row, drive, memory
+
 from warpgroup.csrc import MemoryModel, Scheduler, parse_policy
 
 SETS = Path(__file__).parents[3] / "shared" / "sets"

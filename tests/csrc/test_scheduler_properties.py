@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.driving import Row, drive, memory
+
 from warpgroup.csrc import parse_policy
 
 POLICIES = [
@@ -69,7 +70,11 @@ def test_macro_steps_and_single_steps_are_the_same_run(policy, rows, blocks):
     single = drive(policy, rows, memory(blocks), max_new=MAX_NEW, macro=False)
     assert macro.plan_hash == single.plan_hash
     assert macro.finished == single.finished
-    assert (macro.steps, macro.computed, macro.running_steps) == (single.steps, single.computed, single.running_steps)
+    assert (macro.steps, macro.computed, macro.running_steps) == (
+        single.steps,
+        single.computed,
+        single.running_steps,
+    )
 
 
 @every_policy

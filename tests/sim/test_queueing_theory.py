@@ -7,6 +7,7 @@ nearly independent. 4.1 standard errors of 30 batches leave a false alarm of abo
 import numpy as np
 import pytest
 from support.experiments import experiment
+
 from warpgroup import metrics
 from warpgroup.csrc import StepWork, parse_policy
 from warpgroup.experiment import Experiment

@@ -8,11 +8,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.experiments import experiment
+
 from warpgroup.csrc import parse_policy
 from warpgroup.records import EVENTS, STATUSES, STEP_EVENTS, Run
 from warpgroup.sim import AnalyticStepTime, simulate
 
-POLICIES = ["count-static(n=4, timeout_s=0)", "count-continuous(n=6)", "paged", "ffd", "ffd(margin=0.5, age_s=0)"]
+POLICIES = [
+    "count-static(n=4, timeout_s=0)",
+    "count-continuous(n=6)",
+    "paged",
+    "ffd",
+    "ffd(margin=0.5, age_s=0)",
+]
 MS = 1_000_000
 
 workloads = st.lists(
@@ -31,9 +38,7 @@ def many(seed: int) -> list[tuple[int, int, int]]:
 
 
 def run(rows, policy: str, *, blocks: int, **options) -> Run:
-    return simulate(
-        experiment(rows, kv_blocks=blocks, max_seqs=32), parse_policy(policy), **options
-    )
+    return simulate(experiment(rows, kv_blocks=blocks, max_seqs=32), parse_policy(policy), **options)
 
 
 def assert_same(one: Run, other: Run) -> None:
@@ -49,7 +54,8 @@ def assert_same(one: Run, other: Run) -> None:
 @settings(max_examples=25, deadline=None)
 def test_macro_steps_equal_single_steps_to_the_nanosecond(policy, rows, blocks):
     assert_same(
-        run(rows, policy, blocks=blocks, macro_steps=True), run(rows, policy, blocks=blocks, macro_steps=False)
+        run(rows, policy, blocks=blocks, macro_steps=True),
+        run(rows, policy, blocks=blocks, macro_steps=False),
     )
 
 
@@ -69,7 +75,11 @@ def test_every_request_has_exactly_one_ending_and_its_times_are_in_order(policy,
     r = run(rows, policy, blocks=blocks).requests
     finished = r["status"] == STATUSES.index("finished")
     assert not (r["status"] == STATUSES.index("aborted")).any()
-    for earlier, later in (("arrival_ns", "admitted_ns"), ("admitted_ns", "first_token_ns"), ("first_token_ns", "finish_ns")):
+    for earlier, later in (
+        ("arrival_ns", "admitted_ns"),
+        ("admitted_ns", "first_token_ns"),
+        ("first_token_ns", "finish_ns"),
+    ):
         assert (r[earlier][finished] <= r[later][finished]).all(), (earlier, later)
     one_token = finished & (r["output_tokens"] == 1)
     assert np.array_equal(r["first_token_ns"][one_token], r["finish_ns"][one_token])

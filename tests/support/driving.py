@@ -5,14 +5,17 @@ from dataclasses import dataclass, field
 from warpgroup.csrc import MemoryModel, ModelGeometry, Scheduler, parse_policy
 
 SECOND = 10**9
-TINY = ModelGeometry(
-    layers=2, hidden=64, query_heads=4, kv_heads=2, head_dim=16, intermediate=128, vocab=256
-)
+TINY = ModelGeometry(layers=2, hidden=64, query_heads=4, kv_heads=2, head_dim=16, intermediate=128, vocab=256)
 
 
 def memory(blocks: int, *, block_tokens: int = 16, step_tokens: int = 256, max_seqs: int = 64) -> MemoryModel:
     return MemoryModel.for_blocks(
-        TINY, blocks=blocks, context_bytes=0, block_tokens=block_tokens, step_tokens=step_tokens, max_seqs=max_seqs
+        TINY,
+        blocks=blocks,
+        context_bytes=0,
+        block_tokens=block_tokens,
+        step_tokens=step_tokens,
+        max_seqs=max_seqs,
     )
 
 
@@ -122,7 +125,12 @@ def _commit(scheduler, plan, rows, coming, generated, outcome, now_s, macro):
     facts = scheduler.commit(steps, finished)
     outcome.steps += steps
     outcome.plans.append(
-        (plan.step, tuple(plan.admitted), tuple((c.id, c.start, c.tokens) for c in plan.prefill), tuple(plan.decode))
+        (
+            plan.step,
+            tuple(plan.admitted),
+            tuple((c.id, c.start, c.tokens) for c in plan.prefill),
+            tuple(plan.decode),
+        )
     )
     outcome.running_steps += facts[13] * steps
     outcome.running_max = max(outcome.running_max, facts[13])

@@ -1,6 +1,7 @@
 """Small experiments for tests: literal requests on a tiny model."""
 
 import numpy as np
+
 from warpgroup.experiment import Experiment, Limits, build_experiment
 from warpgroup.workloads import DeviceSpec, ModelSpec, Trace, TraceSource
 
@@ -41,9 +42,7 @@ def trace(rows: list[tuple[int, int, int]], *, max_new_tokens: int = 100, name: 
         output_tokens=columns[:, 2].copy(),
         max_new_tokens=max_new_tokens,
         has_times=True,
-        source=TraceSource(
-            path="rows", sha256="0" * 64, format="literal", rows_read=len(rows), kept=len(rows)
-        ),
+        source=TraceSource(path="rows", sha256="0" * 64, format="literal", rows_read=len(rows), kept=len(rows)),
     )
 
 

@@ -16,13 +16,16 @@ def recognises(text: bytes) -> bool:
 
 
 def read(text: bytes) -> RawRows:
-    """Lengths only; a row is an element's place in the list, from 1 on. A file that is cut off ends at its last pair."""
+    """Lengths only; a row is an element's place in the list, from 1 on. A cut-off file ends at its last pair."""
     try:
         elements = msgspec.json.decode(text)
         cut = []
     except msgspec.DecodeError:
         whole, _, rest = text.rpartition(b"]")
-        elements, cut = _up_to_the_cut(whole), [rest.decode().strip(", \n") or "the end of the list is missing"]
+        elements, cut = (
+            _up_to_the_cut(whole),
+            [rest.decode().strip(", \n") or "the end of the list is missing"],
+        )
     pairs = [(number, pair) for number, pair in enumerate(elements, 1) if _is_pair(pair)]
     unreadable = [(number, str(each)) for number, each in enumerate(elements, 1) if not _is_pair(each)]
     unreadable += [(len(elements) + 1, text) for text in cut]

@@ -9,7 +9,9 @@ LOOKS_LIKE = f"CSV with {','.join(COLUMNS)}, each TIMESTAMP the literal XXX"
 
 def recognises(text: bytes) -> bool:
     """By the header and the first row's time."""
-    return has_azure_header(text) and b"XXX" in text.lstrip().partition(b"\n")[2].lstrip().split(b"\n", 1)[0].split(b",")
+    return has_azure_header(text) and b"XXX" in text.lstrip().partition(b"\n")[2].lstrip().split(b"\n", 1)[0].split(
+        b","
+    )
 
 
 def read(text: bytes) -> RawRows:

@@ -63,9 +63,19 @@ def read_csv(text: bytes, names: list[str]) -> CsvRows:
         else:
             unreadable.append((number, line.decode().strip()))
     good = b"\n".join(lines[number - 1] for number in rows)
-    table = pd.read_csv(
-        BytesIO(good), header=None, names=header, usecols=names, dtype=str, keep_default_na=False, skipinitialspace=True
-    ) if rows else pd.DataFrame({name: pd.Series([], dtype=str) for name in names})
+    table = (
+        pd.read_csv(
+            BytesIO(good),
+            header=None,
+            names=header,
+            usecols=names,
+            dtype=str,
+            keep_default_na=False,
+            skipinitialspace=True,
+        )
+        if rows
+        else pd.DataFrame({name: pd.Series([], dtype=str) for name in names})
+    )
     return CsvRows(np.array(rows, dtype=np.int64), {name: table[name] for name in names}, unreadable)
 
 

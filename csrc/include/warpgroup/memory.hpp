@@ -47,7 +47,8 @@ class MemoryModel {
   MemoryModel(ModelGeometry geometry, std::int64_t budget_bytes, std::int64_t context_bytes,
               std::int64_t block_tokens, std::int64_t step_tokens, std::int64_t max_seqs);
 
-  // The budget that gives exactly `blocks` KV blocks: how a KV budget in tokens or blocks becomes bytes.
+  // The budget that gives exactly `blocks` KV blocks: how a KV budget in tokens or blocks becomes
+  // bytes.
   static MemoryModel for_blocks(ModelGeometry geometry, std::int64_t blocks,
                                 std::int64_t context_bytes, std::int64_t block_tokens,
                                 std::int64_t step_tokens, std::int64_t max_seqs);
@@ -62,7 +63,8 @@ class MemoryModel {
   // Kept free for the largest step that the engine's limits allow.
   std::int64_t activation_reserve_bytes() const { return activation_reserve_bytes_; }
   std::int64_t pool_blocks() const;
-  // KV bytes of a padded static batch: every layer's keys and values are one tensor of rows x length.
+  // KV bytes of a padded static batch: every layer's keys and values are one tensor of rows x
+  // length.
   std::int64_t padded_kv_bytes(std::int64_t rows, std::int64_t length) const;
 
  private:

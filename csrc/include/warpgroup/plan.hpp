@@ -39,25 +39,26 @@ struct Joined {
 
 struct Evicted {
   std::int64_t id;
-  std::int64_t lost_tokens;      // tokens whose KV is dropped and must be computed again
-  std::int64_t lost_generated;   // output tokens that are dropped too (static batches only)
+  std::int64_t lost_tokens;     // tokens whose KV is dropped and must be computed again
+  std::int64_t lost_generated;  // output tokens that are dropped too (static batches only)
   std::int64_t freed_bytes;
 };
 
 struct Failed {
   std::int64_t id;
   std::int64_t needed_bytes;
-  bool alone_in_step;  // true: a step with this request alone ran out of memory; false: it outgrew the pool
+  bool alone_in_step;  // true: a step with this request alone ran out of memory; false: it outgrew
+                       // the pool
 };
 
 // One decision of the scheduler. It holds for `horizon` steps, all alike but for the decode rows'
 // caches growing by one token each: the executor may run any number of them, from one on.
 struct StepPlan {
-  std::int64_t step = 0;         // index of the first step that it covers
+  std::int64_t step = 0;  // index of the first step that it covers
   std::int64_t plan_ns = 0;
-  std::int64_t ticket = -1;      // the last request that had been submitted
-  std::int64_t horizon = 0;      // 0: nothing to run
-  std::int64_t wake_ns = -1;     // with horizon 0: when to plan again at the latest; -1: on an arrival
+  std::int64_t ticket = -1;   // the last request that had been submitted
+  std::int64_t horizon = 0;   // 0: nothing to run
+  std::int64_t wake_ns = -1;  // with horizon 0: when to plan again at the latest; -1: on an arrival
   std::int64_t predicted_bytes = 0;  // VRAM needed by the first step
   std::int64_t kv_bytes = 0;         // KV bytes held in the first step
   StepWork work;

@@ -7,7 +7,8 @@
 
 namespace warpgroup {
 
-// Predicts output lengths from those of requests that finished; it never sees a true length earlier.
+// Predicts output lengths from those of requests that finished; it never sees a true length
+// earlier.
 //
 // The prediction is the (1 - overflow) quantile of the observed lengths that are greater than what
 // was already generated: P(O <= x | O > generated). Until `kColdStart` requests have finished, or
@@ -17,7 +18,8 @@ class LengthPredictor {
   static constexpr std::size_t kWindow = 1024;
   static constexpr std::size_t kColdStart = 64;
 
-  // `overflow_ppm`: the accepted probability, in millionths, that a request outgrows its prediction.
+  // `overflow_ppm`: the accepted probability, in millionths, that a request outgrows its
+  // prediction.
   explicit LengthPredictor(std::int64_t overflow_ppm) : overflow_ppm_(overflow_ppm) {}
 
   void observe(std::int64_t output_tokens);

@@ -5,7 +5,8 @@
 
 namespace warpgroup {
 
-// What a policy may know of a request before it ends. The true output length is not here on purpose.
+// What a policy may know of a request before it ends. The true output length is not here on
+// purpose.
 struct Request {
   std::int64_t id;
   std::int64_t arrival_ns;
@@ -16,16 +17,16 @@ struct Request {
 // A request's life inside the scheduler.
 struct Sequence {
   Request request;
-  std::int64_t ticket;      // order of submission, from 0
-  std::int64_t queued_ns;   // when it last joined the waiting queue
-  std::int64_t generated = 0;   // output tokens made so far, kept when evicted
-  std::int64_t cached = 0;      // tokens whose keys and values are held
-  std::int64_t blocks = 0;      // KV blocks held
-  std::int64_t reserved = 0;    // KV blocks promised to it; 0 under policies that promise none
-  std::int64_t scheduled = 0;   // tokens that the outstanding plan computes for it
+  std::int64_t ticket;         // order of submission, from 0
+  std::int64_t queued_ns;      // when it last joined the waiting queue
+  std::int64_t generated = 0;  // output tokens made so far, kept when evicted
+  std::int64_t cached = 0;     // tokens whose keys and values are held
+  std::int64_t blocks = 0;     // KV blocks held
+  std::int64_t reserved = 0;   // KV blocks promised to it; 0 under policies that promise none
+  std::int64_t scheduled = 0;  // tokens that the outstanding plan computes for it
   std::int64_t preemptions = 0;
-  bool prefilled = false;       // from the step after its prefill completed: it decodes
-  bool ended = false;           // finished or aborted, but its row lives until the static batch ends
+  bool prefilled = false;  // from the step after its prefill completed: it decodes
+  bool ended = false;      // finished or aborted, but its row lives until the static batch ends
   std::list<Sequence*>::iterator place{};  // its node in the waiting queue, while it waits
 
   // Tokens that have been decided: the prompt and what was generated.

@@ -120,12 +120,12 @@ class Scheduler {
   std::int64_t pool_blocks_;
   std::int64_t used_blocks_ = 0;
   std::int64_t reserved_blocks_ = 0;
-  bool admission_may_change_ = true;     // since the last attempt that memory stopped
-  bool closed_until_finish_ = false;     // after running out of memory: admit less
+  bool admission_may_change_ = true;  // since the last attempt that memory stopped
+  bool closed_until_finish_ = false;  // after running out of memory: admit less
 
-  std::int64_t batch_length_ = 0;        // padded prompt length of the static batch
-  std::int64_t batch_decoded_ = 0;       // decode steps that it has behind it
-  std::int64_t next_batch_rows_ = 0;     // after a split: size of the next batch, formed at once
+  std::int64_t batch_length_ = 0;     // padded prompt length of the static batch
+  std::int64_t batch_decoded_ = 0;    // decode steps that it has behind it
+  std::int64_t next_batch_rows_ = 0;  // after a split: size of the next batch, formed at once
 
   StepPlan plan_;
   bool outstanding_ = false;

@@ -1,0 +1,163 @@
+"""The report: one HTML file that needs nothing but itself."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ..errors import InvalidRun, OutputRefused
+from ..metrics import GLOSSARY
+from ..records import MemoryInfo, Run, ScenarioInfo, TraceInfo
+from .table import GIB, comparison
+from .verdict import Verdict, summary_of, verdict
+
+_ENOUGH_FOR_P99 = 662
+"""Finished requests below which a p99 is rough: MLPerf's bound for a conservative p99 estimate."""
+
+
+def render(runs: Sequence[Run]) -> str:
+    """The page for these runs, in their order. The same runs give the same bytes. Raises InvalidRun if none."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    from .latency_figure import latency_figure
+    from .svg import inline_svg
+    from .vram_figure import vram_figure
+
+    if not runs:
+        raise InvalidRun("there is no run to report on")
+    infos = [run.info for run in runs]
+    judged = verdict(infos)
+    policies = ", ".join(info.policy for info in infos)
+    environment = Environment(
+        loader=PackageLoader(__package__),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("report.html.jinja").render(
+        judged=judged,
+        tiles=_tiles(runs, judged),
+        infos=infos,
+        facts=_facts(runs),
+        parts=_memory_parts(infos[0].scenario.memory),
+        differences=_differences([info.scenario for info in infos]),
+        validity=_validity(runs),
+        table=comparison(infos, judged),
+        vram=inline_svg(
+            vram_figure(runs),
+            f"VRAM over time: {policies}",
+            "One panel for each policy: memory in use between the weights and the budget, with marks where a step "
+            "ran out of memory or a request was evicted.",
+        ),
+        latency=inline_svg(
+            latency_figure(runs),
+            f"Distribution of TTFT and E2E: {policies}",
+            "For each policy the share of requests whose first token, and whose last, came within a time.",
+        ),
+        glossary=GLOSSARY,
+    )
+
+
+def write_report(runs: Sequence[Run], path: Path) -> None:
+    """Render into `path`, whole or not at all. Raises OutputRefused."""
+    page = render(runs)
+    part = path.with_name(path.name + ".part")
+    try:
+        part.write_text(page, encoding="utf-8")
+        part.replace(path)
+    except OSError as error:
+        raise OutputRefused(f"cannot write {path}: {error.strerror}; choose another place") from None
+
+
+def _tiles(runs: Sequence[Run], judged: Verdict) -> list[tuple[str, str, str]]:
+    best = summary_of(runs[judged.winner].info)
+    share = best.peak_vram_bytes / best.vram_budget_bytes
+    budget = best.vram_budget_bytes / GIB
+    return [
+        ("goodput", f"{best.goodput_req_s:.3g} requests/s", best.slo),
+        ("throughput", f"{best.total_tok_s:,.0f} tokens/s", f"{best.output_tok_s:,.0f} of them output"),
+        ("peak VRAM", f"{best.peak_vram_bytes / GIB:.1f} GiB", f"{share:.0%} of a budget of {budget:.1f} GiB"),
+        ("waited for memory", f"{best.memory_bound_share:.0%} of the time", f"{best.ooms:,} out-of-memory steps"),
+    ]
+
+
+def _facts(runs: Sequence[Run]) -> list[tuple[str, str]]:
+    info = runs[0].info
+    scenario, trace = info.scenario, info.scenario.trace
+    facts = [
+        ("scenario", scenario.name),
+        ("trace", f"{trace.name} ({trace.format}), content {trace.content_hash}"),
+        ("file", f"{trace.file}, sha256 {trace.file_sha256[:16]}"),
+        ("requests", _rows(trace)),
+        ("arrivals", f"{trace.arrivals}, rate scaled by {trace.rate_scale:g}"),
+        ("max_new_tokens", f"{trace.max_new_tokens:,}, the same for every request"),
+        ("model", scenario.model),
+        ("device", scenario.device),
+        ("limits", f"{scenario.max_seqs:,} requests at once, {scenario.step_tokens:,} tokens a step"),
+        ("KV pool", f"{scenario.memory.pool_blocks:,} blocks of {scenario.memory.block_tokens} tokens"),
+        ("SLO", summary_of(info).slo),
+        ("seed", str(info.seed)),
+        ("versions", ", ".join(f"{name} {version}" for name, version in info.versions.items())),
+    ]
+    if trace.over_context:
+        text = f"{trace.over_context:,} requests exceed the model's context window; lengths are taken as given"
+        facts.append(("beyond context", text))
+    return facts
+
+
+def _rows(trace: TraceInfo) -> str:
+    text = f"{trace.requests:,} of {trace.rows_read:,} rows"
+    for verb, reasons in (("dropped", trace.dropped), ("repaired", trace.repaired)):
+        for reason, count in reasons.items():
+            text += f"; {verb} {count:,}: {reason.replace('_', ' ')}"
+    return text
+
+
+def _memory_parts(memory: MemoryInfo) -> list[tuple[str, str, float]]:
+    """Name, size and percentage of the budget of each part."""
+    tokens = memory.pool_blocks * memory.block_tokens
+    parts = {
+        "weights": memory.weight_bytes,
+        "CUDA context": memory.context_bytes,
+        "activations of the largest step": memory.activation_reserve_bytes,
+        f"KV pool of {tokens:,} tokens": memory.kv_pool_bytes,
+    }
+    return [(name, f"{size / GIB:.2f} GiB", 100 * size / memory.budget_bytes) for name, size in parts.items()]
+
+
+def _differences(scenarios: Sequence[ScenarioInfo]) -> list[tuple[str, list[str]]]:
+    """Settings in which the runs differ, though a comparison wants them equal."""
+    flat = [_flat(msgspec.to_builtins(scenario)) for scenario in scenarios]
+    return [
+        (key, [str(each[key]) for each in flat]) for key in flat[0] if any(each[key] != flat[0][key] for each in flat)
+    ]
+
+
+def _flat(value: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, inner in value.items():
+        if key in ("trace", "memory"):
+            found |= _flat(inner, f"{key}.")
+        else:
+            found[prefix + key] = inner
+    return found
+
+
+def _validity(runs: Sequence[Run]) -> list[str]:
+    lines = []
+    simulated = sorted({run.info.scenario.step_time for run in runs if run.info.kind == "simulated"})
+    if simulated:
+        lines.append(f"Simulated, not measured. Step durations: {'; '.join(simulated)}.")
+    for run in runs:
+        info, s = run.info, summary_of(run.info)
+        lost = [f"{count:,} {name}" for name in ("rejected", "failed", "aborted") if (count := getattr(s, name))]
+        if not info.complete:
+            lines.append(f"{info.policy} is INCOMPLETE: it was interrupted, its figures are of what had run by then.")
+        if lost:
+            lines.append(f"{info.policy}: {', '.join(lost)} of {s.requests:,} requests.")
+    few = min(summary_of(run.info).finished for run in runs)
+    if few < _ENOUGH_FOR_P99:
+        lines.append(f"p99 figures are rough: {few:,} requests finished, {_ENOUGH_FOR_P99} are wanted.")
+    return [*lines, "One seed, so differences carry no interval. Prefix caching is not modelled."]

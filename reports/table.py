@@ -1,0 +1,93 @@
+"""The table of a comparison, as text, for the terminal and the page alike."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..metrics import Spread, Summary
+from ..records import RunInfo
+from .verdict import Verdict, summary_of
+
+GIB = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """What is shown, and the number to sort by."""
+
+    text: str
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Column heads with their explanations, and one row of cells a run."""
+
+    heads: list[tuple[str, str]]
+    rows: list[list[Cell]]
+
+
+_HEADS = [
+    ("policy", "what batched the requests"),
+    ("tokens/s", "prompt and output tokens of finished requests over the makespan"),
+    ("goodput", "finished requests that keep the SLO, per second"),
+    ("TTFT p50", "time to first token, median"),
+    ("TTFT p99", "time to first token, 99th percentile"),
+    ("E2E p50", "arrival to last token, median"),
+    ("E2E p99", "arrival to last token, 99th percentile"),
+    ("OOMs", "steps that ran out of memory"),
+    ("preempted", "times a running request lost its cache"),
+    ("peak VRAM", "most memory in use, and its share of the budget"),
+    ("mean KV", "time mean of KV bytes held over the KV pool"),
+    ("padding", "computed positions that belong to no request"),
+]
+
+
+def comparison(infos: Sequence[RunInfo], judged: Verdict) -> Table:
+    """One row a run; columns about requests that did not finish appear only if there are any."""
+    summaries = [summary_of(info) for info in infos]
+    lost = [name for name in ("rejected", "failed", "aborted") if any(getattr(s, name) for s in summaries)]
+    rows = [
+        [
+            Cell(_label(info, position, judged), position),
+            *_figures(summary),
+            *(Cell(f"{getattr(summary, name):,}", getattr(summary, name)) for name in lost),
+        ]
+        for position, (info, summary) in enumerate(zip(infos, summaries, strict=True))
+    ]
+    return Table([*_HEADS, *((name, f"requests {name}") for name in lost)], rows)
+
+
+def _label(info: RunInfo, position: int, judged: Verdict) -> str:
+    best = " (best)" if judged.contested and position == judged.winner and not judged.tied else ""
+    return info.policy + best + ("" if info.complete else " INCOMPLETE")
+
+
+def _figures(s: Summary) -> list[Cell]:
+    return [
+        Cell(f"{s.total_tok_s:,.0f}", s.total_tok_s),
+        Cell(f"{s.goodput_req_s:.3g}", s.goodput_req_s),
+        *_latencies(s.ttft_s),
+        *_latencies(s.e2e_s),
+        Cell(f"{s.ooms:,}", s.ooms),
+        Cell(f"{s.preemptions:,}", s.preemptions),
+        _peak(s),
+        Cell(f"{s.mean_kv_use:.0%}", s.mean_kv_use),
+        Cell(f"{s.padding_waste:.0%}", s.padding_waste),
+    ]
+
+
+def _latencies(spread: Spread) -> list[Cell]:
+    return [_seconds(spread.p50), _seconds(spread.p99)]
+
+
+def _seconds(value: float | None) -> Cell:
+    if value is None:
+        return Cell("-", float("inf"))
+    if value < 1:
+        return Cell(f"{value * 1000:.0f} ms", value)
+    return Cell(f"{value:.3g} s" if value < 1000 else f"{value:,.0f} s", value)
+
+
+def _peak(s: Summary) -> Cell:
+    share = s.peak_vram_bytes / s.vram_budget_bytes
+    return Cell(f"{s.peak_vram_bytes / GIB:.1f} GiB {share:.0%}", s.peak_vram_bytes)
