@@ -94,6 +94,8 @@ def compare(
 
     experiment, named = experiment_from(options)
     specs = parse_policies(policies if policies is not None else ",".join(named))
+    for spec in specs:
+        experiment.scheduler(spec)  # a contradiction with the limits shows here, before anything is written
     folder = out or _fresh_folder()
     claim_folder(folder, force=force, resume=resume)
     terminal.note_trace(experiment.trace)
@@ -128,6 +130,7 @@ def simulate(
 
     experiment, _ = experiment_from(options)
     spec = parse_policy(policy)
+    experiment.scheduler(spec)
     folder = out or _fresh_folder()
     claim_folder(folder, force=force)
     terminal.note_trace(experiment.trace)

@@ -163,8 +163,9 @@ def _limits(options: Options, scenario: Scenario | None) -> Limits:
     vram, kv_budget_tokens = options.vram, options.kv_budget_tokens
     if scenario and not given:
         vram, kv_budget_tokens = scenario.vram or None, scenario.kv_budget_tokens or None
-        if options.device is not None and options.device != scenario.device:
-            kv_budget_tokens = None  # the scenario's budget stands for its own card
+        changed = (options.device or scenario.device, options.model or scenario.model)
+        if changed != (scenario.device, scenario.model):
+            kv_budget_tokens = None  # the scenario's budget is what its own model leaves on its own card
     return Limits(
         vram_bytes=parse_bytes(vram) if vram else 0,
         kv_budget_tokens=kv_budget_tokens or 0,

@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import msgspec
-
+from ..csrc import policy_catalogue
 from ..errors import InvalidRun, OutputRefused
 from ..metrics import GLOSSARY
-from ..records import MemoryInfo, Run, ScenarioInfo, TraceInfo
-from .table import GIB, comparison
+from ..records import MemoryInfo, Run, RunInfo, TraceInfo
+from .differences import differences
+from .numbers import GIB, gib, three_digits
+from .table import comparison
 from .verdict import Verdict, summary_of, verdict
 
 _ENOUGH_FOR_P99 = 662
@@ -28,7 +28,7 @@ def render(runs: Sequence[Run]) -> str:
         raise InvalidRun("there is no run to report on")
     infos = [run.info for run in runs]
     judged = verdict(infos)
-    policies = ", ".join(info.policy for info in infos)
+    compared = ", ".join(info.policy for info in infos)
     environment = Environment(
         loader=PackageLoader(__package__),
         autoescape=True,
@@ -41,19 +41,22 @@ def render(runs: Sequence[Run]) -> str:
         tiles=_tiles(runs, judged),
         infos=infos,
         facts=_facts(runs),
+        policies=_policies(infos),
         parts=_memory_parts(infos[0].scenario.memory),
-        differences=_differences([info.scenario for info in infos]),
+        differences=differences(infos),
         validity=_validity(runs),
         table=comparison(infos, judged),
         vram=inline_svg(
+            "vram",
             vram_figure(runs),
-            f"VRAM over time: {policies}",
+            f"VRAM over time: {compared}",
             "One panel for each policy: memory in use between the weights and the budget, with marks where a step "
             "ran out of memory or a request was evicted.",
         ),
         latency=inline_svg(
+            "latency",
             latency_figure(runs),
-            f"Distribution of TTFT and E2E: {policies}",
+            f"Distribution of TTFT and E2E: {compared}",
             "For each policy the share of requests whose first token, and whose last, came within a time.",
         ),
         glossary=GLOSSARY,
@@ -74,11 +77,10 @@ def write_report(runs: Sequence[Run], path: Path) -> None:
 def _tiles(runs: Sequence[Run], judged: Verdict) -> list[tuple[str, str, str]]:
     best = summary_of(runs[judged.winner].info)
     share = best.peak_vram_bytes / best.vram_budget_bytes
-    budget = best.vram_budget_bytes / GIB
     return [
-        ("goodput", f"{best.goodput_req_s:.3g} requests/s", best.slo),
+        ("goodput", f"{three_digits(best.goodput_req_s)} requests/s", best.slo),
         ("throughput", f"{best.total_tok_s:,.0f} tokens/s", f"{best.output_tok_s:,.0f} of them output"),
-        ("peak VRAM", f"{best.peak_vram_bytes / GIB:.1f} GiB", f"{share:.0%} of a budget of {budget:.1f} GiB"),
+        ("peak VRAM", gib(best.peak_vram_bytes), f"{share:.0%} of a budget of {gib(best.vram_budget_bytes)}"),
         ("waited for memory", f"{best.memory_bound_share:.0%} of the time", f"{best.ooms:,} out-of-memory steps"),
     ]
 
@@ -107,6 +109,12 @@ def _facts(runs: Sequence[Run]) -> list[tuple[str, str]]:
     return facts
 
 
+def _policies(infos: Sequence[RunInfo]) -> list[tuple[str, str]]:
+    """What each policy among the runs stands for."""
+    compared = {info.policy.partition("(")[0] for info in infos}
+    return [(policy.id, policy.stands_for) for policy in policy_catalogue() if policy.id in compared]
+
+
 def _rows(trace: TraceInfo) -> str:
     text = f"{trace.requests:,} of {trace.rows_read:,} rows"
     for verb, reasons in (("dropped", trace.dropped), ("repaired", trace.repaired)):
@@ -125,24 +133,6 @@ def _memory_parts(memory: MemoryInfo) -> list[tuple[str, str, float]]:
         f"KV pool of {tokens:,} tokens": memory.kv_pool_bytes,
     }
     return [(name, f"{size / GIB:.2f} GiB", 100 * size / memory.budget_bytes) for name, size in parts.items()]
-
-
-def _differences(scenarios: Sequence[ScenarioInfo]) -> list[tuple[str, list[str]]]:
-    """Settings in which the runs differ, though a comparison wants them equal."""
-    flat = [_flat(msgspec.to_builtins(scenario)) for scenario in scenarios]
-    return [
-        (key, [str(each[key]) for each in flat]) for key in flat[0] if any(each[key] != flat[0][key] for each in flat)
-    ]
-
-
-def _flat(value: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, inner in value.items():
-        if key in ("trace", "memory"):
-            found |= _flat(inner, f"{key}.")
-        else:
-            found[prefix + key] = inner
-    return found
 
 
 def _validity(runs: Sequence[Run]) -> list[str]:

@@ -49,7 +49,7 @@ def latency_figure(runs: Sequence[Run]) -> "Figure":
         slo = runs[0].info.scenario.slo_ttft_s
         panels[0].axvline(slo, color=INK, linewidth=1, linestyle=(0, (1, 2)))
         panels[0].annotate(
-            f"SLO {slo:g} s", (slo, 0.03), xytext=(3, 0), textcoords="offset points", fontsize=8, color=INK
+            f"SLO {slo:g} s", (slo, 1.02), xytext=(0, 2), textcoords="offset points", ha="center", fontsize=8, color=INK
         )
         panels[0].set_ylabel("share of finished requests within that time")
         if table["seconds"].notna().any():

@@ -43,8 +43,11 @@ def page_style() -> Iterator[Any]:
         yield sns
 
 
-def inline_svg(figure: "Figure", title: str, description: str) -> str:
-    """The figure as an SVG element: as wide as its place, with a title and a description for who cannot see it."""
+def inline_svg(name: str, figure: "Figure", title: str, description: str) -> str:
+    """The figure as an SVG element: as wide as its place, with a title and a description for who cannot see it.
+
+    `name` goes before every id in it, so that several figures can share a page.
+    """
     buffer = io.StringIO()
     with page_style():
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
@@ -52,6 +55,7 @@ def inline_svg(figure: "Figure", title: str, description: str) -> str:
     body = drawn[drawn.index(">", drawn.index("<svg")) + 1 :]
     body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
     body = body.replace(INK, "currentColor").replace("'DejaVu Sans'", "system-ui, sans-serif")
+    body = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", body)
     box = re.search(r'viewBox="([^"]+)"', drawn)
     assert box is not None, "matplotlib writes a viewBox"
     return (

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 
 from ..metrics import Spread, Summary
 from ..records import RunInfo
-from .verdict import Verdict, summary_of
-
-GIB = 1 << 30
+from .numbers import gib, seconds, three_digits
+from .verdict import Verdict, labelled_summaries
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +43,11 @@ _HEADS = [
 
 def comparison(infos: Sequence[RunInfo], judged: Verdict) -> Table:
     """One row a run; columns about requests that did not finish appear only if there are any."""
-    summaries = [summary_of(info) for info in infos]
+    summaries = labelled_summaries(infos)
     lost = [name for name in ("rejected", "failed", "aborted") if any(getattr(s, name) for s in summaries)]
     rows = [
         [
-            Cell(_label(info, position, judged), position),
+            Cell(summary.policy + _marks(info, position, judged), position),
             *_figures(summary),
             *(Cell(f"{getattr(summary, name):,}", getattr(summary, name)) for name in lost),
         ]
@@ -57,15 +56,15 @@ def comparison(infos: Sequence[RunInfo], judged: Verdict) -> Table:
     return Table([*_HEADS, *((name, f"requests {name}") for name in lost)], rows)
 
 
-def _label(info: RunInfo, position: int, judged: Verdict) -> str:
+def _marks(info: RunInfo, position: int, judged: Verdict) -> str:
     best = " (best)" if judged.contested and position == judged.winner and not judged.tied else ""
-    return info.policy + best + ("" if info.complete else " INCOMPLETE")
+    return best + ("" if info.complete else " INCOMPLETE")
 
 
 def _figures(s: Summary) -> list[Cell]:
     return [
         Cell(f"{s.total_tok_s:,.0f}", s.total_tok_s),
-        Cell(f"{s.goodput_req_s:.3g}", s.goodput_req_s),
+        Cell(three_digits(s.goodput_req_s), s.goodput_req_s),
         *_latencies(s.ttft_s),
         *_latencies(s.e2e_s),
         Cell(f"{s.ooms:,}", s.ooms),
@@ -77,17 +76,10 @@ def _figures(s: Summary) -> list[Cell]:
 
 
 def _latencies(spread: Spread) -> list[Cell]:
-    return [_seconds(spread.p50), _seconds(spread.p99)]
-
-
-def _seconds(value: float | None) -> Cell:
-    if value is None:
-        return Cell("-", float("inf"))
-    if value < 1:
-        return Cell(f"{value * 1000:.0f} ms", value)
-    return Cell(f"{value:.3g} s" if value < 1000 else f"{value:,.0f} s", value)
+    return [
+        Cell("-", float("inf")) if value is None else Cell(seconds(value), value) for value in (spread.p50, spread.p99)
+    ]
 
 
 def _peak(s: Summary) -> Cell:
-    share = s.peak_vram_bytes / s.vram_budget_bytes
-    return Cell(f"{s.peak_vram_bytes / GIB:.1f} GiB {share:.0%}", s.peak_vram_bytes)
+    return Cell(f"{gib(s.peak_vram_bytes)} {s.peak_vram_bytes / s.vram_budget_bytes:.0%}", s.peak_vram_bytes)

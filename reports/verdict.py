@@ -7,6 +7,8 @@ import msgspec
 
 from ..metrics import Summary, close, equal, order_by_merit
 from ..records import RunInfo
+from .differences import differences
+from .numbers import three_digits
 
 NEVER_TIGHT = 0.01
 """Below this share of time in which memory kept somebody waiting, memory was not the bottleneck."""
@@ -38,30 +40,63 @@ def summary_of(info: RunInfo) -> Summary:
     return msgspec.convert(info.summary, Summary)
 
 
+def labelled_summaries(infos: Sequence[RunInfo]) -> list[Summary]:
+    """The summaries, with `policy` made different for each: by kind, or else by a number."""
+    labels = [info.policy for info in infos]
+    if len(set(labels)) < len(labels):
+        labels = [f"{info.policy} {info.kind}" for info in infos]
+    if len(set(labels)) < len(labels):
+        labels = [f"{label} #{number}" for number, label in enumerate(labels, 1)]
+    return [msgspec.structs.replace(summary_of(info), policy=label) for info, label in zip(infos, labels, strict=True)]
+
+
 def verdict(infos: Sequence[RunInfo]) -> Verdict:
     """Judge runs of the same requests. A run with out-of-memory steps, or an incomplete one, only wins among such."""
-    summaries = [summary_of(info) for info in infos]
+    summaries = labelled_summaries(infos)
     if len(infos) == 1:
-        sentence = f"{_one_run(summaries[0])}; {_bottleneck(summaries[0], summaries)}."
-        return Verdict(sentence, [*_incomplete(infos), _certainty(infos[0])], 0, tied=False, contested=False)
-    sound = [i for i, info in enumerate(infos) if info.complete and not summaries[i].ooms]
-    sound = sound or list(range(len(infos)))
-    order = [sound[i] for i in order_by_merit([summaries[i] for i in sound])]
+        sentence = f"{_warning(infos[0])}{_one_run(summaries[0])}; {_bottleneck(summaries[0], summaries)}."
+        return Verdict(sentence, [_certainty(infos[0])], 0, tied=False, contested=False)
+    order = _order(infos, summaries)
     best, others = summaries[order[0]], [summaries[i] for i in order[1:]]
     tied = [best, *(s for s in others if equal(best, s))]
     baseline = None if _counts(best) else next((s for s in others if _counts(s)), None)
-    details = []
+    details = _cautions(infos, summaries)
     if baseline is not None:
         details.append(f"{best.policy} against {baseline.policy}: {_against(best, baseline)}.")
     details += _first_fit_decreasing(best, others)
-    details += _memory(summaries)
-    details += [
-        f"{s.policy} ran out of memory in {s.ooms:,} steps and is out of the contest." for s in summaries if s.ooms
-    ]
-    details += [f"{info.policy}: {info.note}." for info in infos if info.note]
-    details += [*_incomplete(infos), _certainty(infos[order[0]])]
-    sentence = f"{_sentence(best, others, tied, baseline)}; {_bottleneck(best, summaries)}."
+    details += _memory(summaries, tied)
+    details += _out_of_memory(best, summaries)
+    details += [f"{s.policy}: {info.note}." for s, info in zip(summaries, infos, strict=True) if info.note]
+    details.append(_certainty(infos[order[0]]))
+    sentence = f"{_warning(infos[order[0]])}{_sentence(best, others, tied, baseline)}; {_bottleneck(best, summaries)}."
     return Verdict(sentence, details, order[0], tied=len(tied) > 1, contested=True)
+
+
+def _order(infos: Sequence[RunInfo], summaries: list[Summary]) -> list[int]:
+    """Positions of those in the contest, best first."""
+    everybody = range(len(infos))
+    complete = [i for i in everybody if infos[i].complete] or list(everybody)
+    contest = [i for i in complete if not summaries[i].ooms] or complete
+    return [contest[i] for i in order_by_merit([summaries[i] for i in contest])]
+
+
+def _warning(info: RunInfo) -> str:
+    return "" if info.complete else "INCOMPLETE, it was interrupted: "
+
+
+def _cautions(infos: Sequence[RunInfo], summaries: list[Summary]) -> list[str]:
+    settings = [name for name, _ in differences(infos)]
+    lines = [f"Caution: these runs differ in more than the policy: {', '.join(settings)}."] if settings else []
+    return lines + [
+        f"{s.policy} is INCOMPLETE: it was interrupted."
+        for s, info in zip(summaries, infos, strict=True)
+        if not info.complete
+    ]
+
+
+def _out_of_memory(best: Summary, summaries: list[Summary]) -> list[str]:
+    verdict_on = "" if best.ooms else " and is out of the contest"
+    return [f"{s.policy} ran out of memory in {s.ooms:,} steps{verdict_on}." for s in summaries if s.ooms]
 
 
 def _counts(summary: Summary) -> bool:
@@ -70,7 +105,7 @@ def _counts(summary: Summary) -> bool:
 
 def _sentence(best: Summary, others: list[Summary], tied: list[Summary], baseline: Summary | None) -> str:
     if not others:
-        return f"{best.policy} is the only run without an out-of-memory step: {_figures(best)}"
+        return f"{best.policy} is the only complete run without an out-of-memory step: {_figures(best)}"
     if len(tied) > 1:
         sentence = f"No difference between {_listed([s.policy for s in tied])}: {_figures(best)}"
     else:
@@ -108,11 +143,6 @@ def _compared(name: str, mine: float, other: float, unit: str, *, smaller_is_bet
     return f"{name} {three_digits(mine)} against {three_digits(other)} {unit}{factor}"
 
 
-def three_digits(value: float) -> str:
-    """Three digits, and never an exponent for large numbers."""
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
-
-
 def _figures(summary: Summary) -> str:
     mean = f", mean E2E {three_digits(summary.e2e_s.mean)} s" if summary.e2e_s.mean is not None else ""
     goodput, throughput = three_digits(summary.goodput_req_s), three_digits(summary.total_tok_s)
@@ -120,7 +150,8 @@ def _figures(summary: Summary) -> str:
 
 
 def _one_run(summary: Summary) -> str:
-    return f"{summary.policy} finished {summary.finished:,} of {summary.requests:,} requests: {_figures(summary)}"
+    ooms = f", {summary.ooms:,} out-of-memory steps" if summary.ooms else ""
+    return f"{summary.policy} finished {summary.finished:,} of {summary.requests:,} requests: {_figures(summary)}{ooms}"
 
 
 def _bottleneck(best: Summary, summaries: list[Summary]) -> str:
@@ -133,7 +164,7 @@ def _bottleneck(best: Summary, summaries: list[Summary]) -> str:
     return f"requests waited for memory {asked.memory_bound_share:.0%} of the time under {asked.policy}"
 
 
-def _memory(summaries: list[Summary]) -> list[str]:
+def _memory(summaries: list[Summary], tied: list[Summary]) -> list[str]:
     aware = [s for s in summaries if not _counts(s)]
     if not aware:
         return []
@@ -141,7 +172,7 @@ def _memory(summaries: list[Summary]) -> list[str]:
         return [
             f"{s.policy} loses by padding ({s.padding_waste:.0%} of what it computed) and by the batch barrier alone."
             for s in summaries
-            if s.policy.startswith("count-static") and not s.ooms
+            if s.policy.startswith("count-static") and not s.ooms and s not in tied
         ]
     shares = _listed([f"{s.memory_bound_share:.0%} of the time under {s.policy}" for s in aware])
     return [f"Requests waited for memory {shares}."]
@@ -158,10 +189,6 @@ def _first_fit_decreasing(best: Summary, others: list[Summary]) -> list[str]:
         return [f"{ffd.policy} (first-fit decreasing) gains nothing over {rival.policy} here."]
     word = "against" if ffd is best else "(first-fit decreasing) loses to"
     return [f"{ffd.policy} {word} {rival.policy}: {_against(ffd, rival)}."]
-
-
-def _incomplete(infos: Sequence[RunInfo]) -> list[str]:
-    return [f"{info.policy} is INCOMPLETE: it was interrupted." for info in infos if not info.complete]
 
 
 def _certainty(info: RunInfo) -> str:

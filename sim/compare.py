@@ -68,8 +68,6 @@ def compare(
     is written as far as it came, marked incomplete, and KeyboardInterrupt is raised.
     """
     tasks = plan_tasks(policies)
-    for task in tasks:
-        experiment.scheduler(task.policy)  # a contradiction shows here, before anything is run
     missing = [task for task in tasks if not (resume and _is_done(experiment, task, out))]
     context = multiprocessing.get_context("spawn")
     messages: SimpleQueue[tuple[str, str, int, int]] = context.SimpleQueue()

@@ -1,0 +1,18 @@
+"""How figures are written, the same way everywhere."""
+
+GIB = 1 << 30
+
+
+def three_digits(value: float) -> str:
+    """Three significant digits, thousands separated, never an exponent for large numbers."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:#.3g}"
+
+
+def seconds(value: float) -> str:
+    """A duration in the unit that suits it."""
+    return f"{value * 1000:.0f} ms" if value < 1 else f"{three_digits(value)} s"
+
+
+def gib(size: float) -> str:
+    """A size in GiB."""
+    return f"{size / GIB:.1f} GiB"
