@@ -15,7 +15,7 @@ import typer
 
 from . import terminal
 from .csrc import parse_policies, parse_policy, policy_catalogue
-from .errors import InvalidRun, OutputRefused, WarpGroupError
+from .errors import Interrupted, InvalidRun, OutputRefused, WarpGroupError
 from .options import Options, experiment_from, with_options
 from .records import RunInfo, claim_folder, read_info, read_run, write_run
 from .workloads import (
@@ -240,7 +240,7 @@ def main() -> NoReturn:
     except WarpGroupError as error:
         terminal.error(str(error))
         sys.exit(2)
-    except KeyboardInterrupt:
+    except Interrupted:
         terminal.error("interrupted: what was done is kept and marked incomplete; compare --resume continues")
         sys.exit(1)
     except BrokenProcessPool:

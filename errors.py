@@ -44,6 +44,10 @@ class UnknownName(WarpGroupError):
         super().__init__(f"unknown {kind} '{name}': {hint}")
 
 
+class Interrupted(Exception):
+    """The user stopped a run. What was done by then is kept, marked incomplete."""
+
+
 class OverBudget(WarpGroupError):
     """The weights and fixed costs alone exceed the VRAM budget."""
 

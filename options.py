@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from typer import Option
 
-from .errors import InvalidScenario
+from .errors import Interrupted, InvalidScenario
 from .experiment import Experiment, Limits, Slo, build_experiment
 from .workloads import (
     Scenario,
@@ -94,7 +94,10 @@ def with_options(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def wrapper(**values: Any) -> None:
-        command(options=Options(**{name: values.pop(name) for name in shared}), **values)
+        try:
+            command(options=Options(**{name: values.pop(name) for name in shared}), **values)
+        except KeyboardInterrupt:
+            raise Interrupted from None
 
     parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in (*own.values(), *shared.values())]
     del wrapper.__wrapped__

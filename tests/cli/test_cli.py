@@ -1,0 +1,183 @@
+"""The command line, as a user meets it: in a process of its own."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from warpgroup.records import read_info, read_run
+
+SCENARIO = """
+name = "little"
+purpose = "to test the command line"
+model = "llama-3.1-8b"
+device = "rtx-4090"
+kv_budget_tokens = 20_000
+arrivals = "poisson:2"
+requests = 40
+max_new_tokens = 500
+[workload]
+components = [{mixture = "azure-conv"}]
+"""
+TRACE = "num_prefill_tokens,num_decode_tokens\n" + "".join(f"{100 + i},{10 + i % 50}\n" for i in range(30))
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch) -> Path:
+    (tmp_path / "little.toml").write_text(SCENARIO)
+    (tmp_path / "lengths.csv").write_text(TRACE)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def warpgroup(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "warpgroup", *arguments], capture_output=True, text=True, check=False)
+
+
+def test_compare_writes_a_report_and_a_folder_for_each_run(place):
+    done = warpgroup("compare", "--scenario", "little.toml", "--out", "out")
+    assert done.returncode == 0, done.stderr
+    folders = {path.name for path in (place / "out").iterdir() if path.is_dir()}
+    assert folders == {
+        "count-static", "count-static-n32", "count-continuous", "count-continuous-n32", "paged", "ffd"
+    }  # fmt: skip
+    assert "<!DOCTYPE html>" in (place / "out" / "report.html").read_text()
+    assert "tokens/s" in done.stdout
+    assert read_info(place / "out" / "ffd").command == "warpgroup compare --scenario little.toml --out out"
+    assert "counts simulated on this very trace" in read_info(place / "out" / "count-static").note
+
+
+def test_json_goes_to_stdout_and_nothing_else_does(place):
+    done = warpgroup("compare", "--scenario", "little.toml", "--policies", "paged,ffd(margin=0.2)", "--json")
+    assert [summary["policy"] for summary in json.loads(done.stdout)] == ["paged", "ffd(margin=0.2)"]
+    assert (place / "warpgroup-runs" / "001" / "ffd-margin0.2" / "run.json").exists()
+
+
+def test_resume_keeps_complete_runs_of_the_same_experiment_and_makes_the_others(place):
+    arguments = ("compare", "--scenario", "little.toml", "--policies", "paged,ffd", "--out", "out")
+    assert warpgroup(*arguments).returncode == 0
+    paged, ffd = (place / "out" / name / "requests.parquet" for name in ("paged", "ffd"))
+    before = paged.stat().st_mtime_ns, ffd.stat().st_mtime_ns
+    info = place / "out" / "ffd" / "run.json"
+    info.write_text(info.read_text().replace('"complete": true', '"complete": false'))
+    assert warpgroup(*arguments, "--resume").returncode == 0
+    assert paged.stat().st_mtime_ns == before[0]
+    assert ffd.stat().st_mtime_ns > before[1]
+    assert warpgroup(*arguments, "--resume", "--seed", "9").returncode == 0
+    assert paged.stat().st_mtime_ns > before[0]
+
+
+def test_simulate_writes_one_run_folder_and_report_reads_it(place):
+    done = warpgroup("simulate", "--trace", "lengths.csv", "--arrivals", "at-zero", "--policy", "paged", "--out", "run")
+    assert done.returncode == 0, done.stderr
+    assert read_info(place / "run").complete
+    assert warpgroup("report", "run", "-o", "page.html").returncode == 0
+    again = warpgroup("report", "run", "-o", "page.html")
+    assert (again.returncode, "--force" in again.stderr) == (2, True)
+
+
+def test_limits_on_the_command_line_reach_the_run(place):
+    options = ("--kv-blocks", "100", "--block-tokens", "32", "--max-seqs", "5", "--step-tokens", "300", "--seed", "3")
+    done = warpgroup("simulate", "--scenario", "little.toml", "--policy", "ffd", "--out", "run", *options)
+    assert done.returncode == 0, done.stderr
+    info = read_info(place / "run")
+    memory = info.scenario.memory
+    assert (memory.pool_blocks, memory.block_tokens, info.seed) == (100, 32, 3)
+    assert (info.scenario.max_seqs, info.scenario.step_tokens) == (5, 300)
+
+
+def test_vram_and_slo_on_the_command_line_reach_the_run(place):
+    options = ("--vram", "20GiB", "--slo", "ttft=2s,tpot=50ms", "--rate-scale", "2", "--max-new-tokens", "99")
+    done = warpgroup("simulate", "--scenario", "little.toml", "--policy", "ffd", "--out", "run", *options)
+    assert done.returncode == 0, done.stderr
+    scenario = read_info(place / "run").scenario
+    assert scenario.memory.budget_bytes == 20 * 2**30
+    assert (scenario.slo_ttft_s, scenario.slo_tpot_s) == (2, 0.05)
+    assert (scenario.trace.rate_scale, scenario.trace.max_new_tokens) == (2, 99)
+
+
+def test_a_scenarios_kv_budget_stays_with_its_own_model_and_card(place):
+    done = warpgroup("simulate", "--scenario", "little.toml", "--model", "llama-2-13b", "--policy", "ffd")
+    assert done.returncode == 2
+    assert "llama-2-13b does not fit on rtx-4090: its weights take 24.2 GiB" in done.stderr
+
+
+@pytest.mark.parametrize("listing", ["policies", "models", "devices", "scenarios"])
+def test_listings_are_for_people_and_for_programs(listing):
+    assert warpgroup(listing).stdout
+    assert len(json.loads(warpgroup(listing, "--json").stdout)) >= 4
+
+
+def test_inspect_shows_lengths_and_dropped_rows(place):
+    (place / "some.csv").write_text(TRACE + "0,5\n")
+    done = warpgroup("trace", "inspect", "some.csv")
+    assert "30 of 31 rows" in done.stderr
+    assert "dropped 1: prompt tokens zero (first: row 32: prompt_tokens is 0)" in done.stderr
+    assert "no arrival times" in done.stdout
+    assert json.loads(warpgroup("trace", "inspect", "some.csv", "--json").stdout)["summary"]["requests"] == 30
+
+
+def test_help_names_every_command():
+    shown = warpgroup("--help").stdout
+    for command in ("compare", "simulate", "report", "trace", "policies", "models", "devices", "scenarios"):
+        assert command in shown
+    assert warpgroup("--version").stdout.strip()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("compare --trace missing.csv", "missing.csv does not exist"),
+        ("compare --trace lengths.csv", "has lengths but no arrival times"),
+        ("compare --scenario chat-25", "unknown scenario 'chat-25': did you mean 'chat-24'?"),
+        ("compare --model lama-3.1-8b", "did you mean 'llama-3.1-8b'?"),
+        ("compare --device rtx4090", "did you mean 'rtx-4090'?"),
+        ("compare --policies pagd", "did you mean 'paged'?"),
+        ("compare --policies ffd(n=1)", "has no parameter 'n'"),
+        ("compare --policies count-continuous(n=5000)", "expected at least one for each of 5000"),
+        ("compare --vram 24XB", "expected a number with GiB"),
+        ("compare --vram 24GiB --kv-blocks 9", "contradict each other"),
+        ("compare --block-tokens 17", "expected a multiple of 16"),
+        ("compare --kv-budget-tokens 5", "less than one block"),
+        ("compare --max-seqs 9 --step-tokens 5", "--step-tokens 5 is below --max-seqs 9"),
+        ("compare --rate-scale 0", "expected a positive number"),
+        ("compare --slo soon", "is not of the form ttft=10s,tpot=100ms"),
+        ("compare --out .", "is not empty"),
+        ("simulate --policy paged --out lengths.csv", "cannot write to lengths.csv"),
+        ("report nothing -o x.html", "nothing is not a run"),
+        ("trace inspect little.toml", "begins no known trace format"),
+        ("compare --bogus", "No such option"),
+        ("simulate", "Missing option"),
+    ],
+)
+def test_a_mistake_ends_in_one_clear_message_and_exit_code_2(place, arguments, message):
+    before = sorted(path.name for path in place.iterdir())
+    done = warpgroup(*arguments.split())
+    assert done.returncode == 2
+    assert message in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
+    assert sorted(path.name for path in place.iterdir()) == before
+
+
+def test_an_interrupted_run_is_kept_marked_incomplete_and_readable(place):
+    """A long simulation is told to stop, as by Ctrl-C, once it has shown that it is under way."""
+    (place / "long.toml").write_text(SCENARIO.replace("requests = 40", "requests = 200_000"))
+    command = [sys.executable, "-m", "warpgroup", "simulate", "--scenario", "long.toml", "--policy", "paged"]
+    process = subprocess.Popen([*command, "--out", "run"], stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    process.stderr.readline()  # which rows are used: the simulation starts with the next statement
+    time.sleep(1.5)
+    process.send_signal(signal.SIGINT)
+    _, shown = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "marked incomplete" in shown
+    assert "Traceback" not in shown
+    run = read_run(place / "run")
+    assert not run.info.complete
+    assert 0 < run.info.summary["finished"] < 200_000
+    assert run.info.summary["finished"] + run.info.summary["aborted"] == 200_000
+    assert warpgroup("report", "run", "-o", "page.html").returncode == 0

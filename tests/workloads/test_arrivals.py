@@ -1,0 +1,55 @@
+"""When requests arrive."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.experiments import trace
+
+from warpgroup.errors import InvalidScenario, InvalidTrace
+from warpgroup.workloads import describe, scale_rate, with_arrivals
+
+
+def lengths_only(count: int):
+    from dataclasses import replace
+
+    return replace(trace([(0, 5, 5)] * count), has_times=False)
+
+
+@given(times=st.lists(st.integers(0, 10**13), min_size=1, max_size=50).map(sorted), factor=st.floats(0.01, 100))
+def test_scaling_the_rate_keeps_the_order_and_divides_the_span(times, factor):
+    before = trace([(t - times[0], 5, 5) for t in times])
+    after = scale_rate(before, factor)
+    assert (np.diff(after.arrival_ns) >= 0).all()
+    assert after.arrival_ns[-1] == pytest.approx(before.arrival_ns[-1] / factor, abs=1)
+    assert np.array_equal(after.prompt_tokens, before.prompt_tokens)
+
+
+def test_a_poisson_stream_has_its_rate_and_the_burstiness_of_one():
+    summary = describe(with_arrivals(lengths_only(20_000), "poisson:4", seed=1))
+    assert summary.rate_s is None  # the trace still says that it has no times of its own
+    arrival_ns = with_arrivals(lengths_only(20_000), "poisson:4", seed=1).arrival_ns
+    gaps = np.diff(arrival_ns) / 1e9
+    assert gaps.mean() == pytest.approx(0.25, rel=0.03)
+    assert gaps.std() / gaps.mean() == pytest.approx(1, abs=0.03)
+
+
+def test_the_seed_decides_the_stream():
+    one, same, other = (with_arrivals(lengths_only(50), "poisson:1", seed).arrival_ns for seed in (1, 1, 2))
+    assert np.array_equal(one, same)
+    assert not np.array_equal(one, other)
+
+
+def test_at_zero_is_all_at_once():
+    assert with_arrivals(trace([(0, 1, 1), (9, 1, 1)]), "at-zero", 0).arrival_ns.tolist() == [0, 0]
+
+
+def test_a_trace_without_times_cannot_give_them():
+    with pytest.raises(InvalidTrace, match="--arrivals poisson:RATE or --arrivals at-zero"):
+        with_arrivals(lengths_only(3), "trace", 0)
+
+
+@pytest.mark.parametrize("spec", ["", "poisson", "poisson:", "poisson:0", "poisson:-1", "poisson:nan", "uniform:3"])
+def test_an_arrival_process_that_there_is_not(spec):
+    with pytest.raises(InvalidScenario, match="arrivals"):
+        with_arrivals(trace([(0, 1, 1)]), spec, 0)

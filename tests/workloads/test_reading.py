@@ -1,0 +1,229 @@
+"""Trace files: every dialect gives the same integers, and nothing is dropped without being counted."""
+
+import gzip
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import hypothesis
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+from warpgroup.errors import InvalidTrace
+from warpgroup.workloads import read_trace
+
+TRACES = Path(__file__).parents[3] / "shared" / "traces"
+START = datetime(2023, 11, 16, 18, 15, 46, tzinfo=UTC)
+MS = 1_000_000
+PACKED = gzip.compress(b"num_prefill_tokens,num_decode_tokens\n5,5\n", mtime=0)
+
+rows = st.lists(
+    st.tuples(st.integers(0, 10**7), st.integers(1, 10**5), st.integers(1, 1000)), min_size=2, max_size=40
+).map(sorted)
+quick = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+def azure(table, *, ending="\n", fraction=True, zone="") -> str:
+    lines = ["TIMESTAMP,ContextTokens,GeneratedTokens"]
+    for ms, prompt, output in table:
+        time = (START + timedelta(milliseconds=ms)).strftime("%Y-%m-%d %H:%M:%S.%f")
+        time = time + "0" if fraction and not zone else time
+        lines.append(f"{time}{zone},{prompt},{output}")
+    return ending.join(lines)
+
+
+def vidur(table) -> str:
+    lines = [f"{ms / 1000},{prompt},{output}" for ms, prompt, output in table]
+    return "\n".join(["arrived_at,num_prefill_tokens,num_decode_tokens", *lines]) + "\n"
+
+
+def mooncake(table) -> str:
+    return "\n".join(
+        json.dumps({"timestamp": ms, "input_length": prompt, "output_length": output, "hash_ids": [1, 2]})
+        for ms, prompt, output in table
+    )
+
+
+def etalon(table) -> str:
+    lines = [f"{prompt},{output},{prompt + output},{prompt / output}" for _, prompt, output in table]
+    return "\n".join(["num_prefill_tokens,num_decode_tokens,num_total_tokens,pd_ratio", *lines]) + "\n"
+
+
+def nanoflow(table) -> str:
+    return "\n".join(["TIMESTAMP,ContextTokens,GeneratedTokens", *(f"XXX,{p},{o}" for _, p, o in table)]) + "\n"
+
+
+def pairs(table) -> str:
+    return json.dumps([[prompt, output] for _, prompt, output in table])
+
+
+TIMED = {
+    "azure": azure,
+    "azure with CRLF": lambda table: azure(table, ending="\r\n"),
+    "azure with zones": lambda table: azure(table, zone="+00:00"),
+    "vidur": vidur,
+    "mooncake": mooncake,
+}
+LENGTHS = {"etalon": etalon, "nanoflow": nanoflow, "json-pairs": pairs}
+
+
+def read(path: Path, text: str | bytes, **options):
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    return read_trace(path, **options)
+
+
+@pytest.mark.parametrize("dialect", TIMED)
+@given(table=rows)
+@quick
+def test_every_dialect_gives_back_its_integers(tmp_path, dialect, table):
+    trace = read(tmp_path / "t.csv", TIMED[dialect](table))
+    assert trace.source.format == dialect.split()[0]
+    assert trace.prompt_tokens.tolist() == [prompt for _, prompt, _ in table]
+    assert trace.output_tokens.tolist() == [output for _, _, output in table]
+    assert (trace.arrival_ns // MS).tolist() == [ms - table[0][0] for ms, _, _ in table]
+
+
+@pytest.mark.parametrize("dialect", LENGTHS)
+@given(table=rows)
+@quick
+def test_lengths_alone_have_no_times(tmp_path, dialect, table):
+    trace = read(tmp_path / "t.csv", LENGTHS[dialect](table))
+    assert (trace.source.format, trace.has_times) == (dialect, False)
+    assert trace.prompt_tokens.tolist() == [prompt for _, prompt, _ in table]
+    assert trace.output_tokens.tolist() == [output for _, _, output in table]
+
+
+@given(
+    table=rows,
+    damage=st.lists(st.tuples(st.integers(0, 39), st.integers(1, 2), st.text("0123456789.-eNaX,\"' ", max_size=8))),
+)
+@quick
+def test_whatever_is_in_a_row_it_is_kept_or_counted(tmp_path, table, damage):
+    lines = azure(table).split("\n")
+    for row, column, text in damage:
+        if row < len(table):
+            fields = lines[row + 1].split(",")
+            fields[column % len(fields)] = text
+            lines[row + 1] = ",".join(fields)
+    try:
+        trace = read(tmp_path / "t.csv", "\n".join(lines))
+    except InvalidTrace as error:
+        hypothesis.note(str(error))
+        assume("no usable row" not in str(error))
+        raise
+    source = trace.source
+    assert source.rows_read == len(table)
+    assert source.rows_read == source.kept + sum(source.dropped.values())
+    assert (trace.prompt_tokens >= 1).all()
+    assert ((trace.output_tokens >= 1) & (trace.output_tokens <= trace.max_new_tokens)).all()
+    assert (np.diff(trace.arrival_ns) >= 0).all()
+
+
+def test_gzip_is_recognised_whatever_the_name(tmp_path):
+    assert len(read(tmp_path / "t.csv", gzip.compress(vidur([(0, 5, 6), (1000, 7, 8)]).encode()))) == 2
+
+
+def test_a_bom_blank_lines_and_extra_columns_do_no_harm(tmp_path):
+    header = "\ufeffTIMESTAMP,NumImages,ContextTokens,GeneratedTokens"
+    text = f"{header}\n\n2024-10-15T12:00:00.269Z,0,5,6\n\n2024-10-15T12:00:01Z,1,7,8"
+    trace = read(tmp_path / "t.csv", text)
+    assert (trace.prompt_tokens.tolist(), trace.arrival_ns.tolist()) == ([5, 7], [0, 731 * MS])
+
+
+def test_whole_numbers_may_be_written_with_a_fraction(tmp_path):
+    trace = read(tmp_path / "t.csv", "num_prefill_tokens,num_decode_tokens\n12.0,3\n")
+    assert trace.prompt_tokens.tolist() == [12]
+
+
+def test_every_reason_names_its_first_row(tmp_path):
+    lines = ["0,5,5", "1,0,5", "2,-3,5", "3,5,nan", "4,2.5,5", "5,5", "x,5,5", "6,9e99,5"]
+    text = "\n".join(["arrived_at,num_prefill_tokens,num_decode_tokens", *lines])
+    source = read(tmp_path / "t.csv", text).source
+    assert source.examples == {
+        "unreadable_row": "row 7: '5,5'",
+        "prompt_tokens_zero": "row 3: prompt_tokens is 0",
+        "prompt_tokens_negative": "row 4: prompt_tokens is -3",
+        "output_tokens_not_a_number": "row 5: output_tokens is not a number",
+        "prompt_tokens_not_an_integer": "row 6: prompt_tokens is 2.5",
+        "prompt_tokens_too_large": "row 9: prompt_tokens is 9e+99",
+        "time_not_readable": "row 8: the arrival time cannot be read",
+    }
+    assert set(source.dropped) == set(source.examples)
+    assert source.kept == 1
+
+
+def test_time_going_back_is_sorted_stably_and_counted(tmp_path):
+    trace = read(tmp_path / "t.csv", vidur([(2000, 1, 1), (1000, 2, 1), (1000, 3, 1), (3000, 4, 1)]))
+    assert trace.prompt_tokens.tolist() == [2, 3, 1, 4]
+    assert trace.source.repaired == {"time_went_back_sorted": 1}
+
+
+def test_outputs_beyond_the_limit_are_clipped_as_a_server_would(tmp_path):
+    trace = read(tmp_path / "t.json", "[[5, 10], [5, 20]]", max_new_tokens=15)
+    assert trace.output_tokens.tolist() == [10, 15]
+    assert trace.source.repaired == {"output_clipped_to_max_new_tokens": 1}
+
+
+def test_the_limit_is_the_formats_and_not_the_rows(tmp_path):
+    short, long = read(tmp_path / "a", "[[5, 10]]"), read(tmp_path / "b", "[[5, 3000]]")
+    assert short.max_new_tokens == long.max_new_tokens == 4096
+
+
+def test_a_list_that_is_cut_off_keeps_its_whole_pairs_and_says_so(tmp_path):
+    source = read(tmp_path / "t.json", "[[5, 10], [6, 11], [7,").source
+    assert (source.kept, source.dropped) == (2, {"unreadable_row": 1})
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "is empty: fetch it again"),
+        (b" \n\n", "is empty"),
+        (b"\x00\x01\x02\x03", "is not a text file"),
+        (b"a,b\n\xff\xfe,1\n", "is not a text file (byte 4, row 2)"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:1\n", "is a Git LFS pointer"),
+        (gzip.compress(b"version https://git-lfs.github.com/spec/v1\n", mtime=0), "is a Git LFS pointer"),
+        (PACKED[:-9], "damaged or truncated gzip"),
+        (gzip.compress(b"", mtime=0), "is empty"),
+        (b"time,in,out\n1,2,3\n", "row 1: 'time,in,out' begins no known trace format"),
+        (b'{"timestamp": 1}\n', "begins no known trace format"),
+        (b"num_prefill_tokens,num_decode_tokens\n", "holds no usable row: it has no rows"),
+        (b"num_prefill_tokens,num_decode_tokens\n0,5\n", "prompt_tokens_zero 1 (first: row 2"),
+        (b"[]", "holds no usable row"),
+        (b"[[1, 2", "holds no usable row"),
+        (b"arrived_at,num_prefill_tokens,num_decode_tokens\n0,5,5\n1e9,5,5\n", "is the time in another unit"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_file_that_is_no_trace_is_refused_in_one_line(tmp_path, content, message):
+    with pytest.raises(InvalidTrace) as caught:
+        read(tmp_path / "bad.csv", content)
+    assert message in str(caught.value)
+    assert "bad.csv" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file_and_a_folder_are_refused(tmp_path):
+    with pytest.raises(InvalidTrace, match="does not exist"):
+        read_trace(tmp_path / "missing.csv")
+    with pytest.raises(InvalidTrace, match="is a folder"):
+        read_trace(tmp_path)
+
+
+@pytest.mark.skipif(not TRACES.is_dir(), reason="the shared traces are not here")
+@pytest.mark.parametrize(
+    ("file", "format", "requests", "mean_prompt", "mean_output"),
+    [
+        ("azure_llm_2023/AzureLLMInferenceTrace_conv.csv.gz", "azure", 19_366, 1155, 211),
+        ("mooncake_fast25/conversation_trace.0-2400s.jsonl.gz", "mooncake", 7_851, 12_428, 347),
+        ("etalon_lengths/bwb_stats_llama2_tokenizer_filtered_v2.csv.gz", "etalon", 33_768, 1067, 1613),
+        ("nanoflow_lengths/lmsys.rows1-80000.csv.gz", "nanoflow", 80_000, 92, 208),
+    ],
+)
+def test_the_real_files_are_read_whole(file, format, requests, mean_prompt, mean_output):
+    trace = read_trace(TRACES / file)
+    assert (trace.source.format, len(trace), trace.source.dropped) == (format, requests, {})
+    assert trace.prompt_tokens.mean() == pytest.approx(mean_prompt, abs=0.6)
+    assert trace.output_tokens.mean() == pytest.approx(mean_output, abs=0.6)
