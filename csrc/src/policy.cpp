@@ -60,19 +60,15 @@ const std::vector<PolicyInfo>& policy_catalogue() {
   static const std::vector<PolicyInfo> catalogue{
       {"count-static",
        "The classic baseline (FasterTransformer, model.generate in a loop): wait for n requests or "
-       "a "
-       "timeout, pad every prompt to the longest, run until the last request of the batch ends. "
+       "a timeout, pad every prompt to the longest, run until the last request of the batch ends. "
        "Finished rows keep their memory and are computed on. Blind to memory: a batch can run out "
-       "of "
-       "it; it is then split in two and started again.",
+       "of it; it is then split in two and started again.",
        {kCount,
         {"timeout_s", 1, 0, 86'400, "how long an incomplete batch waits for company, in seconds"}}},
       {"count-continuous",
        "Iteration-level batching (Orca's scheduling without its reservation): requests join and "
-       "leave "
-       "at every step while fewer than n run. Blind to memory: a step can run out of it; the "
-       "newest "
-       "request is then evicted and computed again later.",
+       "leave at every step while fewer than n run. Blind to memory: a step can run out of it; the "
+       "newest request is then evicted and computed again later.",
        {kCount}},
       {"paged",
        "vLLM V1: running requests first, then waiting ones in arrival order while the whole prompt "
