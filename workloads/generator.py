@@ -79,7 +79,7 @@ def generate(spec: GeneratorSpec, *, requests: int, seed: int, max_new_tokens: i
         prompt[mine], output[mine], cut = _draw_lengths(component, int(mine.sum()), rng)
         clipped += cut
     over = int((output > max_new_tokens).sum())
-    repaired = {"length_clipped_to_the_models_range": clipped, "output_clipped_to_max_new_tokens": over}
+    repaired = {"length_clipped_to_the_range_of_its_mixture": clipped, "output_clipped_to_max_new_tokens": over}
     text = msgspec.json.encode([spec, requests, seed, max_new_tokens])
     return Trace(
         name="+".join(component.mixture for component in spec.components),
