@@ -7,6 +7,7 @@ the plans it gets and commits what came of them; see `Scheduler` in `_core.pyi` 
 from ._core import (
     BUILD_COMMIT,
     STEP_RECORD_FIELDS,
+    BinPacker,
     BlockedBy,
     MemoryModel,
     ModelGeometry,
@@ -17,6 +18,7 @@ from ._core import (
     StepPlan,
     StepWork,
     pack,
+    packing_algorithms,
     policy_catalogue,
 )
 from .policy_spec import PolicySpec, parse_policies, parse_policy
@@ -24,6 +26,7 @@ from .policy_spec import PolicySpec, parse_policies, parse_policy
 __all__ = [
     "BUILD_COMMIT",
     "STEP_RECORD_FIELDS",
+    "BinPacker",
     "BlockedBy",
     "MemoryModel",
     "ModelGeometry",
@@ -35,6 +38,7 @@ __all__ = [
     "StepPlan",
     "StepWork",
     "pack",
+    "packing_algorithms",
     "parse_policies",
     "parse_policy",
     "policy_catalogue",

@@ -4,6 +4,7 @@ Everything is integers: times in nanoseconds, sizes in bytes, lengths in tokens.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,17 +23,49 @@ class Packing:
         """Bin of each item, in the order of the input; a view, not a copy."""
     @property
     def num_bins(self) -> int: ...
+    @property
+    def lower_bound(self) -> int:
+        """No packing of these items has fewer bins: L2 of Martello and Toth (1990)."""
 
-def pack(lengths: npt.ArrayLike, capacity: int, algorithm: str = "ffd") -> Packing:
-    """Pack integer lengths into bins of `capacity`; runs without the GIL.
+def pack(lengths: npt.NDArray[np.integer[Any]], capacity: int, algorithm: str = "ffd") -> Packing:
+    """Pack `lengths`, a contiguous array of any integer type, into bins of `capacity`.
 
-    `algorithm` is "next-fit", "first-fit" or "ffd" (at most 11/9 OPT + 6/9 bins). O(n log n).
+    Online, in the given order: "next-fit", "first-fit", "best-fit", "worst-fit". Offline, by decreasing length with
+    ties in the given order: "nfd", "ffd" (at most 11/9 OPT + 6/9 bins), "bfd", "wfd". Best and worst fit take, of bins
+    with equal room, the one that came to that room last. O(n + capacity) if the capacity is below 4 n, O(n log n)
+    otherwise. Nothing is copied in or out; runs without the GIL.
 
     Raises:
         ValueError: a length is negative or larger than the capacity (the message names the item), `lengths` is not
-            one-dimensional, or the algorithm is unknown.
-        TypeError: the lengths are not integers.
+            one-dimensional or not contiguous, or the algorithm is unknown.
+        TypeError: `lengths` are not integers in native byte order.
     """
+
+def packing_algorithms() -> list[str]:
+    """Names of the algorithms of `pack`, the online ones first."""
+
+class BinPacker:
+    """Packs items that come and go: the dynamic form of the online algorithms of `pack`.
+
+    A bin whose items have all left stays, empty, and is used again. Where items depart first-fit is the safe choice:
+    best fit's cost is unbounded there.
+    """
+
+    def __init__(self, capacity: int, algorithm: str = "first-fit") -> None:
+        """Raises ValueError: an algorithm that is not online, or a capacity below 1."""
+    def insert(self, length: int) -> int:
+        """The bin that an item gets. Raises ValueError if no bin can hold it."""
+    def extend(self, lengths: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.int32]:
+        """Insert items in order; their bins. Raises as `pack` does, and has then inserted none."""
+    def remove(self, bin: int, length: int) -> None:
+        """Take an item out again. Raises ValueError if the bin does not hold that much."""
+    def room(self, bin: int) -> int:
+        """Capacity that is left in a bin. Raises ValueError if there is no such bin."""
+    @property
+    def capacity(self) -> int: ...
+    @property
+    def num_bins(self) -> int:
+        """Bins opened so far, empty ones included."""
 
 class ModelGeometry:
     """The shape of a decoder-only transformer of the Llama family."""

@@ -1,36 +1,17 @@
 // The extension module: it only translates. What the calls mean is said in the headers.
 
-#include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
 #include <memory>
 
-#include "warpgroup/packing.hpp"
+#include "bindings.hpp"
 #include "warpgroup/scheduler.hpp"
 
 namespace py = pybind11;
 using namespace warpgroup;
 
 namespace {
-
-// A vector's memory as a NumPy array without a copy: the array keeps the packing alive.
-py::array_t<std::int32_t> bins_of(const std::shared_ptr<Packing>& packing) {
-  return py::array_t<std::int32_t>(static_cast<py::ssize_t>(packing->bin_of.size()),
-                                   packing->bin_of.data(), py::cast(packing));
-}
-
-std::shared_ptr<Packing> pack_array(const py::array_t<std::int64_t, py::array::c_style>& lengths,
-                                    std::int64_t capacity, const std::string& algorithm) {
-  if (lengths.ndim() != 1) {
-    throw std::invalid_argument("lengths has " + std::to_string(lengths.ndim()) +
-                                " dimensions, expected 1");
-  }
-  const std::int64_t* sizes = lengths.data();
-  const auto count = static_cast<std::size_t>(lengths.size());
-  const py::gil_scoped_release release;
-  return std::make_shared<Packing>(pack(sizes, count, capacity, algorithm));
-}
 
 py::tuple as_tuple(const StepRecord& r) {
   return py::make_tuple(r.step, r.steps, r.prefill_tokens, r.decode_rows, r.context_tokens,
@@ -213,10 +194,7 @@ void bind_scheduler(py::module_& m) {
 
 PYBIND11_MODULE(_core, m) {
   m.doc() = "The C++ core of WarpGroup: packing, memory arithmetic, policies and the scheduler.";
-  py::class_<Packing, std::shared_ptr<Packing>>(m, "Packing")
-      .def_property_readonly("bin_of", &bins_of)
-      .def_readonly("num_bins", &Packing::num_bins);
-  m.def("pack", &pack_array, py::arg("lengths"), py::arg("capacity"), py::arg("algorithm") = "ffd");
+  bind_packing(m);
   m.attr("BUILD_COMMIT") = WARPGROUP_COMMIT;
   m.attr("STEP_RECORD_FIELDS") = py::make_tuple(
       "step", "steps", "prefill_tokens", "decode_rows", "context_tokens", "padding_tokens",

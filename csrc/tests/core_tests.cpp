@@ -132,7 +132,7 @@ void pack_at_random(Random& random) {
   const std::int64_t capacity = random.between(1, 100);
   std::vector<std::int64_t> sizes(static_cast<std::size_t>(random.between(0, 200)));
   for (auto& size : sizes) size = random.between(0, capacity);
-  for (const char* algorithm : {"next-fit", "first-fit", "ffd"}) {
+  for (const std::string& algorithm : packing_algorithms()) {
     const Packing packing = pack(sizes.data(), sizes.size(), capacity, algorithm);
     std::vector<std::int64_t> filled(static_cast<std::size_t>(packing.num_bins), 0);
     for (std::size_t i = 0; i < sizes.size(); ++i) {
