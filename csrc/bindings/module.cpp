@@ -17,7 +17,7 @@ py::tuple as_tuple(const StepRecord& r) {
   return py::make_tuple(r.step, r.steps, r.prefill_tokens, r.decode_rows, r.context_tokens,
                         r.padding_tokens, r.kv_start_bytes, r.kv_bytes, r.predicted_bytes,
                         r.reserved_bytes, r.fragmented_bytes, r.blocked_by, r.waiting, r.running,
-                        r.ticket);
+                        r.ticket, r.swap_bytes);
 }
 
 void bind_memory(py::module_& m) {
@@ -87,8 +87,8 @@ void bind_policy(py::module_& m) {
       .def_readonly("id", &Policy::id)
       .def_readonly("max_requests", &Policy::max_requests)
       .def_property_readonly("sees_memory", &Policy::sees_memory)
-      .def_property_readonly("is_static",
-                             [](const Policy& p) { return p.batching == Batching::kStatic; });
+      .def_readonly("sees_lengths", &Policy::sees_lengths)
+      .def_property_readonly("is_padded", &Policy::is_padded);
 }
 
 void bind_plan(py::module_& m) {
@@ -102,21 +102,22 @@ void bind_plan(py::module_& m) {
       .def(py::init([](std::int64_t prefill_tokens, std::int64_t prefill_pairs,
                        std::int64_t prefill_context, std::int64_t decode_rows,
                        std::int64_t context_tokens, std::int64_t sampled_rows,
-                       std::int64_t padding_tokens) {
+                       std::int64_t padding_tokens, std::int64_t swap_bytes) {
              return StepWork{prefill_tokens, prefill_pairs, prefill_context, decode_rows,
-                             context_tokens, sampled_rows,  padding_tokens};
+                             context_tokens, sampled_rows,  padding_tokens,  swap_bytes};
            }),
            py::kw_only(), py::arg("prefill_tokens") = 0, py::arg("prefill_pairs") = 0,
            py::arg("prefill_context") = 0, py::arg("decode_rows") = 0,
            py::arg("context_tokens") = 0, py::arg("sampled_rows") = 0,
-           py::arg("padding_tokens") = 0)
+           py::arg("padding_tokens") = 0, py::arg("swap_bytes") = 0)
       .def_readonly("prefill_tokens", &StepWork::prefill_tokens)
       .def_readonly("prefill_pairs", &StepWork::prefill_pairs)
       .def_readonly("prefill_context", &StepWork::prefill_context)
       .def_readonly("decode_rows", &StepWork::decode_rows)
       .def_readonly("context_tokens", &StepWork::context_tokens)
       .def_readonly("sampled_rows", &StepWork::sampled_rows)
-      .def_readonly("padding_tokens", &StepWork::padding_tokens);
+      .def_readonly("padding_tokens", &StepWork::padding_tokens)
+      .def_readonly("swap_bytes", &StepWork::swap_bytes);
   py::class_<Chunk>(m, "Chunk")
       .def_readonly("id", &Chunk::id)
       .def_readonly("start", &Chunk::start)
@@ -128,7 +129,14 @@ void bind_plan(py::module_& m) {
       .def_readonly("id", &Evicted::id)
       .def_readonly("lost_tokens", &Evicted::lost_tokens)
       .def_readonly("lost_generated", &Evicted::lost_generated)
-      .def_readonly("freed_bytes", &Evicted::freed_bytes);
+      .def_readonly("freed_bytes", &Evicted::freed_bytes)
+      .def_readonly("swapped_bytes", &Evicted::swapped_bytes);
+  py::class_<Restored>(m, "Restored")
+      .def_readonly("id", &Restored::id)
+      .def_readonly("bytes", &Restored::bytes);
+  py::enum_<Degradation>(m, "Degradation")
+      .value("admit_less", Degradation::kAdmitLess)
+      .value("smaller_chunks", Degradation::kSmallerChunks);
   py::class_<Failed>(m, "Failed")
       .def_readonly("id", &Failed::id)
       .def_readonly("needed_bytes", &Failed::needed_bytes)
@@ -146,6 +154,8 @@ void bind_plan(py::module_& m) {
       .def_readonly("admitted", &StepPlan::admitted)
       .def_readonly("evicted", &StepPlan::evicted)
       .def_readonly("failed", &StepPlan::failed)
+      .def_readonly("restored", &StepPlan::restored)
+      .def_readonly("degraded", &StepPlan::degraded)
       .def_readonly("prefill", &StepPlan::prefill)
       .def_readonly("joined", &StepPlan::joined)
       .def_readonly("decode", &StepPlan::decode);
@@ -155,23 +165,29 @@ void bind_scheduler(py::module_& m) {
   py::class_<Submission>(m, "Submission")
       .def_readonly("accepted", &Submission::accepted)
       .def_readonly("reason", &Submission::reason)
+      .def_readonly("expected_wait_ns", &Submission::expected_wait_ns)
       .def("__bool__", [](const Submission& s) { return s.accepted; });
   py::class_<Scheduler>(m, "Scheduler")
       .def(py::init([](Policy policy, MemoryModel memory, std::int64_t max_seqs,
-                       std::int64_t step_tokens) {
-             return std::make_unique<Scheduler>(std::move(policy), std::move(memory),
-                                                EngineLimits{max_seqs, step_tokens});
+                       std::int64_t step_tokens, std::int64_t max_model_tokens,
+                       std::int64_t max_wait_ns, std::int64_t swap_bytes_s,
+                       std::int64_t prefill_tokens_s) {
+             return std::make_unique<Scheduler>(
+                 std::move(policy), std::move(memory),
+                 EngineLimits{max_seqs, step_tokens, max_model_tokens, max_wait_ns, swap_bytes_s,
+                              prefill_tokens_s});
            }),
            py::arg("policy"), py::arg("memory"), py::kw_only(), py::arg("max_seqs"),
-           py::arg("step_tokens"))
+           py::arg("step_tokens"), py::arg("max_model_tokens") = 0, py::arg("max_wait_ns") = 0,
+           py::arg("swap_bytes_s") = 0, py::arg("prefill_tokens_s") = 0)
       .def(
           "submit",
           [](Scheduler& scheduler, std::int64_t id, std::int64_t arrival_ns,
-             std::int64_t prompt_tokens, std::int64_t max_new_tokens) {
-            return scheduler.submit({id, arrival_ns, prompt_tokens, max_new_tokens});
+             std::int64_t prompt_tokens, std::int64_t max_new_tokens, std::int64_t output_tokens) {
+            return scheduler.submit({id, arrival_ns, prompt_tokens, max_new_tokens, output_tokens});
           },
           py::arg("id"), py::kw_only(), py::arg("arrival_ns"), py::arg("prompt_tokens"),
-          py::arg("max_new_tokens"))
+          py::arg("max_new_tokens"), py::arg("output_tokens") = 0)
       .def("plan", &Scheduler::plan, py::arg("now_ns"), py::return_value_policy::copy)
       .def(
           "commit",
@@ -181,11 +197,13 @@ void bind_scheduler(py::module_& m) {
           py::arg("steps"), py::arg("finished"))
       .def("commit_oom", &Scheduler::commit_oom)
       .def("abort", &Scheduler::abort, py::arg("id"))
+      .def("set_budget", &Scheduler::set_budget, py::arg("budget_bytes"))
       .def_property_readonly("plan_hash", &Scheduler::plan_hash)
       .def_property_readonly("waiting", &Scheduler::waiting)
       .def_property_readonly("running", &Scheduler::running)
       .def_property_readonly("used_blocks", &Scheduler::used_blocks)
       .def_property_readonly("reserved_blocks", &Scheduler::reserved_blocks)
+      .def_property_readonly("host_bytes", &Scheduler::host_bytes)
       .def_property_readonly("memory", &Scheduler::memory)
       .def_property_readonly("policy", &Scheduler::policy);
 }
@@ -199,7 +217,7 @@ PYBIND11_MODULE(_core, m) {
   m.attr("STEP_RECORD_FIELDS") = py::make_tuple(
       "step", "steps", "prefill_tokens", "decode_rows", "context_tokens", "padding_tokens",
       "kv_start_bytes", "kv_bytes", "predicted_bytes", "reserved_bytes", "fragmented_bytes",
-      "blocked_by", "waiting", "running", "ticket");
+      "blocked_by", "waiting", "running", "ticket", "swap_bytes");
   bind_memory(m);
   bind_policy(m);
   bind_plan(m);

@@ -1,4 +1,5 @@
-// Continuous batching: requests join and leave at every step, prompts are prefilled in chunks.
+// Continuous batching: requests join and leave at every step, prompts are prefilled in chunks. Bins
+// run by the same code; only their admission differs.
 
 #include <algorithm>
 #include <limits>
@@ -7,20 +8,48 @@
 
 namespace warpgroup {
 
+namespace {
+
+constexpr std::int64_t kSmallestChunk = 64;
+// Steps after which a forecast is looked at again though nothing happened: its requests lived on.
+constexpr std::int64_t kForecastSteps = 16;
+
+bool every_row(const Sequence&) { return true; }
+bool decoding(const Sequence& sequence) { return sequence.prefilled; }
+bool prefilling(const Sequence& sequence) { return !sequence.prefilled; }
+
+}  // namespace
+
 void Scheduler::plan_continuous() {
-  std::int64_t token_budget = limits_.step_tokens;
-  const bool all_held = schedule_running(token_budget);
+  std::int64_t token_budget = step_budget();
+  prefill_budget_ = chunk_limit_;
+  if (policy_.admission == Admission::kTokenRatio ||
+      (policy_.admission == Admission::kSkyline && step_ % kForecastSteps == 0)) {
+    admission_may_change_ = true;
+  }
+  bool all_held = true;
+  switch (policy_.mixing) {
+    case Mixing::kRunningFirst:
+      all_held = serve(every_row, token_budget);
+      break;
+    case Mixing::kDecodeFirst:
+      all_held = serve(decoding, token_budget) && serve(prefilling, token_budget);
+      break;
+    case Mixing::kPrefillFirst:
+      all_held = serve(prefilling, token_budget);
+      break;
+  }
   // A step that had to evict admits nobody: the newcomer would take what the evicted one needs.
   if (all_held || running_.empty()) {
-    if (policy_.order == Order::kArrival) {
-      admit_by_arrival(token_budget);
-    } else {
-      admit_longest_first(token_budget);
-    }
+    admit_waiting(token_budget);
   } else if (!waiting_.empty()) {
     plan_.blocked_by = BlockedBy::kMemory;
   }
-  if (running_.empty()) return;
+  if (policy_.mixing == Mixing::kPrefillFirst && plan_.prefill.empty()) {
+    all_held = serve(decoding, token_budget) && all_held;
+    if (running_.empty()) admit_waiting(token_budget);  // the last one failed
+  }
+  if (plan_.prefill.empty() && plan_.decode.empty()) return;
   const StepWork& work = plan_.work;
   plan_.kv_bytes = used_blocks_ * memory_.block_bytes();
   plan_.predicted_bytes = memory_.fixed_bytes() +
@@ -30,122 +59,73 @@ void Scheduler::plan_continuous() {
   plan_.horizon = all_held ? continuous_horizon() : 1;
 }
 
-// Gives every running request its tokens of this step, evicting the newest ones while a block is
-// missing. False if somebody lost its place.
-bool Scheduler::schedule_running(std::int64_t& token_budget) {
-  bool all_held = true;
-  for (std::size_t i = 0; i < running_.size() && token_budget > 0; ++i) {
-    Sequence& sequence = *running_[i];
-    const std::int64_t tokens = std::min(sequence.to_compute(), token_budget);
-    while (!hold(sequence, sequence.cached + tokens)) {
-      all_held = false;
-      Sequence& newest = *running_.back();
-      const bool itself = &newest == &sequence;
-      running_.pop_back();
-      if (running_.empty()) {
-        const std::int64_t blocks = ceil_div(newest.cached + tokens, memory_.block_tokens());
-        fail(newest, blocks * memory_.block_bytes(), /*alone_in_step=*/false);
-      } else {
-        plan_.evicted.push_back(evict(newest));
-      }
-      if (itself) return all_held;
-    }
-    schedule(sequence, tokens);
-    token_budget -= tokens;
+std::int64_t Scheduler::step_budget() const {
+  return policy_.step_tokens > 0 ? std::min(policy_.step_tokens, limits_.step_tokens)
+                                 : limits_.step_tokens;
+}
+
+// Gives those running requests their tokens of this step. False if somebody lost its place.
+bool Scheduler::serve(Rows rows, std::int64_t& token_budget) {
+  const std::int64_t needed = allot(rows, token_budget);
+  const bool all_held = make_room(needed, token_budget);
+  for (Sequence* sequence : running_) {
+    if (sequence->scheduled == 0 || !rows(*sequence)) continue;
+    hold(*sequence, sequence->cached + sequence->scheduled);
+    schedule(*sequence);
   }
   return all_held;
 }
 
-void Scheduler::admit_by_arrival(std::int64_t& token_budget) {
-  if (waiting_.empty()) return;
-  if (!admission_may_change_) {
-    plan_.blocked_by = BlockedBy::kMemory;
-    return;
+// Divides the step's tokens among the rows. Returns the KV blocks that they need beyond theirs.
+std::int64_t Scheduler::allot(Rows rows, std::int64_t& token_budget) {
+  std::int64_t needed = 0;
+  for (Sequence* sequence : running_) {
+    if (!rows(*sequence)) continue;
+    std::int64_t tokens = std::min(sequence->to_compute(), token_budget);
+    if (!sequence->prefilled) {
+      tokens = std::min(tokens, prefill_budget_);
+      prefill_budget_ -= tokens;
+    }
+    token_budget -= tokens;
+    sequence->scheduled = tokens;
+    sequence->wanted =
+        std::max<std::int64_t>(blocks_for(sequence->cached + tokens) - sequence->blocks, 0);
+    needed += sequence->wanted;
   }
-  while (!waiting_.empty()) {
-    Sequence& first = *waiting_.front();
-    plan_.blocked_by = obstacle(first, token_budget);
-    if (plan_.blocked_by != BlockedBy::kNone) break;
-    admit(first, token_budget);
-  }
-  admission_may_change_ = plan_.blocked_by != BlockedBy::kMemory;
+  return needed;
 }
 
-void Scheduler::admit_longest_first(std::int64_t& token_budget) {
-  if (waiting_.empty()) return;
-  if (!admission_may_change_) {
-    plan_.blocked_by = BlockedBy::kMemory;
-    return;
-  }
-  BlockedBy why = BlockedBy::kNone;
-  // Those who waited too long, or were evicted, come first and let nobody overtake.
-  while (!waiting_.empty() && aged(*waiting_.front()) && why == BlockedBy::kNone) {
-    Sequence& first = *waiting_.front();
-    why = obstacle(first, token_budget);
-    if (why == BlockedBy::kNone) admit(first, token_budget);
-  }
-  if (why == BlockedBy::kNone) {
-    auto next = waiting_.by_length().begin();
-    while (next != waiting_.by_length().end()) {
-      Sequence& candidate = **next++;
-      const BlockedBy reason = obstacle(candidate, token_budget);
-      if (reason == BlockedBy::kNone) {
-        admit(candidate, token_budget);
-        continue;
-      }
-      why = reason;
-      if (reason != BlockedBy::kMemory) break;  // it would stop everybody else too
+// Evicts until the blocks that are needed are free; the last one left fails if it outgrew the pool.
+bool Scheduler::make_room(std::int64_t needed, std::int64_t& token_budget) {
+  if (!policy_.sees_memory()) return true;
+  bool all_held = true;
+  while (needed > free_blocks() && !running_.empty()) {
+    all_held = false;
+    Sequence& victim = running_.size() == 1 ? *running_.front() : choose_victim();
+    const bool alone = running_.size() == 1;
+    needed -= victim.scheduled > 0 ? victim.wanted : 0;
+    token_budget += victim.scheduled;
+    if (alone) {
+      const std::int64_t blocks = blocks_for(victim.cached + victim.scheduled);
+      running_.clear();
+      fail(victim, blocks * memory_.block_bytes(), /*alone_in_step=*/false);
+    } else {
+      running_.erase(std::find(running_.begin(), running_.end(), &victim));
+      plan_.evicted.push_back(evict(victim));
     }
   }
-  plan_.blocked_by = why;
-  admission_may_change_ = why != BlockedBy::kMemory;
-}
-
-BlockedBy Scheduler::obstacle(const Sequence& sequence, std::int64_t token_budget) const {
-  if (closed_until_finish_ && !running_.empty()) return BlockedBy::kMemory;
-  if (static_cast<std::int64_t>(running_.size()) >= cap()) return BlockedBy::kCount;
-  if (token_budget <= 0) return BlockedBy::kTokens;
-  return fits(sequence) ? BlockedBy::kNone : BlockedBy::kMemory;
-}
-
-bool Scheduler::fits(const Sequence& sequence) const {
-  switch (policy_.admission) {
-    case Admission::kBlind:
-      return true;
-    case Admission::kPromptFits: {
-      const std::int64_t kept_free =
-          running_.empty() ? 0 : pool_blocks_ * policy_.watermark_ppm / 1'000'000;
-      return ceil_div(sequence.tokens(), memory_.block_tokens()) + kept_free <=
-             pool_blocks_ - used_blocks_;
-    }
-    case Admission::kPeakReserved:
-      return peak_blocks(sequence) <= pool_blocks_ - reserved_blocks_;
+  if (!all_held && policy_.victim == Victim::kLeastOutput) raise_token_ratio();
+  if (!all_held && policy_.victim == Victim::kCheapest && !running_.empty()) {
+    closed_until_finish_ = true;
+    plan_.degraded.push_back(Degradation::kAdmitLess);
   }
-  return false;
+  return all_held;
 }
 
-bool Scheduler::aged(const Sequence& sequence) const {
-  return sequence.preemptions > 0 || plan_.plan_ns - sequence.queued_ns >= policy_.age_ns;
-}
-
-void Scheduler::admit(Sequence& sequence, std::int64_t& token_budget) {
-  waiting_.remove(&sequence);
-  running_.push_back(&sequence);
-  if (policy_.admission == Admission::kPeakReserved) {
-    sequence.reserved = peak_blocks(sequence);
-    reserved_blocks_ += sequence.reserved;
-  }
-  plan_.admitted.push_back(sequence.request.id);
-  const std::int64_t tokens = std::min(sequence.to_compute(), token_budget);
-  hold(sequence, tokens);  // cannot fail: fits() asked for at least as much
-  schedule(sequence, tokens);
-  token_budget -= tokens;
-}
-
-void Scheduler::schedule(Sequence& sequence, std::int64_t tokens) {
+void Scheduler::schedule(Sequence& sequence) {
   StepWork& work = plan_.work;
-  sequence.scheduled = tokens;
   const std::int64_t id = sequence.request.id;
+  const std::int64_t tokens = sequence.scheduled;
   const std::int64_t end = sequence.cached + tokens;
   if (sequence.prefilled) {
     work.decode_rows += 1;
@@ -167,7 +147,7 @@ void Scheduler::schedule(Sequence& sequence, std::int64_t tokens) {
 // Makes room for the keys and values of the sequence's first `tokens` tokens. False if the policy
 // sees memory and blocks are missing.
 bool Scheduler::hold(Sequence& sequence, std::int64_t tokens) {
-  const std::int64_t needed = ceil_div(tokens, memory_.block_tokens());
+  const std::int64_t needed = blocks_for(tokens);
   const std::int64_t more = needed - sequence.blocks;
   if (more <= 0) return true;
   if (policy_.sees_memory() && more > free_blocks()) return false;
@@ -175,18 +155,10 @@ bool Scheduler::hold(Sequence& sequence, std::int64_t tokens) {
   sequence.blocks = needed;
   if (policy_.admission == Admission::kPeakReserved && needed > sequence.reserved) {
     const std::int64_t outgrown = sequence.reserved;
-    sequence.reserved = std::max(needed, peak_blocks(sequence));
+    sequence.reserved = std::max(needed, promised_blocks(sequence));
     reserved_blocks_ += sequence.reserved - outgrown;
   }
   return true;
-}
-
-// The last token made is never attended to, so its keys and values are never held.
-std::int64_t Scheduler::peak_blocks(const Sequence& sequence) const {
-  const std::int64_t output =
-      predictor_.predict(sequence.request.max_new_tokens, sequence.generated);
-  const std::int64_t tokens = sequence.request.prompt_tokens + output - 1;
-  return std::min(ceil_div(tokens, memory_.block_tokens()), pool_blocks_);
 }
 
 // A blind policy may use whatever the budget holds beside this step's own activations.
@@ -196,15 +168,20 @@ std::int64_t Scheduler::free_blocks() const {
 }
 
 // For how many steps nothing can change but by a request finishing or arriving: until a request
-// reaches its limit, a missing block, or an outgrown reservation. Admission cannot change earlier,
-// since free memory only shrinks meanwhile.
+// reaches its limit, a missing block, an outgrown reservation, or another look at a forecast.
+// Admission cannot change earlier, since free memory only shrinks meanwhile.
 std::int64_t Scheduler::continuous_horizon() const {
   if (!plan_.prefill.empty() || plan_.work.decode_rows == 0) return 1;
+  if (plan_.work.swap_bytes > 0) return 1;
   if (plan_.predicted_bytes > memory_.budget_bytes()) return 1;
 
   const std::int64_t block = memory_.block_tokens();
   const bool reserves = policy_.admission == Admission::kPeakReserved;
   std::int64_t limit = std::numeric_limits<std::int64_t>::max();
+  if (!waiting_.empty() && policy_.admission == Admission::kTokenRatio) return 1;
+  if (!waiting_.empty() && policy_.admission == Admission::kSkyline) {
+    limit = kForecastSteps - step_ % kForecastSteps;
+  }
   // rows_with_room[r]: decoding requests whose blocks can hold r more tokens.
   std::vector<std::int64_t> rows_with_room(static_cast<std::size_t>(block) + 1, 0);
   for (const Sequence* sequence : running_) {
@@ -233,46 +210,57 @@ std::int64_t Scheduler::continuous_horizon() const {
 }
 
 void Scheduler::advance_continuous(std::int64_t steps) {
+  if (policy_.admission == Admission::kTokenRatio && plan_.work.decode_rows > 0) {
+    // From the start to a seventh of it in 600 decode steps.
+    const std::int64_t least = policy_.ratio_ppm * 14 / 100;
+    const std::int64_t decay = (policy_.ratio_ppm - least) / 600;
+    token_ratio_ppm_ = std::max(token_ratio_ppm_ - decay * steps, least);
+  }
   for (Sequence* sequence : running_) {
     if (sequence->scheduled == 0) continue;
     if (sequence->prefilled) {
       hold(*sequence, sequence->cached + steps);  // cannot fail within the horizon
       sequence->cached += steps;
       sequence->generated += steps;
+      sequence->last_token_step = plan_.step + steps - 1;
+      filled_tokens_ += steps;
     } else {
       sequence->cached += sequence->scheduled;
+      filled_tokens_ += sequence->scheduled;
       sequence->prefilled = sequence->to_compute() == 0;
-      sequence->generated += sequence->prefilled ? 1 : 0;
+      if (sequence->prefilled) {
+        sequence->generated += 1;
+        sequence->last_token_step = plan_.step;
+      }
     }
     sequence->scheduled = 0;
   }
 }
 
-// Takes a request that is no longer in `running_` back to the front of the queue.
-Evicted Scheduler::evict(Sequence& sequence) {
-  const Evicted evicted{sequence.request.id, sequence.cached, 0,
-                        sequence.blocks * memory_.block_bytes()};
-  used_blocks_ -= sequence.blocks;
-  reserved_blocks_ -= sequence.reserved;
-  sequence.cached = sequence.blocks = sequence.reserved = sequence.scheduled = 0;
-  sequence.prefilled = false;
-  sequence.preemptions += 1;
-  sequence.queued_ns = plan_.plan_ns;
-  waiting_.push_front(&sequence);
-  admission_may_change_ = true;
-  return evicted;
-}
-
+// The step had no effect. What is given up: admissions, then the size of prefills, then the cache
+// of a request; a blind policy goes straight to the last.
 void Scheduler::oom_continuous() {
   for (Sequence* sequence : running_) sequence->scheduled = 0;
-  Sequence& newest = *running_.back();
-  running_.pop_back();
-  if (running_.empty()) {
-    fail(newest, plan_.predicted_bytes, /*alone_in_step=*/true);
+  closed_until_finish_ = true;
+  if (policy_.sees_memory()) {
+    degraded_by_oom_.push_back(Degradation::kAdmitLess);
+    if (plan_.work.prefill_tokens > kSmallestChunk) {
+      chunk_limit_ = std::max(plan_.work.prefill_tokens / 2, kSmallestChunk);
+      degraded_by_oom_.push_back(Degradation::kSmallerChunks);
+      return;
+    }
+  }
+  if (running_.size() == 1) {
+    Sequence& alone = *running_.front();
+    running_.clear();
+    fail(alone, plan_.predicted_bytes, /*alone_in_step=*/true);
     return;
   }
-  evicted_by_oom_.push_back(evict(newest));
-  closed_until_finish_ = true;
+  Sequence& victim = choose_victim();
+  running_.erase(std::find(running_.begin(), running_.end(), &victim));
+  plan_.work.swap_bytes = 0;
+  evicted_by_oom_.push_back(evict(victim));
+  swapped_by_oom_ = plan_.work.swap_bytes;
 }
 
 }  // namespace warpgroup

@@ -86,11 +86,15 @@ MemoryModel::MemoryModel(ModelGeometry geometry, std::int64_t budget_bytes,
   require_positive(max_seqs, "max_seqs");
   if (context_bytes < 0) throw std::invalid_argument("context_bytes is negative");
   activation_reserve_bytes_ = geometry_.activation_bytes(step_tokens, max_seqs);
+  require_a_block();
+}
+
+void MemoryModel::require_a_block() const {
   if (pool_blocks() < 1) {
-    throw std::invalid_argument("the VRAM budget of " + std::to_string(budget_bytes) +
+    throw std::invalid_argument("the VRAM budget of " + std::to_string(budget_bytes_) +
                                 " bytes leaves no room for one KV block: weights take " +
                                 std::to_string(geometry_.weight_bytes()) + ", the CUDA context " +
-                                std::to_string(context_bytes) + ", the activations of a step " +
+                                std::to_string(context_bytes_) + ", the activations of a step " +
                                 std::to_string(activation_reserve_bytes_));
   }
 }
@@ -105,6 +109,13 @@ MemoryModel MemoryModel::for_blocks(ModelGeometry geometry, std::int64_t blocks,
   const std::int64_t budget = geometry.weight_bytes() + context_bytes +
                               geometry.activation_bytes(step_tokens, max_seqs) + blocks * block;
   return MemoryModel(geometry, budget, context_bytes, block_tokens, step_tokens, max_seqs);
+}
+
+MemoryModel MemoryModel::with_budget(std::int64_t budget_bytes) const {
+  MemoryModel other = *this;
+  other.budget_bytes_ = budget_bytes;
+  other.require_a_block();
+  return other;
 }
 
 std::int64_t MemoryModel::block_bytes() const {

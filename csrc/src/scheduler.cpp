@@ -15,7 +15,9 @@ enum Change : std::uint64_t {
   kEvicted,
   kFailed,
   kFinished,
-  kMemoryHeld
+  kMemoryHeld,
+  kRestored,
+  kDegraded
 };
 
 // The finaliser of SplitMix64: every bit of the input reaches every bit of the result.
@@ -31,9 +33,14 @@ Scheduler::Scheduler(Policy policy, MemoryModel memory, EngineLimits limits)
     : policy_(std::move(policy)),
       memory_(std::move(memory)),
       limits_(limits),
-      predictor_(policy_.overflow_ppm),
-      waiting_(policy_.order),
-      pool_blocks_(memory_.pool_blocks()) {
+      // In arrival order only the first in the queue is ever looked at, unless others may overtake.
+      waiting_(policy_.order,
+               policy_.order == Order::kArrival && !policy_.overtake ? 1 : policy_.window),
+      pool_blocks_(memory_.pool_blocks()),
+      chunk_limit_(limits.step_tokens),
+      token_ratio_ppm_(policy_.ratio_ppm),
+      future_(memory_.block_tokens()),
+      skyline_(memory_.block_tokens(), policy_.overflow_ppm) {
   if (limits_.max_seqs < 1) {
     throw std::invalid_argument("max_seqs is " + std::to_string(limits_.max_seqs) +
                                 ", expected at least 1");
@@ -54,20 +61,49 @@ Submission Scheduler::submit(const Request& request) {
     throw std::invalid_argument("request " + std::to_string(request.id) +
                                 ": prompt_tokens and max_new_tokens must be at least 1");
   }
-  const std::int64_t ticket = submitted_;
-  if (std::string reason = why_never_fits(request); !reason.empty()) {
-    ++submitted_;
-    return {false, std::move(reason)};
+  if (policy_.sees_lengths && request.output_tokens < 1) {
+    throw std::invalid_argument("request " + std::to_string(request.id) + ": policy '" +
+                                policy_.id + "' needs its true output length");
   }
-  const auto [place, is_new] =
-      sequences_.try_emplace(request.id, Sequence{request, ticket, request.arrival_ns});
-  if (!is_new) {
+  if (sequences_.count(request.id) > 0) {
     throw std::invalid_argument("request " + std::to_string(request.id) + " is here already");
   }
-  ++submitted_;
-  waiting_.push_back(&place->second);
+  const std::int64_t ticket = submitted_++;
+  const std::int64_t wait_ns = expected_wait(request.arrival_ns);
+  if (std::string reason = why_never_fits(request); !reason.empty()) {
+    return {false, std::move(reason), wait_ns};
+  }
+  if (limits_.max_wait_ns > 0 && wait_ns > limits_.max_wait_ns) {
+    return {false,
+            "queue full: " + std::to_string(waiting()) + " requests wait, it would wait " +
+                std::to_string(wait_ns / 1'000'000) + " ms, the limit is " +
+                std::to_string(limits_.max_wait_ns / 1'000'000),
+            wait_ns};
+  }
+  Sequence& sequence =
+      sequences_.try_emplace(request.id, Sequence{request, ticket, request.arrival_ns})
+          .first->second;
+  if (!policy_.sees_lengths) sequence.request.output_tokens = 0;
+  waiting_.push_back(&sequence);
   admission_may_change_ = true;
-  return {true, ""};
+  return {true, "", wait_ns};
+}
+
+// Time passes for the queue while somebody waits; a request behind n others waits for as long as
+// the last n admissions took.
+void Scheduler::note_queue_before(std::int64_t now_ns) {
+  if (somebody_waited_) queued_clock_ns_ += std::max<std::int64_t>(now_ns - last_plan_ns_, 0);
+  last_plan_ns_ = now_ns;
+}
+
+std::int64_t Scheduler::expected_wait(std::int64_t now_ns) const {
+  constexpr std::size_t kEnough = 8;
+  if (waiting_.empty() || admission_clock_.size() < kEnough) return 0;
+  std::int64_t clock = queued_clock_ns_;
+  if (somebody_waited_) clock += std::max<std::int64_t>(now_ns - last_plan_ns_, 0);
+  const std::int64_t each =
+      (clock - admission_clock_.front()) / static_cast<std::int64_t>(admission_clock_.size());
+  return each * waiting();
 }
 
 std::string Scheduler::why_never_fits(const Request& request) const {
@@ -94,12 +130,16 @@ const StepPlan& Scheduler::plan(std::int64_t now_ns) {
   plan_.ticket = submitted_ - 1;
   plan_.evicted = std::exchange(evicted_by_oom_, {});
   plan_.failed = std::exchange(failed_by_oom_, {});
+  plan_.degraded = std::exchange(degraded_by_oom_, {});
+  plan_.work.swap_bytes = std::exchange(swapped_by_oom_, 0);
+  note_queue_before(now_ns);
   if (is_static()) {
     plan_static();
   } else {
     plan_continuous();
   }
   outstanding_ = plan_.horizon > 0;
+  somebody_waited_ = !waiting_.empty();
   mix_plan();
   return plan_;
 }
@@ -136,6 +176,13 @@ void Scheduler::commit_oom() {
   apply_aborts();
 }
 
+void Scheduler::set_budget(std::int64_t budget_bytes) {
+  if (outstanding_) throw std::logic_error("set_budget() while a plan is outstanding");
+  memory_ = memory_.with_budget(budget_bytes);
+  pool_blocks_ = memory_.pool_blocks();
+  admission_may_change_ = true;
+}
+
 bool Scheduler::abort(std::int64_t id) {
   const auto place = sequences_.find(id);
   if (place == sequences_.end() || place->second.ended) return false;
@@ -154,8 +201,9 @@ void Scheduler::apply_aborts() {
     const auto row = std::find(running_.begin(), running_.end(), &sequence);
     if (row == running_.end()) {
       waiting_.remove(&sequence);
-      sequences_.erase(place);
+      release(sequence);
     } else if (is_static()) {
+      filled_tokens_ -= sequence.cached;
       sequence.ended = true;
       end_batch_if_done();
     } else {
@@ -170,7 +218,7 @@ void Scheduler::finish(std::int64_t id) {
   const auto row = place == sequences_.end()
                        ? running_.end()
                        : std::find(running_.begin(), running_.end(), &place->second);
-  if (row == running_.end() || (*row)->to_compute() != 1 || (*row)->ended) {
+  if (row == running_.end() || (*row)->last_token_step != step_ - 1 || (*row)->ended) {
     throw std::invalid_argument("request " + std::to_string(id) + " made no token in this step");
   }
   Sequence& sequence = **row;
@@ -178,7 +226,9 @@ void Scheduler::finish(std::int64_t id) {
   predictor_.observe(sequence.generated);
   admission_may_change_ = true;
   closed_until_finish_ = false;
+  chunk_limit_ = std::min(2 * chunk_limit_, limits_.step_tokens);
   if (is_static()) {
+    filled_tokens_ -= sequence.cached;
     sequence.ended = true;
     end_batch_if_done();
     return;
@@ -197,6 +247,8 @@ void Scheduler::fail(Sequence& sequence, std::int64_t needed_bytes, bool alone_i
 void Scheduler::release(Sequence& sequence) {
   used_blocks_ -= sequence.blocks;
   reserved_blocks_ -= sequence.reserved;
+  filled_tokens_ -= sequence.cached;
+  give_up_host_memory(sequence);
   sequences_.erase(sequence.request.id);
 }
 
@@ -218,10 +270,6 @@ StepRecord Scheduler::record(std::int64_t steps) const {
                                             plan_.work.sampled_rows) +
         kv_bytes;
   }
-  std::int64_t filled_tokens = 0;
-  for (const Sequence* sequence : running_) {
-    if (!sequence->ended) filled_tokens += sequence->cached;
-  }
   return {plan_.step,
           steps,
           plan_.work.prefill_tokens,
@@ -232,17 +280,20 @@ StepRecord Scheduler::record(std::int64_t steps) const {
           kv_bytes,
           predicted_bytes,
           reserved_bytes,
-          kv_bytes - filled_tokens * memory_.geometry().kv_bytes_per_token(),
+          kv_bytes - filled_tokens_ * memory_.geometry().kv_bytes_per_token(),
           static_cast<std::int64_t>(plan_.blocked_by),
           waiting(),
           running(),
-          plan_.ticket};
+          plan_.ticket,
+          plan_.work.swap_bytes};
 }
 
 void Scheduler::mix_plan() {
+  for (const Degradation rung : plan_.degraded) mix(kDegraded, 0, static_cast<std::int64_t>(rung));
   for (const Evicted& evicted : plan_.evicted) mix(kEvicted, evicted.id, evicted.lost_tokens);
   for (const Failed& failed : plan_.failed) mix(kFailed, failed.id, failed.needed_bytes);
   for (const std::int64_t id : plan_.admitted) mix(kAdmitted, id, 0);
+  for (const Restored& restored : plan_.restored) mix(kRestored, restored.id, restored.bytes);
   for (const Chunk& chunk : plan_.prefill) mix(kPrefilled, chunk.id, chunk.tokens);
   const bool changed = !plan_.evicted.empty() || !plan_.failed.empty() || !plan_.prefill.empty();
   if (changed) mix(kMemoryHeld, 0, plan_.predicted_bytes);

@@ -99,8 +99,11 @@ void Scheduler::advance_static(std::int64_t steps) {
   if (plan_.prefill.empty()) batch_decoded_ += steps;
   for (Sequence* row : running_) {
     if (row->ended) continue;
-    row->cached += row->cached == 0 ? row->request.prompt_tokens : steps;
+    const std::int64_t computed = row->cached == 0 ? row->request.prompt_tokens : steps;
+    row->cached += computed;
+    filled_tokens_ += computed;
     row->generated += steps;
+    row->last_token_step = plan_.step + steps - 1;
   }
 }
 
@@ -128,7 +131,8 @@ void Scheduler::oom_static() {
       continue;
     }
     evicted_by_oom_.push_back({sequence.request.id, sequence.cached, sequence.generated,
-                               memory_.padded_kv_bytes(1, batch_length_ + batch_decoded_)});
+                               memory_.padded_kv_bytes(1, batch_length_ + batch_decoded_), 0});
+    filled_tokens_ -= sequence.cached;
     sequence.cached = 0;
     sequence.generated = 0;
     sequence.preemptions += 1;

@@ -16,8 +16,27 @@ POLICIES = [
     "paged(watermark=0.1)",
     "ffd",
     "ffd(margin=0.5, age_s=5)",
+    "ffd(window=3)",
+    "ffd-static",
+    "orca",
+    "token-budget",
+    "no-evict",
+    "sarathi(chunk=64)",
+    "token-ratio",
+    "token-ratio(conservativeness=0.2)",
+    "past-future",
+    "mc-sf",
+    "mc-sf(lengths=1)",
+    "sorted-f",
+    "sorted-f(lengths=1)",
+    "first-fit(margin=0.3)",
+    "skyline",
+    "skyline(margin=0.5, order=1, age_s=5)",
+    "skyline(swap_gib=0, order=2)",
+    "oracle",
 ]
 AWARE = [policy for policy in POLICIES if parse_policy(policy).build().sees_memory]
+BLIND_TO_LENGTHS = [policy for policy in POLICIES if not parse_policy(policy).build().sees_lengths]
 MAX_NEW = 90
 
 rows = st.lists(
@@ -86,7 +105,7 @@ def test_the_same_requests_give_the_same_plans(policy, rows, blocks):
     assert (first.plans, first.plan_hash) == (second.plans, second.plan_hash)
 
 
-@every_policy
+@pytest.mark.parametrize("policy", BLIND_TO_LENGTHS)
 @given(rows=rows, other_outputs=st.lists(st.integers(1, MAX_NEW), min_size=40, max_size=40), blocks=pools)
 @settings(max_examples=60, deadline=None)
 def test_no_policy_knows_an_output_length_before_it_is_reached(policy, rows, other_outputs, blocks):

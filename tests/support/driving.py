@@ -57,9 +57,18 @@ def drive(
     step_tokens: int = 256,
     macro: bool = True,
     abort_at: dict[int, int] | None = None,
+    swap_bytes_s: int = 10**12,
 ) -> Outcome:
     """Run `rows` to the end. `abort_at`: request -> the plan (counted from 0) at which it is aborted."""
-    scheduler = Scheduler(parse_policy(policy).build(), pool, max_seqs=max_seqs, step_tokens=step_tokens)
+    built = parse_policy(policy).build()
+    scheduler = Scheduler(
+        built,
+        pool,
+        max_seqs=max_seqs,
+        step_tokens=step_tokens,
+        swap_bytes_s=swap_bytes_s,
+        prefill_tokens_s=10_000,
+    )
     outcome = Outcome()
     generated: dict[int, int] = {}
     coming = sorted(range(len(rows)), key=lambda i: rows[i].arrival_s)
@@ -69,7 +78,11 @@ def drive(
             request = coming.pop(0)
             row = rows[request]
             submission = scheduler.submit(
-                request, arrival_ns=row.arrival_s * SECOND, prompt_tokens=row.prompt, max_new_tokens=max_new
+                request,
+                arrival_ns=row.arrival_s * SECOND,
+                prompt_tokens=row.prompt,
+                max_new_tokens=max_new,
+                output_tokens=row.output if built.sees_lengths else 0,
             )
             if not submission:
                 outcome.rejected[request] = submission.reason
@@ -106,6 +119,7 @@ def drive(
     assert scheduler.running == 0
     assert scheduler.used_blocks == 0
     assert scheduler.reserved_blocks == 0
+    assert scheduler.host_bytes == 0
     outcome.plan_hash = scheduler.plan_hash
     ended = set(outcome.finished) | set(outcome.rejected) | outcome.failed | outcome.aborted
     assert ended == set(range(len(rows)))
@@ -115,11 +129,12 @@ def drive(
 def _commit(scheduler, plan, rows, coming, generated, outcome, now_s, macro):
     for joined in plan.joined:
         generated[joined.id] = joined.generated - 1  # this step makes one more
-    alive = {request: rows[request].output - made for request, made in generated.items()}
+    moving = {*plan.decode, *(joined.id for joined in plan.joined)} & generated.keys()
+    alive = {request: rows[request].output - generated[request] for request in moving}
     steps = min([plan.horizon, *alive.values()]) if macro else 1
     if macro and coming:
         steps = min(steps, max(rows[coming[0]].arrival_s - now_s, 1))
-    for request in generated:
+    for request in moving:
         generated[request] += steps
     finished = sorted(request for request, left in alive.items() if left == steps)
     facts = scheduler.commit(steps, finished)

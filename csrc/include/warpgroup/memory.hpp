@@ -53,6 +53,9 @@ class MemoryModel {
                                 std::int64_t context_bytes, std::int64_t block_tokens,
                                 std::int64_t step_tokens, std::int64_t max_seqs);
 
+  // The same division of another budget. Throws std::invalid_argument if no block is left.
+  MemoryModel with_budget(std::int64_t budget_bytes) const;
+
   const ModelGeometry& geometry() const { return geometry_; }
   std::int64_t budget_bytes() const { return budget_bytes_; }
   std::int64_t context_bytes() const { return context_bytes_; }
@@ -68,6 +71,8 @@ class MemoryModel {
   std::int64_t padded_kv_bytes(std::int64_t rows, std::int64_t length) const;
 
  private:
+  void require_a_block() const;
+
   ModelGeometry geometry_;
   std::int64_t budget_bytes_;
   std::int64_t context_bytes_;

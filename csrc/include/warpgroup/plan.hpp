@@ -23,6 +23,7 @@ struct StepWork {
   std::int64_t context_tokens = 0;   // KV tokens that they attend to, the new one included
   std::int64_t sampled_rows = 0;     // rows that need logits
   std::int64_t padding_tokens = 0;   // positions among all of these that belong to no request
+  std::int64_t swap_bytes = 0;       // KV bytes copied to and from the host before the first step
 };
 
 struct Chunk {
@@ -42,6 +43,19 @@ struct Evicted {
   std::int64_t lost_tokens;     // tokens whose KV is dropped and must be computed again
   std::int64_t lost_generated;  // output tokens that are dropped too (static batches only)
   std::int64_t freed_bytes;
+  std::int64_t swapped_bytes;  // kept in host memory; then nothing is lost
+};
+
+// A request whose cache comes back from host memory with this step.
+struct Restored {
+  std::int64_t id;
+  std::int64_t bytes;
+};
+
+// What the scheduler gives up first when memory falls short (eviction and rejection come after).
+enum class Degradation : std::uint8_t {
+  kAdmitLess,      // nobody is admitted until a request ends
+  kSmallerChunks,  // prefill chunks are halved; they grow again as requests end
 };
 
 struct Failed {
@@ -66,6 +80,8 @@ struct StepPlan {
   std::vector<std::int64_t> admitted;
   std::vector<Evicted> evicted;
   std::vector<Failed> failed;
+  std::vector<Restored> restored;
+  std::vector<Degradation> degraded;
   std::vector<Chunk> prefill;
   std::vector<Joined> joined;
   std::vector<std::int64_t> decode;
@@ -88,6 +104,7 @@ struct StepRecord {
   std::int64_t waiting;
   std::int64_t running;
   std::int64_t ticket;
+  std::int64_t swap_bytes;
 };
 
 }  // namespace warpgroup

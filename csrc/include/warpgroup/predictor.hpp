@@ -7,29 +7,37 @@
 
 namespace warpgroup {
 
-// Predicts output lengths from those of requests that finished; it never sees a true length
-// earlier.
-//
-// The prediction is the (1 - overflow) quantile of the observed lengths that are greater than what
-// was already generated: P(O <= x | O > generated). Until `kColdStart` requests have finished, or
-// when no observed length is greater, it is the request's own max_new_tokens.
+// Learns output lengths from requests that finished; it never sees a true length earlier.
 class LengthPredictor {
  public:
-  static constexpr std::size_t kWindow = 1024;
+  static constexpr std::size_t kWindow = 1024;  // how many of the last lengths count
   static constexpr std::size_t kColdStart = 64;
-
-  // `overflow_ppm`: the accepted probability, in millionths, that a request outgrows its
-  // prediction.
-  explicit LengthPredictor(std::int64_t overflow_ppm) : overflow_ppm_(overflow_ppm) {}
+  static constexpr std::int64_t kBucket = 16;  // tokens; resolution of longer_than()
 
   void observe(std::int64_t output_tokens);
-  // Total output tokens expected, in (generated, max_new_tokens] while generated < max_new_tokens.
-  std::int64_t predict(std::int64_t max_new_tokens, std::int64_t generated) const;
+  // Until then nothing is known but each request's max_new_tokens.
+  bool is_cold() const { return sorted_.size() < kColdStart; }
+
+  // Total output tokens of a request: the (1 - overflow) quantile of the lengths that are greater
+  // than what it has generated, P(O <= x | O > generated), with `overflow_ppm` in millionths.
+  // max_new_tokens while cold or when no length is greater. In (generated, max_new_tokens].
+  std::int64_t quantile(std::int64_t max_new_tokens, std::int64_t generated,
+                        std::int64_t overflow_ppm) const;
+
+  // How many of the lengths seen are greater than `tokens`, rounded down to a bucket; one more is
+  // counted for the lengths that were never seen, so that nothing is held to be impossible.
+  std::int64_t longer_than(std::int64_t tokens) const {
+    const auto bucket = static_cast<std::size_t>(tokens / kBucket);
+    return bucket < longer_.size() ? longer_[bucket] : 1;
+  }
+  // Brings longer_than() up to what was observed. O(window + longest / bucket) after a change.
+  void refresh();
 
  private:
-  std::int64_t overflow_ppm_;
   std::deque<std::int64_t> window_;   // in order of finishing
   std::vector<std::int64_t> sorted_;  // the same lengths, ascending
+  std::vector<std::int32_t> longer_;
+  bool stale_ = true;
 };
 
 }  // namespace warpgroup

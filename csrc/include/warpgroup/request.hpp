@@ -5,13 +5,13 @@
 
 namespace warpgroup {
 
-// What a policy may know of a request before it ends. The true output length is not here on
-// purpose.
+// What a policy may know of a request before it ends.
 struct Request {
   std::int64_t id;
   std::int64_t arrival_ns;
   std::int64_t prompt_tokens;
   std::int64_t max_new_tokens;
+  std::int64_t output_tokens = 0;  // the true length; kept only under a policy that sees it
 };
 
 // A request's life inside the scheduler.
@@ -24,9 +24,14 @@ struct Sequence {
   std::int64_t blocks = 0;     // KV blocks held
   std::int64_t reserved = 0;   // KV blocks promised to it; 0 under policies that promise none
   std::int64_t scheduled = 0;  // tokens that the outstanding plan computes for it
+  std::int64_t wanted = 0;     // KV blocks that those need beyond the ones it holds
+  std::int64_t on_host = 0;    // tokens whose keys and values were swapped out
+  std::int64_t last_token_step = -1;  // the step that made its last token so far
+  std::int64_t end_step = 0;          // predicted step of its last token (future peak only)
   std::int64_t preemptions = 0;
   bool prefilled = false;  // from the step after its prefill completed: it decodes
   bool ended = false;      // finished or aborted, but its row lives until the static batch ends
+  bool in_window = false;  // among the waiting requests that are looked at out of turn
   std::list<Sequence*>::iterator place{};  // its node in the waiting queue, while it waits
 
   // Tokens that have been decided: the prompt and what was generated.

@@ -1,0 +1,85 @@
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "warpgroup/predictor.hpp"
+
+namespace warpgroup {
+
+// What a request holds from the next step on: `tokens` in that step and one more in each later
+// one. A prefill counts as if it were complete at once, which errs on the safe side.
+struct Course {
+  std::int64_t tokens;
+  std::int64_t generated;
+  std::int64_t max_new_tokens;
+  std::int64_t last;  // offset of its predicted last step from the next one, from 0
+};
+
+// The peak over time of the sum of predicted courses, in KV blocks.
+//
+// The sum falls only where a request ends and never falls in between, so its peak is just before an
+// end: with the courses by decreasing `last`, it is max over j of
+//     sum over i <= j of ceil((tokens_i + last_j) / block).
+// This is LightLLM's max_j (sum_{i<=j} a_i + j b_j) with a ceiling for each request.
+class FuturePeak {
+ public:
+  explicit FuturePeak(std::int64_t block_tokens) : block_(block_tokens) {}
+
+  // Takes the courses of the running requests, by decreasing `last`. O(k log block).
+  void assign(std::vector<Course> courses);
+  // Whether the peak stays within `blocks` with one more course. O(k).
+  bool fits(const Course& course, std::int64_t blocks) const;
+  // Adds a course that was admitted. O(k).
+  void add(const Course& course);
+
+ private:
+  std::int64_t sum_of_blocks(std::size_t count, std::int64_t offset) const;
+  std::size_t outliving(std::int64_t last) const;
+
+  std::int64_t block_;
+  std::vector<Course> courses_;       // by decreasing `last`
+  std::vector<std::int64_t> needed_;  // blocks in the last step of each
+};
+
+// The distribution over time of the blocks held, at checkpoints ahead.
+//
+// A request with g tokens generated is alive T steps ahead with probability
+// S(g + T) / S(g), S being the survival function of the lengths seen; it then holds
+// ceil((tokens + T) / block) blocks. Requests are independent, so mean and variance of the sum add
+// up, and the sum exceeds mean + z sd with probability `overflow` (z its normal quantile; the sum
+// of all blocks bounds it too, which is what counts when few run). Everything is fixed-point
+// integers: no sampling, and the same bits everywhere.
+class Skyline {
+ public:
+  Skyline(std::int64_t block_tokens, std::int64_t overflow_ppm);
+
+  // Starts anew with nobody running; `predictor` must outlive the use of add() and fits().
+  void reset(const LengthPredictor& predictor);
+  // O(checkpoints) each.
+  void add(const Course& course);
+  bool fits(const Course& course, std::int64_t blocks) const;
+
+ private:
+  struct Checkpoint {
+    std::int64_t offset;
+    std::int64_t all = 0;       // blocks if everybody is alive
+    std::int64_t mean = 0;      // of the sum, in 2^-16 blocks
+    std::int64_t variance = 0;  // of the sum, in 2^-16 blocks^2
+  };
+  struct Share {
+    std::int64_t blocks;
+    std::int64_t alive;  // probability in 2^-16
+  };
+  Share share(const Course& course, std::int64_t offset, std::int64_t inverse) const;
+  std::int64_t inverse_of(const Course& course) const;
+  bool within(const Checkpoint& sum, std::int64_t blocks) const;
+  static void include(Checkpoint& sum, const Share& share);
+
+  std::int64_t block_;
+  std::int64_t z2_;  // z squared, in 2^-8
+  const LengthPredictor* predictor_ = nullptr;
+  std::vector<Checkpoint> checkpoints_;
+};
+
+}  // namespace warpgroup
