@@ -20,16 +20,13 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from .csrc import BUILD_COMMIT
+from .csrc import BUILD_COMMIT, EVENTS, STATUSES, STEP_EVENTS
 from .errors import InvalidRun, OutputRefused
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 SCHEMA = 1
-STATUSES = ("finished", "rejected", "failed", "aborted")
-EVENTS = ("oom", "preempt", "resume", "reject", "fail", "degrade")
-STEP_EVENTS = ("none", "oom", "preempt", "degrade", "reject")
 BLOCKED_BY = ("none", "memory", "count", "tokens", "compute")
 
 Columns = dict[str, np.ndarray[Any, Any]]

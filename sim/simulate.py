@@ -6,10 +6,9 @@ import msgspec
 import numpy as np
 import simpy
 
-from ..csrc import PolicySpec, Scheduler
+from ..csrc import PolicySpec, Recorder, Scheduler
 from ..experiment import Experiment
 from ..metrics import summarize
-from ..recorder import Recorder
 from ..records import Columns, MemoryInfo, Run, RunInfo, ScenarioInfo, TraceInfo, versions
 from .engine import Engine
 from .step_time import AnalyticStepTime, StepTime
@@ -75,6 +74,7 @@ def simulate(
 def _requests(experiment: Experiment, recorder: Recorder) -> Columns:
     trace = experiment.trace
     count = len(trace)
+    reasons = recorder.reasons
     return {
         "id": np.arange(count, dtype=np.int64),
         "arrival_ns": trace.arrival_ns,
@@ -82,6 +82,7 @@ def _requests(experiment: Experiment, recorder: Recorder) -> Columns:
         "output_tokens": trace.output_tokens,
         "max_new_tokens": np.full(count, trace.max_new_tokens, dtype=np.int64),
         **recorder.requests(),
+        "reason": np.array([reasons.get(i, "") for i in range(count)], dtype=object),
     }
 
 

@@ -3,6 +3,7 @@
     step = max(weights / bandwidth, FLOPs of the matrix products / compute rate)
          + KV bytes read / KV read rate
          + FLOPs of prefill attention / attention rate
+         + bytes swapped / host link
          + overhead
 
 The products of a step share one pass over the weights; attention reads each decoding request's own cache, and comes
@@ -17,7 +18,7 @@ is F(k) to the last digit, so that macro-steps and single steps are the same run
 from collections.abc import Callable
 from typing import Protocol
 
-from ..csrc import ModelGeometry, StepWork
+from ..csrc import ModelGeometry, RooflineStepTime, StepWork
 from ..workloads import DeviceSpec
 
 FS_PER_NS = 1_000_000
@@ -62,22 +63,20 @@ class AnalyticStepTime:
         weights = geometry.matmul_parameters * geometry.dtype_bytes
         pair = 4 * geometry.query_heads * geometry.head_dim * geometry.layers
         matmul_rate = _scaled(flops, MATMUL_SHARE)
-        self._weights_fs = weights * _FS_PER_S // bandwidth
-        self._token_fs = body * _FS_PER_S // matmul_rate
-        self._sample_fs = head * _FS_PER_S // matmul_rate
-        self._pair_fs = pair * _FS_PER_S // _scaled(flops, ATTENTION_SHARE)
-        self._context_fs = geometry.kv_bytes_per_token * _FS_PER_S // _scaled(bandwidth, KV_READ_SHARE)
+        self.rates = RooflineStepTime(
+            weights_fs=weights * _FS_PER_S // bandwidth,
+            token_fs=body * _FS_PER_S // matmul_rate,
+            sample_fs=head * _FS_PER_S // matmul_rate,
+            pair_fs=pair * _FS_PER_S // _scaled(flops, ATTENTION_SHARE),
+            context_fs=geometry.kv_bytes_per_token * _FS_PER_S // _scaled(bandwidth, KV_READ_SHARE),
+            swap_fs=_FS_PER_S // device.host_link_bytes_s,
+            overhead_fs=OVERHEAD_FS,
+        )
         self.description = f"analytic roofline for {device.name}, not calibrated"
 
     def cumulative_fs(self, work: StepWork, steps: int) -> int:
-        """See `StepTime`. The matrix products do not depend on the caches, the KV read grows with them."""
-        rows = work.decode_rows
-        products = (work.prefill_tokens + rows) * self._token_fs + work.sampled_rows * self._sample_fs
-        each = max(self._weights_fs, products) + OVERHEAD_FS
-        if work.prefill_tokens:
-            each += work.prefill_pairs * self._pair_fs + work.prefill_context * self._context_fs
-        context = steps * work.context_tokens + rows * (steps * (steps - 1) // 2)
-        return steps * each + context * self._context_fs
+        """See `StepTime`."""
+        return self.rates.cumulative_fs(work, steps)
 
 
 class PerStep:
@@ -95,6 +94,11 @@ class PerStep:
         return total * FS_PER_NS
 
 
+def native(step_time: StepTime) -> RooflineStepTime | StepTime:
+    """What the native loop calls: rates that it knows itself, or a Python object for each macro-step."""
+    return step_time.rates if isinstance(step_time, AnalyticStepTime) else step_time
+
+
 def _later(work: StepWork, steps: int) -> StepWork:
     return StepWork(
         prefill_tokens=work.prefill_tokens,
@@ -104,6 +108,7 @@ def _later(work: StepWork, steps: int) -> StepWork:
         context_tokens=work.context_tokens + work.decode_rows * steps,
         sampled_rows=work.sampled_rows,
         padding_tokens=work.padding_tokens,
+        swap_bytes=0,  # the copies come before the first step
     )
 
 

@@ -31,6 +31,7 @@ class DeviceSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A GPU: what it holds and how fast it is.
 
     `measured` says whether bandwidth and FLOP/s were reached on the card, or are its datasheet's peaks.
+    `host_link_bytes_s` is what pinned copies to and from the host reach.
     `context_bytes` is what CUDA takes outside the allocator; `step_tokens` and `max_seqs` are engine defaults.
     """
 
@@ -39,6 +40,7 @@ class DeviceSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     bandwidth_bytes_s: int
     bf16_flops: int
     measured: bool
+    host_link_bytes_s: int
     context_bytes: int
     step_tokens: int
     max_seqs: int

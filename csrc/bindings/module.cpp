@@ -13,13 +13,6 @@ using namespace warpgroup;
 
 namespace {
 
-py::tuple as_tuple(const StepRecord& r) {
-  return py::make_tuple(r.step, r.steps, r.prefill_tokens, r.decode_rows, r.context_tokens,
-                        r.padding_tokens, r.kv_start_bytes, r.kv_bytes, r.predicted_bytes,
-                        r.reserved_bytes, r.fragmented_bytes, r.blocked_by, r.waiting, r.running,
-                        r.ticket, r.swap_bytes);
-}
-
 void bind_memory(py::module_& m) {
   py::class_<ModelGeometry>(m, "ModelGeometry")
       .def(py::init([](std::int64_t layers, std::int64_t hidden, std::int64_t query_heads,
@@ -141,6 +134,22 @@ void bind_plan(py::module_& m) {
       .def_readonly("id", &Failed::id)
       .def_readonly("needed_bytes", &Failed::needed_bytes)
       .def_readonly("alone_in_step", &Failed::alone_in_step);
+  py::class_<StepRecord>(m, "StepRecord")
+      .def_readonly("step", &StepRecord::step)
+      .def_readonly("steps", &StepRecord::steps)
+      .def_readonly("prefill_tokens", &StepRecord::prefill_tokens)
+      .def_readonly("decode_rows", &StepRecord::decode_rows)
+      .def_readonly("context_tokens", &StepRecord::context_tokens)
+      .def_readonly("padding_tokens", &StepRecord::padding_tokens)
+      .def_readonly("kv_start_bytes", &StepRecord::kv_start_bytes)
+      .def_readonly("kv_bytes", &StepRecord::kv_bytes)
+      .def_readonly("predicted_bytes", &StepRecord::predicted_bytes)
+      .def_readonly("reserved_bytes", &StepRecord::reserved_bytes)
+      .def_readonly("fragmented_bytes", &StepRecord::fragmented_bytes)
+      .def_readonly("waiting", &StepRecord::waiting)
+      .def_readonly("running", &StepRecord::running)
+      .def_readonly("ticket", &StepRecord::ticket)
+      .def_readonly("swap_bytes", &StepRecord::swap_bytes);
   py::class_<StepPlan>(m, "StepPlan")
       .def_readonly("step", &StepPlan::step)
       .def_readonly("plan_ns", &StepPlan::plan_ns)
@@ -166,6 +175,7 @@ void bind_scheduler(py::module_& m) {
       .def_readonly("accepted", &Submission::accepted)
       .def_readonly("reason", &Submission::reason)
       .def_readonly("expected_wait_ns", &Submission::expected_wait_ns)
+      .def_readonly("pressed", &Submission::pressed)
       .def("__bool__", [](const Submission& s) { return s.accepted; });
   py::class_<Scheduler>(m, "Scheduler")
       .def(py::init([](Policy policy, MemoryModel memory, std::int64_t max_seqs,
@@ -189,12 +199,7 @@ void bind_scheduler(py::module_& m) {
           py::arg("id"), py::kw_only(), py::arg("arrival_ns"), py::arg("prompt_tokens"),
           py::arg("max_new_tokens"), py::arg("output_tokens") = 0)
       .def("plan", &Scheduler::plan, py::arg("now_ns"), py::return_value_policy::copy)
-      .def(
-          "commit",
-          [](Scheduler& scheduler, std::int64_t steps, const std::vector<std::int64_t>& finished) {
-            return as_tuple(scheduler.commit(steps, finished));
-          },
-          py::arg("steps"), py::arg("finished"))
+      .def("commit", &Scheduler::commit, py::arg("steps"), py::arg("finished"))
       .def("commit_oom", &Scheduler::commit_oom)
       .def("abort", &Scheduler::abort, py::arg("id"))
       .def("set_budget", &Scheduler::set_budget, py::arg("budget_bytes"))
@@ -214,12 +219,9 @@ PYBIND11_MODULE(_core, m) {
   m.doc() = "The C++ core of WarpGroup: packing, memory arithmetic, policies and the scheduler.";
   bind_packing(m);
   m.attr("BUILD_COMMIT") = WARPGROUP_COMMIT;
-  m.attr("STEP_RECORD_FIELDS") = py::make_tuple(
-      "step", "steps", "prefill_tokens", "decode_rows", "context_tokens", "padding_tokens",
-      "kv_start_bytes", "kv_bytes", "predicted_bytes", "reserved_bytes", "fragmented_bytes",
-      "blocked_by", "waiting", "running", "ticket", "swap_bytes");
   bind_memory(m);
   bind_policy(m);
   bind_plan(m);
   bind_scheduler(m);
+  bind_simulation(m);
 }

@@ -71,14 +71,14 @@ Submission Scheduler::submit(const Request& request) {
   const std::int64_t ticket = submitted_++;
   const std::int64_t wait_ns = expected_wait(request.arrival_ns);
   if (std::string reason = why_never_fits(request); !reason.empty()) {
-    return {false, std::move(reason), wait_ns};
+    return {false, std::move(reason), wait_ns, false};
   }
   if (limits_.max_wait_ns > 0 && wait_ns > limits_.max_wait_ns) {
     return {false,
             "queue full: " + std::to_string(waiting()) + " requests wait, it would wait " +
                 std::to_string(wait_ns / 1'000'000) + " ms, the limit is " +
                 std::to_string(limits_.max_wait_ns / 1'000'000),
-            wait_ns};
+            wait_ns, true};
   }
   Sequence& sequence =
       sequences_.try_emplace(request.id, Sequence{request, ticket, request.arrival_ns})
@@ -86,7 +86,7 @@ Submission Scheduler::submit(const Request& request) {
   if (!policy_.sees_lengths) sequence.request.output_tokens = 0;
   waiting_.push_back(&sequence);
   admission_may_change_ = true;
-  return {true, "", wait_ns};
+  return {true, "", wait_ns, limits_.max_wait_ns > 0 && 2 * wait_ns > limits_.max_wait_ns};
 }
 
 // Time passes for the queue while somebody waits; a request behind n others waits for as long as

@@ -147,8 +147,8 @@ def _commit(scheduler, plan, rows, coming, generated, outcome, now_s, macro):
             tuple(plan.decode),
         )
     )
-    outcome.running_steps += facts[13] * steps
-    outcome.running_max = max(outcome.running_max, facts[13])
+    outcome.running_steps += facts.running * steps
+    outcome.running_max = max(outcome.running_max, facts.running)
     outcome.computed += plan.work.prefill_tokens + plan.work.decode_rows * steps - plan.work.padding_tokens * steps
     for request in finished:
         outcome.finished[request] = outcome.steps

@@ -28,7 +28,8 @@ struct EngineLimits {
 struct Submission {
   bool accepted;
   std::string reason;             // why not; empty if accepted
-  std::int64_t expected_wait_ns;  // back-pressure: wait at the rate at which the queue moved lately
+  std::int64_t expected_wait_ns;  // at the rate at which the queue moved lately
+  bool pressed;  // back-pressure: it would wait for more than half of what is allowed
 };
 
 // Decides, step by step, who prefills, who decodes and who is evicted. It knows no clock and no

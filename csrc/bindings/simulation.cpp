@@ -1,0 +1,189 @@
+// Step times, the recorder and the simulated engine.
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <memory>
+#include <utility>
+
+#include "bindings.hpp"
+#include "warpgroup/simulated_engine.hpp"
+
+namespace py = pybind11;
+using namespace warpgroup;
+
+namespace {
+
+using Integers = py::array_t<std::int64_t, py::array::c_style | py::array::forcecast>;
+
+constexpr int kLowBits = 62;
+
+// Python's integers have no bounds; these have 128 bits.
+Femtoseconds from_python(const py::object& value) {
+  const auto high = (value >> py::int_(kLowBits)).cast<std::int64_t>();
+  const auto low = (value & py::int_((std::int64_t{1} << kLowBits) - 1)).cast<std::int64_t>();
+  return (Femtoseconds{high} << kLowBits) + low;
+}
+
+py::object to_python(Femtoseconds value) {
+  const py::int_ high(static_cast<std::int64_t>(value >> kLowBits));
+  const py::int_ low(static_cast<std::int64_t>(value & ((Femtoseconds{1} << kLowBits) - 1)));
+  return (high << py::int_(kLowBits)) + low;
+}
+
+// Any Python object with cumulative_fs(work, steps).
+class PythonStepTime : public StepTime {
+ public:
+  explicit PythonStepTime(py::object model) : cumulative_fs_(model.attr("cumulative_fs")) {}
+  ~PythonStepTime() override {
+    const py::gil_scoped_acquire acquire;
+    cumulative_fs_ = py::object();
+  }
+  Femtoseconds cumulative(const StepWork& work, std::int64_t steps) const override {
+    const py::gil_scoped_acquire acquire;
+    return from_python(cumulative_fs_(work, steps));
+  }
+
+ private:
+  py::object cumulative_fs_;
+};
+
+std::shared_ptr<StepTime> as_step_time(const py::object& model) {
+  if (py::isinstance<RooflineStepTime>(model))
+    return model.cast<std::shared_ptr<RooflineStepTime>>();
+  return std::make_shared<PythonStepTime>(model);
+}
+
+std::vector<std::int64_t> as_vector(const Integers& array) {
+  return {array.data(), array.data() + array.size()};
+}
+
+// One column from a list of rows.
+template <class Rows, class Get>
+py::array_t<std::int64_t> column(const Rows& rows, Get get) {
+  py::array_t<std::int64_t> out(static_cast<py::ssize_t>(rows.size()));
+  std::int64_t* values = out.mutable_data();
+  for (const auto& row : rows) *values++ = static_cast<std::int64_t>(get(row));
+  return out;
+}
+
+py::dict steps_of(const Recorder& recorder) {
+  py::dict columns;
+  for (std::size_t i = 0; i < Recorder::kStepFields; ++i) {
+    const Column& source = recorder.steps()[i];
+    py::array_t<std::int64_t> out(static_cast<py::ssize_t>(source.size()));
+    source.copy_to(out.mutable_data());
+    columns[py::str(step_field_names()[i])] = std::move(out);
+  }
+  return columns;
+}
+
+py::dict requests_of(const Recorder& recorder) {
+  const auto& rows = recorder.requests();
+  using Row = Recorder::RequestRow;
+  py::dict columns;
+  columns["status"] = column(rows, [](const Row& r) { return r.status; });
+  columns["admitted_ns"] = column(rows, [](const Row& r) { return r.admitted_ns; });
+  columns["first_token_ns"] = column(rows, [](const Row& r) { return r.first_token_ns; });
+  columns["finish_ns"] = column(rows, [](const Row& r) { return r.finish_ns; });
+  columns["preemptions"] = column(rows, [](const Row& r) { return r.preemptions; });
+  columns["recomputed_tokens"] = column(rows, [](const Row& r) { return r.recomputed_tokens; });
+  return columns;
+}
+
+py::dict events_of(const Recorder& recorder) {
+  const auto& rows = recorder.events();
+  using Row = Recorder::EventRow;
+  py::dict columns;
+  columns["t_ns"] = column(rows, [](const Row& r) { return r.t_ns; });
+  columns["request"] = column(rows, [](const Row& r) { return r.request; });
+  columns["event"] = column(rows, [](const Row& r) { return r.event; });
+  columns["bytes"] = column(rows, [](const Row& r) { return r.bytes; });
+  return columns;
+}
+
+void bind_recorder(py::module_& m) {
+  m.attr("STATUSES") = py::tuple(py::cast(status_names()));
+  m.attr("EVENTS") = py::tuple(py::cast(event_names()));
+  m.attr("STEP_EVENTS") = py::tuple(py::cast(step_event_names()));
+  m.attr("STEP_FIELDS") = py::tuple(py::cast(step_field_names()));
+  py::class_<Recorder>(m, "Recorder")
+      .def(py::init<std::size_t, std::int64_t>(), py::arg("requests"), py::arg("budget_bytes"))
+      .def("rejected", &Recorder::rejected, py::arg("request"), py::arg("now_ns"),
+           py::arg("reason"))
+      .def("pressed", &Recorder::pressed, py::arg("request"), py::arg("now_ns"))
+      .def("planned", &Recorder::planned, py::arg("plan"))
+      .def("ran", &Recorder::ran, py::arg("plan"), py::arg("facts"), py::arg("vram_used_bytes"),
+           py::arg("end_ns"), py::arg("finished"))
+      .def("ran_out_of_memory", &Recorder::ran_out_of_memory, py::arg("plan"),
+           py::arg("needed_bytes"), py::arg("end_ns"))
+      .def_readwrite("budget_bytes", &Recorder::budget_bytes)
+      .def_property_readonly("ended", &Recorder::ended)
+      .def_property_readonly("ooms", &Recorder::ooms)
+      .def_property_readonly("reasons", &Recorder::reasons)
+      .def("requests", &requests_of)
+      .def("steps", &steps_of)
+      .def("events", &events_of);
+}
+
+}  // namespace
+
+void bind_simulation(py::module_& m) {
+  py::class_<RooflineStepTime, std::shared_ptr<RooflineStepTime>>(m, "RooflineStepTime")
+      .def(py::init([](std::int64_t weights_fs, std::int64_t token_fs, std::int64_t sample_fs,
+                       std::int64_t pair_fs, std::int64_t context_fs, std::int64_t swap_fs,
+                       std::int64_t overhead_fs) {
+             return std::make_shared<RooflineStepTime>(RooflineRates{
+                 weights_fs, token_fs, sample_fs, pair_fs, context_fs, swap_fs, overhead_fs});
+           }),
+           py::kw_only(), py::arg("weights_fs"), py::arg("token_fs"), py::arg("sample_fs"),
+           py::arg("pair_fs"), py::arg("context_fs"), py::arg("swap_fs"), py::arg("overhead_fs"))
+      .def(
+          "cumulative_fs",
+          [](const RooflineStepTime& model, const StepWork& work, std::int64_t steps) {
+            return to_python(model.cumulative(work, steps));
+          },
+          py::arg("work"), py::arg("steps"));
+  bind_recorder(m);
+
+  // Keeps what it refers to alive.
+  struct Owned {
+    std::shared_ptr<StepTime> step_time;
+    SimulatedEngine engine;
+  };
+  py::class_<Owned>(m, "SimulatedEngine")
+      .def(py::init([](const Integers& arrival_ns, const Integers& prompt_tokens,
+                       const Integers& output_tokens, std::int64_t max_new_tokens,
+                       Scheduler& scheduler, const py::object& step_time, Recorder& recorder,
+                       bool macro_steps, bool stop_on_oom) {
+             auto model = as_step_time(step_time);
+             SimulatedTrace trace{as_vector(arrival_ns), as_vector(prompt_tokens),
+                                  as_vector(output_tokens), max_new_tokens};
+             const StepTime& times = *model;
+             return std::unique_ptr<Owned>(
+                 new Owned{std::move(model), SimulatedEngine(std::move(trace), scheduler, times,
+                                                             recorder, macro_steps, stop_on_oom)});
+           }),
+           py::kw_only(), py::arg("arrival_ns"), py::arg("prompt_tokens"), py::arg("output_tokens"),
+           py::arg("max_new_tokens"), py::arg("scheduler"), py::arg("step_time"),
+           py::arg("recorder"), py::arg("macro_steps") = true, py::arg("stop_on_oom") = false,
+           py::keep_alive<1, 6>(), py::keep_alive<1, 8>())
+      .def(
+          "advance",
+          [](Owned& owned, std::int64_t until_ns, std::int64_t plans) {
+            owned.engine.advance(until_ns, plans);
+          },
+          py::arg("until_ns"), py::arg("plans"), py::call_guard<py::gil_scoped_release>())
+      .def(
+          "set_budget",
+          [](Owned& owned, std::int64_t bytes, bool announced) {
+            owned.engine.set_budget(bytes, announced);
+          },
+          py::arg("budget_bytes"), py::kw_only(), py::arg("announced"))
+      .def(
+          "abort", [](Owned& owned, std::int64_t request) { return owned.engine.abort(request); },
+          py::arg("request"))
+      .def_property_readonly("done", [](const Owned& owned) { return owned.engine.done(); })
+      .def_property_readonly("now_ns", [](const Owned& owned) { return owned.engine.now_ns(); });
+}

@@ -1,0 +1,116 @@
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "warpgroup/plan.hpp"
+
+namespace warpgroup {
+
+// The codes of the record, as positions in these lists.
+const std::vector<std::string>& status_names();
+const std::vector<std::string>& event_names();
+const std::vector<std::string>& step_event_names();
+const std::vector<std::string>& step_field_names();
+
+enum class Status : std::int8_t { kFinished, kRejected, kFailed, kAborted };
+enum class Event : std::uint8_t {
+  kOom,
+  kPreempt,  // a cache is dropped, to be computed again
+  kResume,   // a request that was evicted makes tokens again
+  kReject,
+  kFail,
+  kSwapOut,  // a cache is copied to the host
+  kSwapIn,
+  kAdmitLess,
+  kSmallerChunks,
+  kBackPressure,  // a submitter is told that it will wait
+};
+enum class StepEvent : std::uint8_t { kNone, kOom, kPreempt, kDegrade, kReject };
+
+// One column of integers that grows without moving what it holds.
+class Column {
+ public:
+  void push(std::int64_t value) {
+    if (chunks_.empty() || chunks_.back().size() == kChunk) {
+      chunks_.emplace_back();
+      chunks_.back().reserve(kChunk);
+    }
+    chunks_.back().push_back(value);
+  }
+  std::size_t size() const {
+    return chunks_.empty() ? 0 : (chunks_.size() - 1) * kChunk + chunks_.back().size();
+  }
+  void copy_to(std::int64_t* out) const;
+
+ private:
+  static constexpr std::size_t kChunk = 1 << 13;
+  std::vector<std::vector<std::int64_t>> chunks_;
+};
+
+// Collects what happens in a run, for simulated and real runs alike, as the columns of the record.
+class Recorder {
+ public:
+  static constexpr std::size_t kStepFields = 22;
+
+  // A request's id is its row in the trace.
+  Recorder(std::size_t requests, std::int64_t budget_bytes);
+
+  // A submission: turned away with a reason, or told to wait.
+  void rejected(std::int64_t request, std::int64_t now_ns, const std::string& reason);
+  void pressed(std::int64_t request, std::int64_t now_ns);
+  // What a plan changed before any of its steps ran.
+  void planned(const StepPlan& plan);
+  // Steps that ran to their end; `facts` is what the core's commit returned for them.
+  void ran(const StepPlan& plan, const StepRecord& facts, std::int64_t vram_used_bytes,
+           std::int64_t end_ns, const std::vector<std::int64_t>& finished);
+  // A step that had no effect since its memory was not there; its newest request is named.
+  void ran_out_of_memory(const StepPlan& plan, std::int64_t needed_bytes, std::int64_t end_ns);
+
+  std::int64_t budget_bytes = 0;  // of the steps that are recorded from here on
+  std::int64_t ended() const { return ended_; }
+  std::int64_t ooms() const { return ooms_; }
+
+  struct RequestRow {
+    Status status = Status::kAborted;
+    std::int64_t admitted_ns = -1;
+    std::int64_t first_token_ns = -1;
+    std::int64_t finish_ns = -1;
+    std::int64_t preemptions = 0;
+    std::int64_t recomputed_tokens = 0;
+  };
+  struct EventRow {
+    std::int64_t t_ns;
+    std::int64_t request;
+    Event event;
+    std::int64_t bytes;
+  };
+  const std::vector<RequestRow>& requests() const { return requests_; }
+  const std::map<std::int64_t, std::string>& reasons() const { return reasons_; }
+  const std::array<Column, kStepFields>& steps() const { return steps_; }
+  const std::vector<EventRow>& events() const { return events_; }
+
+ private:
+  RequestRow& row(std::int64_t request);
+  void end(std::int64_t request, Status status, const std::string& reason);
+  void event(std::int64_t t_ns, std::int64_t request, Event event, std::int64_t bytes);
+  void mark(StepEvent event);
+  void step(const StepRecord& facts, std::int64_t start_ns, std::int64_t vram_used_bytes,
+            std::int64_t end_ns);
+
+  std::vector<RequestRow> requests_;
+  std::map<std::int64_t, std::string> reasons_;
+  std::array<Column, kStepFields> steps_;
+  std::vector<EventRow> events_;
+  StepEvent step_event_ = StepEvent::kNone;
+  StepRecord last_{};
+  std::int64_t vram_used_ = 0;
+  std::int64_t ended_ = 0;
+  std::int64_t ooms_ = 0;
+};
+
+}  // namespace warpgroup

@@ -1,0 +1,95 @@
+#pragma once
+
+#include <cstdint>
+#include <queue>
+#include <vector>
+
+#include "warpgroup/recorder.hpp"
+#include "warpgroup/scheduler.hpp"
+#include "warpgroup/step_time.hpp"
+
+namespace warpgroup {
+
+// The requests of a run, by row; only executors know true output lengths.
+struct SimulatedTrace {
+  std::vector<std::int64_t> arrival_ns;  // ascending
+  std::vector<std::int64_t> prompt_tokens;
+  std::vector<std::int64_t> output_tokens;
+  std::int64_t max_new_tokens;
+};
+
+// Which requests make their last token when. Ends are kept on a clock that counts steps in which
+// requests decode, so that a step which only prefills delays all of them at no cost.
+class Endings {
+ public:
+  explicit Endings(std::vector<std::int64_t> output_tokens);
+
+  void evicted(std::int64_t request);  // or failed, or aborted: its end is unknown
+  // How many steps until somebody who takes part in the plan ends, at most its horizon. Call once
+  // for each plan that runs, before passed().
+  std::int64_t steps_until_next(const StepPlan& plan);
+  // Those who made their last token in the last of `steps` steps of the plan, by id.
+  std::vector<std::int64_t> passed(const StepPlan& plan, std::int64_t steps);
+
+ private:
+  struct End {
+    std::int64_t at;
+    std::int64_t request;
+    std::int32_t life;
+    bool operator>(const End& other) const {
+      return at != other.at ? at > other.at : request > other.request;
+    }
+  };
+  bool is_void(const End& end) const;
+  void delay_those_who_pause(const StepPlan& plan);
+  void count(std::int64_t request, std::int64_t generated);
+
+  std::vector<std::int64_t> output_tokens_;
+  std::vector<std::int32_t> life_;  // an eviction ends a life: what was expected of it is void
+  std::vector<bool> decodes_;
+  std::int64_t decoding_ = 0;  // how many do
+  std::int64_t clock_ = 0;
+  std::priority_queue<End, std::vector<End>, std::greater<End>> ends_;
+};
+
+// Runs the scheduler's plans and lets their predicted durations pass.
+class SimulatedEngine {
+ public:
+  // All references must outlive the engine. `macro_steps` off: every step is planned by itself; the
+  // run is the same. `stop_on_oom`: the run is over at the first step that is out of memory.
+  SimulatedEngine(SimulatedTrace trace, Scheduler& scheduler, const StepTime& step_time,
+                  Recorder& recorder, bool macro_steps, bool stop_on_oom);
+
+  // Runs until the first plan at or after `until_ns` (negative: no limit), until `plans` plans were
+  // made, or until the end.
+  void advance(std::int64_t until_ns, std::int64_t plans);
+
+  // What the device really has changes. The scheduler learns of it now if `announced`; if not, by
+  // running out of memory.
+  void set_budget(std::int64_t budget_bytes, bool announced);
+  bool abort(std::int64_t request);
+
+  bool done() const { return done_; }
+  std::int64_t now_ns() const { return static_cast<std::int64_t>(clock_fs_ / kFsPerNs); }
+
+ private:
+  void submit_arrived();
+  void run_one_plan(std::int64_t until_ns);
+  void run_out_of_memory(const StepPlan& plan);
+  void run_steps(const StepPlan& plan, std::int64_t until_ns);
+  std::int64_t next_event_ns(const StepPlan& plan, std::int64_t until_ns) const;
+  std::int64_t steps_before(const StepPlan& plan, std::int64_t steps, std::int64_t until_ns) const;
+
+  SimulatedTrace trace_;
+  Scheduler& scheduler_;
+  const StepTime& step_time_;
+  Recorder& recorder_;
+  Endings endings_;
+  bool macro_steps_;
+  bool stop_on_oom_;
+  std::size_t arrived_ = 0;
+  Femtoseconds clock_fs_ = 0;
+  bool done_ = false;
+};
+
+}  // namespace warpgroup
