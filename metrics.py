@@ -106,26 +106,42 @@ def tpot_s(run: Run) -> Array:
 def itl_s(run: Run) -> tuple[Array, Array]:
     """Gaps between tokens, in seconds, and how often each occurred.
 
-    Every request that decodes in a step has one gap of that step's duration. An eviction adds one gap, from the
-    last token before it to the first one after.
+    Every request that decodes in a step has one gap of that step's duration; if steps without decoding came before,
+    as under policies that prefill in steps of their own, those who decoded before them waited that much longer. An
+    eviction adds one gap, from the last token before it to the first one after.
     """
     steps = run.steps
     ran = (steps["steps"] > 0) & (steps["decode_rows"] > 0)
-    count = np.maximum(steps["steps"][ran], 1)
+    count = steps["steps"][ran]
     # Only static batches pad, and their steps either prefill or decode: here padding is rows that ended.
-    ended_rows = np.where(steps["prefill_tokens"][ran] == 0, steps["padding_tokens"][ran] // count, 0)
-    gaps = steps["duration_ns"][ran] / count / 1e9
-    weights = (steps["decode_rows"][ran] - ended_rows) * count
+    ended_rows = np.where(steps["prefill_tokens"][ran] == 0, steps["padding_tokens"][ran] // np.maximum(count, 1), 0)
+    rows = steps["decode_rows"][ran] - ended_rows
+    gaps = steps["duration_ns"][ran] / np.maximum(count, 1) / 1e9
+    paused, late = _pauses_s(run, ran)
+    late = np.minimum(late, rows)
     interruptions = _interruptions_s(run)
-    return np.concatenate([gaps, interruptions]), np.concatenate([weights, np.ones(len(interruptions), np.int64)])
+    values = [gaps, gaps + paused, interruptions]
+    weights = [rows * count - late, late, np.ones(len(interruptions), np.int64)]
+    return np.concatenate(values), np.concatenate(weights)
+
+
+def _pauses_s(run: Run, decoded: Array) -> tuple[Array, Array]:
+    """For each row of steps that decodes: the time of those directly before it that do not, and how many requests
+    waited through it.
+    """
+    steps = run.steps
+    elsewhere = np.cumsum(np.where(decoded, 0, steps["duration_ns"]))[decoded]
+    rows_before = np.concatenate([[0], steps["paused_rows"]])[:-1][decoded]
+    return np.diff(elsewhere, prepend=elsewhere[:1]) / 1e9, rows_before
 
 
 def _interruptions_s(run: Run) -> Array:
     events, first_token_ns = run.events, run.requests["first_token_ns"]
     since: dict[int, int] = {}
     gaps = []
+    evictions = {EVENTS.index("preempt"), EVENTS.index("swap-out")}
     for t_ns, request, event in zip(*(events[name].tolist() for name in ("t_ns", "request", "event")), strict=True):
-        if event == EVENTS.index("preempt") and t_ns >= first_token_ns[request] >= 0:
+        if event in evictions and t_ns >= first_token_ns[request] >= 0:
             since.setdefault(request, t_ns)
         elif event == EVENTS.index("resume"):
             gaps.append((t_ns - since.pop(request)) / 1e9)

@@ -149,7 +149,8 @@ void bind_plan(py::module_& m) {
       .def_readonly("waiting", &StepRecord::waiting)
       .def_readonly("running", &StepRecord::running)
       .def_readonly("ticket", &StepRecord::ticket)
-      .def_readonly("swap_bytes", &StepRecord::swap_bytes);
+      .def_readonly("swap_bytes", &StepRecord::swap_bytes)
+      .def_readonly("paused_rows", &StepRecord::paused_rows);
   py::class_<StepPlan>(m, "StepPlan")
       .def_readonly("step", &StepPlan::step)
       .def_readonly("plan_ns", &StepPlan::plan_ns)
@@ -158,6 +159,7 @@ void bind_plan(py::module_& m) {
       .def_readonly("wake_ns", &StepPlan::wake_ns)
       .def_readonly("predicted_bytes", &StepPlan::predicted_bytes)
       .def_readonly("kv_bytes", &StepPlan::kv_bytes)
+      .def_readonly("paused_rows", &StepPlan::paused_rows)
       .def_readonly("work", &StepPlan::work)
       .def_readonly("blocked_by", &StepPlan::blocked_by)
       .def_readonly("admitted", &StepPlan::admitted)

@@ -68,12 +68,12 @@ py::array_t<std::int64_t> column(const Rows& rows, Get get) {
   return out;
 }
 
-py::dict steps_of(const Recorder& recorder) {
+py::dict steps_of(Recorder& recorder) {
   py::dict columns;
   for (std::size_t i = 0; i < Recorder::kStepFields; ++i) {
-    const Column& source = recorder.steps()[i];
+    Column& source = recorder.steps()[i];
     py::array_t<std::int64_t> out(static_cast<py::ssize_t>(source.size()));
-    source.copy_to(out.mutable_data());
+    source.hand_over(out.mutable_data());
     columns[py::str(step_field_names()[i])] = std::move(out);
   }
   return columns;

@@ -50,6 +50,9 @@ void Scheduler::plan_continuous() {
     if (running_.empty()) admit_waiting(token_budget);  // the last one failed
   }
   if (plan_.prefill.empty() && plan_.decode.empty()) return;
+  for (const Sequence* sequence : running_) {
+    plan_.paused_rows += sequence->prefilled && sequence->scheduled == 0;
+  }
   const StepWork& work = plan_.work;
   plan_.kv_bytes = used_blocks_ * memory_.block_bytes();
   plan_.predicted_bytes = memory_.fixed_bytes() +

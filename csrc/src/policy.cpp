@@ -62,7 +62,6 @@ void skyline(Policy& policy, const Values& values) {
   policy.order = std::vector{Order::kArrival, Order::kLongestFirst,
                              Order::kSmallestFirst}[static_cast<std::size_t>(values.at("order"))];
   policy.victim = Victim::kCheapest;
-  policy.overflow_ppm = millionths(values.at("margin"));
   policy.swap_bytes = gibibytes(values.at("swap_gib"));
   overtake(policy, values);
 }
@@ -204,12 +203,17 @@ std::vector<Definition> definitions() {
         "over until it has aged. If a prediction fails, the request that is cheapest to restore "
         "is evicted, to host memory where that is faster than computing again.",
         {kSkylineMargin, kOrder, kAge, kWindow, kSwap}},
-       skyline},
-      {{"oracle",
-        "skyline with true output lengths: an upper bound, not a policy that can be run.",
-        {kSkylineMargin, kOrder, kAge, kWindow, kSwap}},
        [](Policy& p, const Values& v) {
          skyline(p, v);
+         p.overflow_ppm = millionths(v.at("margin"));
+       }},
+      {{"oracle",
+        "skyline with true output lengths: the sum of courses is known, and must fit at its peak. An "
+        "upper bound, not a policy that can be run.",
+        {kOrder, kAge, kWindow, kSwap}},
+       [](Policy& p, const Values& v) {
+         skyline(p, v);
+         p.admission = Admission::kFuturePeak;
          p.sees_lengths = true;
        }},
   };

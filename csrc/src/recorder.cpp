@@ -39,6 +39,7 @@ const std::vector<std::string>& step_field_names() {
                                               "running",
                                               "ticket",
                                               "swap_bytes",
+                                              "paused_rows",
                                               "plan_ns",
                                               "start_ns",
                                               "duration_ns",
@@ -48,8 +49,10 @@ const std::vector<std::string>& step_field_names() {
   return names;
 }
 
-void Column::copy_to(std::int64_t* out) const {
+void Column::hand_over(std::int64_t* out) {
   for (const auto& chunk : chunks_) out = std::copy(chunk.begin(), chunk.end(), out);
+  chunks_.clear();
+  chunks_.shrink_to_fit();
 }
 
 Recorder::Recorder(std::size_t requests, std::int64_t budget)
@@ -135,7 +138,7 @@ void Recorder::ran_out_of_memory(const StepPlan& plan, std::int64_t needed_bytes
   // What was held before is held still; nothing was computed.
   StepRecord facts = last_;
   facts.steps = facts.prefill_tokens = facts.decode_rows = facts.context_tokens = 0;
-  facts.padding_tokens = facts.swap_bytes = 0;
+  facts.padding_tokens = facts.swap_bytes = facts.paused_rows = 0;
   facts.kv_start_bytes = facts.kv_bytes;
   facts.step = plan.step;
   facts.ticket = plan.ticket;
@@ -163,6 +166,7 @@ void Recorder::step(const StepRecord& f, std::int64_t start_ns, std::int64_t vra
                                                      f.running,
                                                      f.ticket,
                                                      f.swap_bytes,
+                                                     f.paused_rows,
                                                      start_ns,
                                                      start_ns,
                                                      end_ns - start_ns,

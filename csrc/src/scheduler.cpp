@@ -285,7 +285,8 @@ StepRecord Scheduler::record(std::int64_t steps) const {
           waiting(),
           running(),
           plan_.ticket,
-          plan_.work.swap_bytes};
+          plan_.work.swap_bytes,
+          plan_.paused_rows};
 }
 
 void Scheduler::mix_plan() {

@@ -75,6 +75,7 @@ struct StepPlan {
   std::int64_t wake_ns = -1;  // with horizon 0: when to plan again at the latest; -1: on an arrival
   std::int64_t predicted_bytes = 0;  // VRAM needed by the first step
   std::int64_t kv_bytes = 0;         // KV bytes held in the first step
+  std::int64_t paused_rows = 0;      // requests that could decode but get no turn
   StepWork work;
   BlockedBy blocked_by = BlockedBy::kNone;
   std::vector<std::int64_t> admitted;
@@ -105,6 +106,7 @@ struct StepRecord {
   std::int64_t running;
   std::int64_t ticket;
   std::int64_t swap_bytes;
+  std::int64_t paused_rows;
 };
 
 }  // namespace warpgroup

@@ -45,7 +45,8 @@ class Column {
   std::size_t size() const {
     return chunks_.empty() ? 0 : (chunks_.size() - 1) * kChunk + chunks_.back().size();
   }
-  void copy_to(std::int64_t* out) const;
+  // Moves everything to `out`, and holds nothing afterwards.
+  void hand_over(std::int64_t* out);
 
  private:
   static constexpr std::size_t kChunk = 1 << 13;
@@ -55,7 +56,7 @@ class Column {
 // Collects what happens in a run, for simulated and real runs alike, as the columns of the record.
 class Recorder {
  public:
-  static constexpr std::size_t kStepFields = 22;
+  static constexpr std::size_t kStepFields = 23;
 
   // A request's id is its row in the trace.
   Recorder(std::size_t requests, std::int64_t budget_bytes);
@@ -91,7 +92,8 @@ class Recorder {
   };
   const std::vector<RequestRow>& requests() const { return requests_; }
   const std::map<std::int64_t, std::string>& reasons() const { return reasons_; }
-  const std::array<Column, kStepFields>& steps() const { return steps_; }
+  // Millions of rows: whoever reads them takes them over, column by column.
+  std::array<Column, kStepFields>& steps() { return steps_; }
   const std::vector<EventRow>& events() const { return events_; }
 
  private:
