@@ -85,6 +85,10 @@ class Options:
         _option("Requests that may run at once (not for count policies). Default: by device.", min=1),
     ] = None
     step_tokens: Annotated[int | None, _option("Tokens that one step may compute. Default: by device.", min=1)] = None
+    max_wait: Annotated[
+        float | None,
+        _option("Reject a request that would wait longer than so many seconds. Default: everybody may wait.", min=0),
+    ] = None
 
 
 def with_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -176,6 +180,7 @@ def _limits(options: Options, scenario: Scenario | None) -> Limits:
         block_tokens=block_tokens,
         max_seqs=options.max_seqs or 0,
         step_tokens=options.step_tokens or 0,
+        max_wait_s=_first(options.max_wait, scenario and scenario.max_wait_s, 0.0),
     )
 
 

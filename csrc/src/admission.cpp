@@ -145,8 +145,7 @@ void Scheduler::take_stock() {
               [](const Course& a, const Course& b) { return a.last > b.last; });
     future_.assign(std::move(courses));
   } else if (policy_.admission == Admission::kSkyline) {
-    predictor_.refresh();
-    skyline_.reset(predictor_);
+    skyline_.reset();
     for (Sequence* sequence : running_) skyline_.add(course_of(*sequence));
   }
 }
@@ -181,11 +180,15 @@ std::int64_t Scheduler::predicted_output(const Sequence& sequence) const {
 }
 
 Course Scheduler::course_if_admitted(const Sequence& sequence) const {
-  const std::int64_t output = policy_.admission == Admission::kFuturePeak
-                                  ? predicted_output(sequence)
-                                  : sequence.request.max_new_tokens;
-  return {sequence.tokens(), sequence.generated, sequence.request.max_new_tokens,
-          output - sequence.generated - 1};
+  const Request& request = sequence.request;
+  Course course{sequence.tokens(), sequence.generated, request.max_new_tokens,
+                sequence.remaining_limit() - 1};
+  if (policy_.admission == Admission::kFuturePeak) {
+    course.last = predicted_output(sequence) - sequence.generated - 1;
+  } else if (policy_.admission == Admission::kSkyline) {
+    course.lengths = &predictor_.lengths_after(request.prompt_tokens);
+  }
+  return course;
 }
 
 // A predicted end stays where it is, in absolute steps, until it has passed.

@@ -22,7 +22,7 @@ bool prefilling(const Sequence& sequence) { return !sequence.prefilled; }
 
 void Scheduler::plan_continuous() {
   std::int64_t token_budget = step_budget();
-  prefill_budget_ = chunk_limit_;
+  prefill_budget_ = prefill_limit();
   if (policy_.admission == Admission::kTokenRatio ||
       (policy_.admission == Admission::kSkyline && step_ % kForecastSteps == 0)) {
     admission_may_change_ = true;
@@ -67,6 +67,13 @@ std::int64_t Scheduler::step_budget() const {
                                  : limits_.step_tokens;
 }
 
+// Small chunks let the running requests make more tokens in the time that a prefill takes, and so
+// give their memory back sooner: worth the steps' overhead where memory is what all wait for.
+std::int64_t Scheduler::prefill_limit() const {
+  const bool pressed = policy_.chunk_tokens > 0 && 2 * used_blocks_ > pool_blocks_;
+  return pressed ? std::min(policy_.chunk_tokens, chunk_limit_) : chunk_limit_;
+}
+
 // Gives those running requests their tokens of this step. False if somebody lost its place.
 bool Scheduler::serve(Rows rows, std::int64_t& token_budget) {
   const std::int64_t needed = allot(rows, token_budget);
@@ -104,7 +111,8 @@ bool Scheduler::make_room(std::int64_t needed, std::int64_t& token_budget) {
   bool all_held = true;
   while (needed > free_blocks() && !running_.empty()) {
     all_held = false;
-    Sequence& victim = running_.size() == 1 ? *running_.front() : choose_victim();
+    Sequence& victim =
+        running_.size() == 1 ? *running_.front() : choose_victim(needed - free_blocks());
     const bool alone = running_.size() == 1;
     needed -= victim.scheduled > 0 ? victim.wanted : 0;
     token_budget += victim.scheduled;
@@ -259,7 +267,7 @@ void Scheduler::oom_continuous() {
     fail(alone, plan_.predicted_bytes, /*alone_in_step=*/true);
     return;
   }
-  Sequence& victim = choose_victim();
+  Sequence& victim = choose_victim(1);
   running_.erase(std::find(running_.begin(), running_.end(), &victim));
   plan_.work.swap_bytes = 0;
   evicted_by_oom_.push_back(evict(victim));

@@ -6,9 +6,8 @@
 
 namespace warpgroup {
 
-// At least two requests run. The one that runs longest is never the cheapest: it gets to its end,
-// so that no two requests can evict each other for ever.
-Sequence& Scheduler::choose_victim() {
+// At least two requests run.
+Sequence& Scheduler::choose_victim(std::int64_t missing_blocks) {
   switch (policy_.victim) {
     case Victim::kNewest:
       break;
@@ -20,12 +19,24 @@ Sequence& Scheduler::choose_victim() {
                                   return a->request.prompt_tokens > b->request.prompt_tokens;
                                 });
     case Victim::kCheapest:
-      // Of equals the newest.
-      return **std::min_element(
-          running_.rbegin(), running_.rend() - 1,
-          [this](const Sequence* a, const Sequence* b) { return restore_ns(*a) < restore_ns(*b); });
+      take_stock();
+      return cheapest_that_frees(std::max(missing_blocks, skyline_.excess(pool_blocks_)));
   }
   return *running_.back();
+}
+
+// Of those that hold enough, so that one eviction ends the shortage, the one that is restored
+// fastest; of equals the newest. If nobody does, the one that holds most. The one that runs longest
+// is spared: it gets to its end, so that no two requests can evict each other for ever.
+Sequence& Scheduler::cheapest_that_frees(std::int64_t blocks) {
+  return **std::min_element(running_.rbegin(), running_.rend() - 1,
+                            [this, blocks](const Sequence* a, const Sequence* b) {
+                              const bool a_frees = a->blocks >= blocks;
+                              const bool b_frees = b->blocks >= blocks;
+                              if (a_frees != b_frees) return a_frees;
+                              if (!a_frees) return a->blocks > b->blocks;
+                              return restore_ns(*a) < restore_ns(*b);
+                            });
 }
 
 // Time until its cache is back: two copies over the host link, or computing it again.
@@ -68,6 +79,7 @@ Evicted Scheduler::evict(Sequence& sequence) {
   sequence.prefilled = false;
   sequence.preemptions += 1;
   sequence.queued_ns = plan_.plan_ns;
+  skyline_.learn_from_eviction();
   waiting_.push_front(&sequence);
   admission_may_change_ = true;
   return evicted;

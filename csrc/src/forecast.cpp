@@ -1,6 +1,7 @@
 #include "warpgroup/forecast.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 #include "warpgroup/memory.hpp"
@@ -32,24 +33,59 @@ class ResidueCounts {
   std::vector<std::int64_t> tree_;
 };
 
-// The point that a standard normal variable exceeds with this probability, by bisection.
-double normal_quantile(double overflow) {
-  double low = -10;
-  double high = 10;
-  for (int i = 0; i < 60; ++i) {
-    const double middle = (low + high) / 2;
-    (0.5 * std::erfc(middle / std::sqrt(2.0)) > overflow ? low : high) = middle;
-  }
-  return low;
-}
-
 // Offsets at which the skyline is looked at: every step of growth by six tenths.
 constexpr std::int64_t kOffsets[] = {0,     8,     16,    32,     56,     96,
                                      160,   256,   416,   672,    1'072,  1'712,
                                      2'736, 4'384, 7'008, 11'200, 17'920, 28'672};
 constexpr std::int64_t kOne = 1 << 16;
 
+constexpr std::int64_t kZOne = 1 << 20;
+constexpr std::int64_t kFirstZ = 2 * kZOne;
+constexpr std::int64_t kMostZ = 8 * kZOne;
+constexpr std::int64_t kRaise = kZOne / 4;  // by an eviction
+
+// The survival function of max_new_tokens u^2 in 2^-8, at 256ths of max_new_tokens: 1 - sqrt(x),
+// rounded up so that it is positive below the limit.
+const std::array<std::int64_t, 257>& believed_survival() {
+  static const std::array<std::int64_t, 257> table = [] {
+    std::array<std::int64_t, 257> values{};
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      const double x = static_cast<double>(i) / 256;
+      values[i] = static_cast<std::int64_t>(std::ceil(256 * (1 - std::sqrt(x))));
+    }
+    return values;
+  }();
+  return table;
+}
+
 }  // namespace
+
+// S(generated + T) / S(generated) for one request, in 2^-16.
+class Skyline::Survival {
+ public:
+  explicit Survival(const Course& course)
+      : lengths_(*course.lengths),
+        limit_(course.max_new_tokens),
+        per_token_((std::int64_t{1} << 32) / course.max_new_tokens),
+        inverse_((std::int64_t{1} << 32) / std::max<std::int64_t>(at(course.generated), 1)) {}
+
+  std::int64_t of(std::int64_t length) const {
+    return length >= limit_ ? 0 : std::min((at(length) * inverse_) >> 16, kOne);
+  }
+
+ private:
+  // Lengths beyond this one, seen or believed, in 2^-8.
+  std::int64_t at(std::int64_t length) const {
+    const auto part = static_cast<std::size_t>((length * per_token_) >> 24);
+    return (lengths_.longer_than(length) << 8) +
+           believed_survival()[std::min<std::size_t>(part, 256)];
+  }
+
+  const LengthWindow& lengths_;
+  std::int64_t limit_;
+  std::int64_t per_token_;
+  std::int64_t inverse_;
+};
 
 // With u_i = tokens_i + block - 1, a ceiling is floor((u_i + T) / block). Splitting u_i and T by
 // the block size leaves whole blocks and one carry for each residue that T lifts over the edge.
@@ -106,28 +142,24 @@ void FuturePeak::add(const Course& course) {
   needed_.insert(needed_.begin() + static_cast<std::ptrdiff_t>(before), needed);
 }
 
-Skyline::Skyline(std::int64_t block_tokens, std::int64_t overflow_ppm) : block_(block_tokens) {
-  const double z = overflow_ppm > 0 ? normal_quantile(static_cast<double>(overflow_ppm) / 1e6) : 0;
-  z2_ = std::llround(z * z * 256);
-}
+// At the equilibrium a share `overflow` of requests raises z as much as the others lower it.
+Skyline::Skyline(std::int64_t block_tokens, std::int64_t overflow_ppm)
+    : block_(block_tokens),
+      z_(kFirstZ),
+      lowers_(kRaise * overflow_ppm / std::max<std::int64_t>(1'000'000 - overflow_ppm, 1)) {}
 
-void Skyline::reset(const LengthPredictor& predictor) {
-  predictor_ = &predictor;
+void Skyline::learn_from_eviction() { z_ = std::min(z_ + kRaise, kMostZ); }
+void Skyline::learn_from_end() { z_ = std::max<std::int64_t>(z_ - lowers_, 0); }
+
+void Skyline::reset() {
   checkpoints_.clear();
   for (const std::int64_t offset : kOffsets) checkpoints_.push_back({offset});
 }
 
-std::int64_t Skyline::inverse_of(const Course& course) const {
-  return (std::int64_t{1} << 32) / predictor_->longer_than(course.generated);
-}
-
 Skyline::Share Skyline::share(const Course& course, std::int64_t offset,
-                              std::int64_t inverse) const {
+                              const Survival& survival) const {
   const std::int64_t blocks = ceil_div(course.tokens + offset, block_);
-  const std::int64_t length = course.generated + offset;
-  if (offset > 0 && length >= course.max_new_tokens) return {blocks, 0};
-  if (offset == 0 || predictor_->is_cold()) return {blocks, kOne};
-  return {blocks, (predictor_->longer_than(length) * inverse) >> 16};
+  return {blocks, offset == 0 ? kOne : survival.of(course.generated + offset)};
 }
 
 void Skyline::include(Checkpoint& sum, const Share& share) {
@@ -141,24 +173,32 @@ bool Skyline::within(const Checkpoint& sum, std::int64_t blocks) const {
   if (sum.all <= blocks) return true;
   const std::int64_t room = (blocks << 16) - sum.mean;  // in 2^-16 blocks
   if (room < 0) return false;
-  // room >= z sd, squared; in double, whose rounding is the same everywhere for these operations.
-  const double squared = static_cast<double>(room) * static_cast<double>(room);
-  return squared >= static_cast<double>(z2_) * 256.0 * static_cast<double>(sum.variance);
+  // room >= z sd, squared, with z in 2^-20 and the variance in 2^-16; doubles round these
+  // operations alike everywhere.
+  const double z = static_cast<double>(z_) / static_cast<double>(kZOne);
+  return static_cast<double>(room) * static_cast<double>(room) >=
+         z * z * 65536.0 * static_cast<double>(sum.variance);
 }
 
 void Skyline::add(const Course& course) {
-  const std::int64_t inverse = inverse_of(course);
-  for (Checkpoint& sum : checkpoints_) include(sum, share(course, sum.offset, inverse));
+  const Survival survival(course);
+  for (Checkpoint& sum : checkpoints_) include(sum, share(course, sum.offset, survival));
 }
 
 bool Skyline::fits(const Course& course, std::int64_t blocks) const {
-  const std::int64_t inverse = inverse_of(course);
+  const Survival survival(course);
   for (const Checkpoint& checkpoint : checkpoints_) {
     Checkpoint sum = checkpoint;
-    include(sum, share(course, sum.offset, inverse));
+    include(sum, share(course, sum.offset, survival));
     if (!within(sum, blocks)) return false;
   }
   return true;
+}
+
+std::int64_t Skyline::excess(std::int64_t blocks) const {
+  std::int64_t most = blocks << 16;
+  for (const Checkpoint& sum : checkpoints_) most = std::max(most, sum.mean);
+  return (most >> 16) - blocks;
 }
 
 }  // namespace warpgroup

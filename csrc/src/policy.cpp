@@ -32,10 +32,13 @@ const PolicyParameter kWindow{
     "window", 256, 1, 1e6, "how many waiting requests are looked at for one that fits", true};
 const PolicyParameter kLengths{"lengths", 0, 0, 1, "1: true output lengths are known (a bound)",
                                true};
-const PolicyParameter kSkylineMargin{"margin", 0.01, 1e-6, 0.5,
-                                     "accepted probability that the pool overflows"};
+const PolicyParameter kSkylineMargin{"margin", 0.004, 1e-6, 0.5,
+                                     "accepted share of requests that are evicted"};
 const PolicyParameter kOrder{"order", 0, 0, 2, "0: arrival, 1: longest first, 2: smallest first",
                              true};
+const PolicyParameter kChunk{
+    "chunk", 128, 0, 1e6, "prefill tokens of a step while half the pool is used; 0: no limit",
+    true};
 const PolicyParameter kSwap{"swap_gib", 4, 0, 4096,
                             "pinned host memory for evicted caches, in GiB; 0: always recompute"};
 
@@ -62,6 +65,7 @@ void skyline(Policy& policy, const Values& values) {
   policy.order = std::vector{Order::kArrival, Order::kLongestFirst,
                              Order::kSmallestFirst}[static_cast<std::size_t>(values.at("order"))];
   policy.victim = Victim::kCheapest;
+  policy.chunk_tokens = whole(values.at("chunk"));
   policy.swap_bytes = gibibytes(values.at("swap_gib"));
   overtake(policy, values);
 }
@@ -198,11 +202,13 @@ std::vector<Definition> definitions() {
        }},
       {{"skyline",
         "WarpGroup's own: a request is admitted if at every moment ahead the blocks that all will "
-        "hold, each as likely alive as the lengths seen so far say given what it has generated, "
-        "exceed the pool with a probability of at most `margin`. One that does not fit is passed "
-        "over until it has aged. If a prediction fails, the request that is cheapest to restore "
-        "is evicted, to host memory where that is faster than computing again.",
-        {kSkylineMargin, kOrder, kAge, kWindow, kSwap}},
+        "hold, each as likely alive as the lengths seen after such prompts say given what it has "
+        "generated, stay below the pool by z standard deviations; z is learned so that no more "
+        "than `margin` of the requests are evicted. One that does not fit is passed over until it "
+        "has aged. While memory is short prompts are prefilled in small chunks. If a prediction "
+        "fails, the request that is cheapest to restore is evicted, to host memory where that is "
+        "faster than computing again.",
+        {kSkylineMargin, kOrder, kAge, kWindow, kChunk, kSwap}},
        [](Policy& p, const Values& v) {
          skyline(p, v);
          p.overflow_ppm = millionths(v.at("margin"));
@@ -210,7 +216,7 @@ std::vector<Definition> definitions() {
       {{"oracle",
         "skyline with true output lengths: the sum of courses is known, and must fit at its peak. An "
         "upper bound, not a policy that can be run.",
-        {kOrder, kAge, kWindow, kSwap}},
+        {kOrder, kAge, kWindow, kChunk, kSwap}},
        [](Policy& p, const Values& v) {
          skyline(p, v);
          p.admission = Admission::kFuturePeak;

@@ -223,7 +223,8 @@ void Scheduler::finish(std::int64_t id) {
   }
   Sequence& sequence = **row;
   mix(kFinished, id, sequence.generated);
-  predictor_.observe(sequence.generated);
+  predictor_.observe(sequence.request.prompt_tokens, sequence.generated);
+  skyline_.learn_from_end();
   admission_may_change_ = true;
   closed_until_finish_ = false;
   chunk_limit_ = std::min(2 * chunk_limit_, limits_.step_tokens);

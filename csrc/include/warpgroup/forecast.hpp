@@ -14,6 +14,7 @@ struct Course {
   std::int64_t generated;
   std::int64_t max_new_tokens;
   std::int64_t last;  // offset of its predicted last step from the next one, from 0
+  const LengthWindow* lengths = nullptr;  // what its output length is believed to follow (skyline)
 };
 
 // The peak over time of the sum of predicted courses, in KV blocks.
@@ -44,21 +45,32 @@ class FuturePeak {
 
 // The distribution over time of the blocks held, at checkpoints ahead.
 //
-// A request with g tokens generated is alive T steps ahead with probability
-// S(g + T) / S(g), S being the survival function of the lengths seen; it then holds
-// ceil((tokens + T) / block) blocks. Requests are independent, so mean and variance of the sum add
-// up, and the sum exceeds mean + z sd with probability `overflow` (z its normal quantile; the sum
-// of all blocks bounds it too, which is what counts when few run). Everything is fixed-point
-// integers: no sampling, and the same bits everywhere.
+// A request with g tokens generated is alive T steps ahead with probability S(g + T) / S(g); it
+// then holds ceil((tokens + T) / block) blocks. S is the survival function of the lengths seen,
+// with one more length that is believed to be max_new_tokens u^2, u uniform: so nothing is
+// impossible, and something is known before anything was seen. Requests are taken as independent,
+// so mean and variance of the sum add up. It must stay below mean + z sd (the sum of all blocks
+// bounds it too, which is what counts when few run).
+//
+// Lengths drift and depend on each other, so no z is right for all traffic. It is learned: an
+// eviction raises it, and every request that ends lowers it so that, in the long run, the accepted
+// share of requests is evicted (adaptive conformal inference, Gibbs and Candes 2021). Everything is
+// fixed-point integers: no sampling, and the same bits everywhere.
 class Skyline {
  public:
+  // overflow_ppm: the share of requests that may be evicted, in millionths.
   Skyline(std::int64_t block_tokens, std::int64_t overflow_ppm);
 
-  // Starts anew with nobody running; `predictor` must outlive the use of add() and fits().
-  void reset(const LengthPredictor& predictor);
+  // Starts anew with nobody running.
+  void reset();
   // O(checkpoints) each.
   void add(const Course& course);
   bool fits(const Course& course, std::int64_t blocks) const;
+  // By how many blocks the expected sum exceeds this many, at its worst; 0 if it does not.
+  std::int64_t excess(std::int64_t blocks) const;
+
+  void learn_from_eviction();
+  void learn_from_end();
 
  private:
   struct Checkpoint {
@@ -71,14 +83,14 @@ class Skyline {
     std::int64_t blocks;
     std::int64_t alive;  // probability in 2^-16
   };
-  Share share(const Course& course, std::int64_t offset, std::int64_t inverse) const;
-  std::int64_t inverse_of(const Course& course) const;
+  class Survival;
+  Share share(const Course& course, std::int64_t offset, const Survival& survival) const;
   bool within(const Checkpoint& sum, std::int64_t blocks) const;
   static void include(Checkpoint& sum, const Share& share);
 
   std::int64_t block_;
-  std::int64_t z2_;  // z squared, in 2^-8
-  const LengthPredictor* predictor_ = nullptr;
+  std::int64_t z_;       // in 2^-20
+  std::int64_t lowers_;  // what an end takes from it
   std::vector<Checkpoint> checkpoints_;
 };
 

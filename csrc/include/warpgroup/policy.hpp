@@ -60,6 +60,7 @@ struct Policy {
   std::int64_t max_requests = 0;   // cap on the number of running requests; 0: the engine's
   std::int64_t timeout_ns = 0;     // padded: how long an incomplete batch waits for company
   std::int64_t step_tokens = 0;    // cap on the tokens of a step; 0: the engine's
+  std::int64_t chunk_tokens = 0;   // prefill tokens of a step while memory is short; 0: no limit
   std::int64_t watermark_ppm = 0;  // share of the pool kept free of new requests
   std::int64_t overflow_ppm = 0;   // accepted probability that a prediction is exceeded
   std::int64_t age_ns = kNever;    // a wait after which nobody may overtake

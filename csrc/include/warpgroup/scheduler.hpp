@@ -96,6 +96,7 @@ class Scheduler {
   void advance_continuous(std::int64_t steps);
   void oom_continuous();
   std::int64_t step_budget() const;
+  std::int64_t prefill_limit() const;
 
   // admission.cpp
   void admit_waiting(std::int64_t& token_budget);
@@ -115,7 +116,8 @@ class Scheduler {
   std::int64_t ratio_needs(const Sequence& sequence) const;
 
   // eviction.cpp
-  Sequence& choose_victim();
+  Sequence& choose_victim(std::int64_t missing_blocks);
+  Sequence& cheapest_that_frees(std::int64_t blocks);
   Evicted evict(Sequence& sequence);
   bool swaps(const Sequence& sequence) const;
   std::int64_t restore_ns(const Sequence& sequence) const;
@@ -152,7 +154,7 @@ class Scheduler {
   Policy policy_;
   MemoryModel memory_;
   EngineLimits limits_;
-  LengthPredictor predictor_;
+  mutable LengthPredictor predictor_;  // brings its tables up to date when they are read
 
   std::unordered_map<std::int64_t, Sequence> sequences_;
   WaitingQueue waiting_;
