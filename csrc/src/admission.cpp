@@ -27,7 +27,7 @@ void Scheduler::admit_waiting(std::int64_t& token_budget) {
   }
   BlockedBy why = BlockedBy::kNone;
   do {
-    take_stock();
+    stock_taken_ = false;
     why = admit_in_turn(token_budget);
     if (why == BlockedBy::kNone) why = admit_out_of_turn(token_budget);
   } while (why == BlockedBy::kMemory && running_.empty() && fail_what_never_fits());
@@ -64,19 +64,20 @@ BlockedBy Scheduler::admit_out_of_turn(std::int64_t& token_budget) {
   return why;
 }
 
-BlockedBy Scheduler::obstacle(const Sequence& sequence, std::int64_t token_budget) const {
+BlockedBy Scheduler::obstacle(const Sequence& sequence, std::int64_t token_budget) {
   if (closed_until_finish_ && !running_.empty()) return BlockedBy::kMemory;
   if (static_cast<std::int64_t>(running_.size()) >= cap()) return BlockedBy::kCount;
   if (token_budget <= 0 || prefill_budget_ <= 0) return BlockedBy::kTokens;
   return fits(sequence) ? BlockedBy::kNone : BlockedBy::kMemory;
 }
 
-bool Scheduler::fits(const Sequence& sequence) const {
+bool Scheduler::fits(const Sequence& sequence) {
   if (!policy_.sees_memory()) return true;
   const std::int64_t prompt = blocks_for(sequence.tokens());
   if (prompt > pool_blocks_ - used_blocks_) return false;
   // Alone, a request may run until it has really outgrown the pool.
   if (running_.empty()) return true;
+  if (!stock_taken_) take_stock();
   const std::int64_t kept_free = pool_blocks_ * policy_.watermark_ppm / 1'000'000;
   switch (policy_.admission) {
     case Admission::kBlind:
@@ -103,8 +104,8 @@ bool Scheduler::aged(const Sequence& sequence) const {
 void Scheduler::admit(Sequence& sequence, std::int64_t& token_budget) {
   const Course course = course_if_admitted(sequence);
   sequence.end_step = step_ + course.last;
-  if (policy_.admission == Admission::kFuturePeak) future_.add(course);
-  if (policy_.admission == Admission::kSkyline) skyline_.add(course);
+  if (stock_taken_ && policy_.admission == Admission::kFuturePeak) future_.add(course);
+  if (stock_taken_ && policy_.admission == Admission::kSkyline) skyline_.add(course);
   if (policy_.admission == Admission::kPeakReserved) {
     sequence.reserved = promised_blocks(sequence);
     reserved_blocks_ += sequence.reserved;
@@ -135,15 +136,15 @@ void Scheduler::admit(Sequence& sequence, std::int64_t& token_budget) {
   schedule(sequence);
 }
 
-// What the running requests will need, as the policy sees it now.
+// What the running requests will need, as the policy sees it now: once for each attempt to admit,
+// and only if somebody's prompt fits at all. admit() keeps it up to date.
 void Scheduler::take_stock() {
+  stock_taken_ = true;
   if (policy_.admission == Admission::kFuturePeak) {
     std::vector<Course> courses;
     courses.reserve(running_.size());
     for (Sequence* sequence : running_) courses.push_back(course_of(*sequence));
-    std::sort(courses.begin(), courses.end(),
-              [](const Course& a, const Course& b) { return a.last > b.last; });
-    future_.assign(std::move(courses));
+    future_.assign(courses);
   } else if (policy_.admission == Admission::kSkyline) {
     skyline_.reset();
     for (Sequence* sequence : running_) skyline_.add(course_of(*sequence));
@@ -193,10 +194,14 @@ Course Scheduler::course_if_admitted(const Sequence& sequence) const {
 
 // A predicted end stays where it is, in absolute steps, until it has passed.
 Course Scheduler::course_of(Sequence& sequence) {
-  Course course = course_if_admitted(sequence);
-  if (policy_.admission != Admission::kFuturePeak || policy_.sees_lengths) return course;
-  if (sequence.end_step < step_) sequence.end_step = step_ + course.last;
-  course.last = sequence.end_step - step_;
+  const bool stands = policy_.admission == Admission::kFuturePeak && !policy_.sees_lengths &&
+                      sequence.end_step >= step_;
+  if (stands) {
+    return {sequence.tokens(), sequence.generated, sequence.request.max_new_tokens,
+            sequence.end_step - step_};
+  }
+  const Course course = course_if_admitted(sequence);
+  sequence.end_step = step_ + course.last;
   return course;
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <numeric>
 
 #include "warpgroup/memory.hpp"
 
@@ -46,16 +47,36 @@ constexpr std::int64_t kRaise = kZOne / 4;  // by an eviction
 
 // The survival function of max_new_tokens u^2 in 2^-8, at 256ths of max_new_tokens: 1 - sqrt(x),
 // rounded up so that it is positive below the limit.
-const std::array<std::int64_t, 257>& believed_survival() {
-  static const std::array<std::int64_t, 257> table = [] {
-    std::array<std::int64_t, 257> values{};
-    for (std::size_t i = 0; i < values.size(); ++i) {
-      const double x = static_cast<double>(i) / 256;
-      values[i] = static_cast<std::int64_t>(std::ceil(256 * (1 - std::sqrt(x))));
-    }
-    return values;
-  }();
-  return table;
+const std::array<std::int64_t, 257> kBelievedSurvival = [] {
+  std::array<std::int64_t, 257> values{};
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const double x = static_cast<double>(i) / 256;
+    values[i] = static_cast<std::int64_t>(std::ceil(256 * (1 - std::sqrt(x))));
+  }
+  return values;
+}();
+
+// Indices by decreasing `last`: a radix sort, since comparisons of a thousand ends cost more than
+// all the rest of a plan.
+std::vector<std::uint32_t> by_decreasing_last(const std::vector<Course>& courses) {
+  constexpr std::size_t kBits = 8;
+  constexpr std::size_t kDigits = std::size_t{1} << kBits;
+  std::int64_t largest = 0;
+  for (const Course& course : courses) largest = std::max(largest, course.last);
+  std::vector<std::uint32_t> order(courses.size());
+  std::iota(order.begin(), order.end(), 0);
+  std::vector<std::uint32_t> next(courses.size());
+  for (std::size_t shift = 0; (largest >> shift) > 0; shift += kBits) {
+    const auto digit = [&](std::uint32_t i) {
+      return kDigits - 1 - (static_cast<std::size_t>(courses[i].last) >> shift) % kDigits;
+    };
+    std::array<std::uint32_t, kDigits + 1> start{};
+    for (const std::uint32_t i : order) ++start[digit(i) + 1];
+    std::partial_sum(start.begin(), start.end(), start.begin());
+    for (const std::uint32_t i : order) next[start[digit(i)]++] = i;
+    order.swap(next);
+  }
+  return order;
 }
 
 }  // namespace
@@ -78,7 +99,7 @@ class Skyline::Survival {
   std::int64_t at(std::int64_t length) const {
     const auto part = static_cast<std::size_t>((length * per_token_) >> 24);
     return (lengths_.longer_than(length) << 8) +
-           believed_survival()[std::min<std::size_t>(part, 256)];
+           kBelievedSurvival[std::min<std::size_t>(part, 256)];
   }
 
   const LengthWindow& lengths_;
@@ -89,8 +110,10 @@ class Skyline::Survival {
 
 // With u_i = tokens_i + block - 1, a ceiling is floor((u_i + T) / block). Splitting u_i and T by
 // the block size leaves whole blocks and one carry for each residue that T lifts over the edge.
-void FuturePeak::assign(std::vector<Course> courses) {
-  courses_ = std::move(courses);
+void FuturePeak::assign(const std::vector<Course>& courses) {
+  courses_.clear();
+  courses_.reserve(courses.size());
+  for (const std::uint32_t i : by_decreasing_last(courses)) courses_.push_back(courses[i]);
   needed_.clear();
   ResidueCounts residues(block_);
   std::int64_t whole_blocks = 0;
@@ -145,6 +168,9 @@ void FuturePeak::add(const Course& course) {
 // At the equilibrium a share `overflow` of requests raises z as much as the others lower it.
 Skyline::Skyline(std::int64_t block_tokens, std::int64_t overflow_ppm)
     : block_(block_tokens),
+      shift_((block_tokens & (block_tokens - 1)) == 0
+                 ? __builtin_ctzll(static_cast<std::uint64_t>(block_tokens))
+                 : 0),
       z_(kFirstZ),
       lowers_(kRaise * overflow_ppm / std::max<std::int64_t>(1'000'000 - overflow_ppm, 1)) {}
 
@@ -158,12 +184,14 @@ void Skyline::reset() {
 
 Skyline::Share Skyline::share(const Course& course, std::int64_t offset,
                               const Survival& survival) const {
-  const std::int64_t blocks = ceil_div(course.tokens + offset, block_);
-  return {blocks, offset == 0 ? kOne : survival.of(course.generated + offset)};
+  const auto rounded = static_cast<std::uint64_t>(course.tokens + offset + block_ - 1);
+  const std::uint64_t blocks =
+      shift_ > 0 ? rounded >> shift_ : rounded / static_cast<std::uint64_t>(block_);
+  return {static_cast<std::int64_t>(blocks),
+          offset == 0 ? kOne : survival.of(course.generated + offset)};
 }
 
 void Skyline::include(Checkpoint& sum, const Share& share) {
-  if (share.alive == 0) return;
   sum.all += share.blocks;
   sum.mean += share.alive * share.blocks;
   sum.variance += ((share.alive * (kOne - share.alive)) >> 16) * share.blocks * share.blocks;
@@ -182,14 +210,19 @@ bool Skyline::within(const Checkpoint& sum, std::int64_t blocks) const {
 
 void Skyline::add(const Course& course) {
   const Survival survival(course);
-  for (Checkpoint& sum : checkpoints_) include(sum, share(course, sum.offset, survival));
+  for (Checkpoint& sum : checkpoints_) {
+    const Share mine = share(course, sum.offset, survival);
+    if (mine.alive == 0) return;  // nor is it alive later
+    include(sum, mine);
+  }
 }
 
 bool Skyline::fits(const Course& course, std::int64_t blocks) const {
   const Survival survival(course);
   for (const Checkpoint& checkpoint : checkpoints_) {
     Checkpoint sum = checkpoint;
-    include(sum, share(course, sum.offset, survival));
+    const Share mine = share(course, sum.offset, survival);
+    if (mine.alive > 0) include(sum, mine);
     if (!within(sum, blocks)) return false;
   }
   return true;

@@ -27,8 +27,8 @@ class FuturePeak {
  public:
   explicit FuturePeak(std::int64_t block_tokens) : block_(block_tokens) {}
 
-  // Takes the courses of the running requests, by decreasing `last`. O(k log block).
-  void assign(std::vector<Course> courses);
+  // Takes the courses of the running requests, in any order. O(k (log k + log block)).
+  void assign(const std::vector<Course>& courses);
   // Whether the peak stays within `blocks` with one more course. O(k).
   bool fits(const Course& course, std::int64_t blocks) const;
   // Adds a course that was admitted. O(k).
@@ -89,6 +89,7 @@ class Skyline {
   static void include(Checkpoint& sum, const Share& share);
 
   std::int64_t block_;
+  int shift_;            // its binary logarithm; 0 if it is no power of two
   std::int64_t z_;       // in 2^-20
   std::int64_t lowers_;  // what an end takes from it
   std::vector<Checkpoint> checkpoints_;

@@ -23,7 +23,7 @@ class LengthWindow {
 
   // How many of the lengths are greater than `tokens`, rounded down to a bucket.
   std::int64_t longer_than(std::int64_t tokens) const {
-    const auto bucket = static_cast<std::size_t>(tokens / kBucket);
+    const std::size_t bucket = static_cast<std::size_t>(tokens) / kBucket;
     return bucket < longer_.size() ? longer_[bucket] : 0;
   }
   // Brings longer_than() up to what was observed. O(window + longest / bucket) after a change.

@@ -103,8 +103,8 @@ class Scheduler {
   void admit_next_bin(std::int64_t& token_budget);
   BlockedBy admit_in_turn(std::int64_t& token_budget);
   BlockedBy admit_out_of_turn(std::int64_t& token_budget);
-  BlockedBy obstacle(const Sequence& sequence, std::int64_t token_budget) const;
-  bool fits(const Sequence& sequence) const;
+  BlockedBy obstacle(const Sequence& sequence, std::int64_t token_budget);
+  bool fits(const Sequence& sequence);
   bool aged(const Sequence& sequence) const;
   void admit(Sequence& sequence, std::int64_t& token_budget);
   void take_stock();
@@ -171,6 +171,7 @@ class Scheduler {
   bool admission_may_change_ = true;  // since the last attempt that memory stopped
   bool closed_until_finish_ = false;  // after running out of memory: admit less
 
+  bool stock_taken_ = false;  // whether the forecasts below are of the plan that is being made
   FuturePeak future_;
   Skyline skyline_;
   std::deque<std::vector<std::int64_t>> bins_;  // ids, of those bins that have not run yet
