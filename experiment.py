@@ -78,15 +78,14 @@ class Experiment:
 
     def scheduler(self, policy: PolicySpec) -> Scheduler:
         """A fresh scheduler. Raises InvalidScenario if the policy and the limits contradict each other."""
-        trace, geometry = self.trace, self.memory.geometry
-        longest = int(trace.prompt_tokens.max()) + trace.max_new_tokens
+        geometry = self.memory.geometry
         try:
             return Scheduler(
                 policy.build(),
                 self.memory,
                 max_seqs=self.max_seqs,
                 step_tokens=self.step_tokens,
-                max_model_tokens=min(longest, self.model.context_tokens),
+                max_model_tokens=_longest_sequence(self.trace, self.model),
                 max_wait_ns=round(self.limits.max_wait_s * 1e9),
                 swap_bytes_s=self.device.host_link_bytes_s,
                 prefill_tokens_s=round(self.device.bf16_flops * PREFILL_SHARE / (2 * geometry.matmul_parameters)),
@@ -143,7 +142,7 @@ def build_experiment(
             max_seqs = step_tokens
         else:
             step_tokens = max_seqs
-    memory = _divide_memory(model, device, limits, max_seqs, step_tokens)
+    memory = _divide_memory(trace, model, device, limits, max_seqs, step_tokens)
     return Experiment(
         name=name or trace.name,
         trace=trace,
@@ -160,8 +159,13 @@ def build_experiment(
     )
 
 
+def _longest_sequence(trace: Trace, model: ModelSpec) -> int:
+    """What an operator who knows the traffic would set as the longest sequence; outputs are not looked at."""
+    return min(int(trace.prompt_tokens.max()) + trace.max_new_tokens, model.context_tokens)
+
+
 def _divide_memory(
-    model: ModelSpec, device: DeviceSpec, limits: Limits, max_seqs: int, step_tokens: int
+    trace: Trace, model: ModelSpec, device: DeviceSpec, limits: Limits, max_seqs: int, step_tokens: int
 ) -> MemoryModel:
     geometry = geometry_of(model)
     blocks = limits.kv_blocks or limits.kv_budget_tokens // limits.block_tokens
@@ -169,24 +173,19 @@ def _divide_memory(
         raise InvalidScenario(
             f"a KV budget of {limits.kv_budget_tokens} tokens is less than one block of {limits.block_tokens}"
         )
+    plan: dict[str, int] = {
+        "context_bytes": device.context_bytes,
+        "block_tokens": limits.block_tokens,
+        "step_tokens": step_tokens,
+        "max_seqs": max_seqs,
+        "multiprocessors": device.multiprocessors,
+        "max_context": _longest_sequence(trace, model),
+    }
     try:
         if blocks:
-            return MemoryModel.for_blocks(
-                geometry,
-                blocks=blocks,
-                context_bytes=device.context_bytes,
-                block_tokens=limits.block_tokens,
-                step_tokens=step_tokens,
-                max_seqs=max_seqs,
-            )
-        return MemoryModel(
-            geometry,
-            budget_bytes=limits.vram_bytes or int(device.memory_bytes * USABLE_SHARE),
-            context_bytes=device.context_bytes,
-            block_tokens=limits.block_tokens,
-            step_tokens=step_tokens,
-            max_seqs=max_seqs,
-        )
+            return MemoryModel.for_blocks(geometry, blocks=blocks, **plan)
+        budget_bytes = limits.vram_bytes or int(device.memory_bytes * USABLE_SHARE)
+        return MemoryModel(geometry, budget_bytes=budget_bytes, **plan)
     except ValueError as error:
         raise _explained(error, model, device, geometry, limits) from None
 

@@ -62,7 +62,10 @@ class MemoryInfo(msgspec.Struct, frozen=True):
     budget_bytes: int
     weight_bytes: int
     context_bytes: int
-    activation_reserve_bytes: int
+    graph_pool_bytes: int
+    activation_reserve_bytes: int  # no step needs more
+    largest_prefill: dict[str, int]  # the tensors of a step that prefills all it may, by name
+    largest_decode: dict[str, int]  # of a step in which all decode that may run
     kv_pool_bytes: int
     kv_bytes_per_token: int
     block_tokens: int

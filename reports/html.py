@@ -129,10 +129,12 @@ def _memory_parts(memory: MemoryInfo) -> list[tuple[str, str, float]]:
     parts = {
         "weights": memory.weight_bytes,
         "CUDA context": memory.context_bytes,
+        "CUDA graphs": memory.graph_pool_bytes,
         "activations of the largest step": memory.activation_reserve_bytes,
         f"KV pool of {tokens:,} tokens": memory.kv_pool_bytes,
     }
-    return [(name, f"{size / GIB:.2f} GiB", 100 * size / memory.budget_bytes) for name, size in parts.items()]
+    shown = {name: size for name, size in parts.items() if size}
+    return [(name, f"{size / GIB:.2f} GiB", 100 * size / memory.budget_bytes) for name, size in shown.items()]
 
 
 def _validity(runs: Sequence[Run]) -> list[str]:

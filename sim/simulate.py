@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 import simpy
 
-from ..csrc import PolicySpec, Recorder, Scheduler
+from ..csrc import Activation, PolicySpec, Recorder, Scheduler
 from ..experiment import Experiment
 from ..metrics import summarize
 from ..records import Columns, MemoryInfo, Run, RunInfo, ScenarioInfo, TraceInfo, versions
@@ -102,6 +102,15 @@ def _check_conservation(run: Run, scheduler: Scheduler) -> None:
     assert computed == needed, f"{computed} tokens were computed for {needed} needed"
 
 
+def _named(activation: Activation) -> dict[str, int]:
+    """Its tensors by name, in bytes."""
+    names = (
+        *("residual", "projections", "attention_output", "log_sum_exp", "split_accumulators"),
+        *("mlp", "logits", "rounding"),
+    )
+    return {name: size for name in names if (size := getattr(activation, name))}
+
+
 def describe(experiment: Experiment, step_time: StepTime) -> ScenarioInfo:
     """The experiment as the record keeps it."""
     trace, memory = experiment.trace, experiment.memory
@@ -129,6 +138,11 @@ def describe(experiment: Experiment, step_time: StepTime) -> ScenarioInfo:
             budget_bytes=memory.budget_bytes,
             weight_bytes=memory.geometry.weight_bytes,
             context_bytes=memory.context_bytes,
+            graph_pool_bytes=memory.graph_pool_bytes,
+            largest_prefill=_named(memory.activation(prefill_tokens=experiment.step_tokens, sampled_rows=1)),
+            largest_decode=_named(
+                memory.activation(decode_rows=experiment.max_seqs, sampled_rows=experiment.max_seqs)
+            ),
             activation_reserve_bytes=memory.activation_reserve_bytes,
             kv_pool_bytes=memory.pool_blocks * memory.block_bytes,
             kv_bytes_per_token=memory.geometry.kv_bytes_per_token,

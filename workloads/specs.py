@@ -40,6 +40,7 @@ class DeviceSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     bandwidth_bytes_s: int
     bf16_flops: int
     measured: bool
+    multiprocessors: int
     host_link_bytes_s: int
     context_bytes: int
     step_tokens: int

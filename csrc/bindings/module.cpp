@@ -13,54 +13,6 @@ using namespace warpgroup;
 
 namespace {
 
-void bind_memory(py::module_& m) {
-  py::class_<ModelGeometry>(m, "ModelGeometry")
-      .def(py::init([](std::int64_t layers, std::int64_t hidden, std::int64_t query_heads,
-                       std::int64_t kv_heads, std::int64_t head_dim, std::int64_t intermediate,
-                       std::int64_t vocab, bool tied_embeddings, bool qkv_bias, bool qk_norm,
-                       std::int64_t dtype_bytes) {
-             const ModelGeometry geometry{layers,   hidden,       query_heads, kv_heads,
-                                          head_dim, intermediate, vocab,       tied_embeddings,
-                                          qkv_bias, qk_norm,      dtype_bytes};
-             geometry.validate();
-             return geometry;
-           }),
-           py::kw_only(), py::arg("layers"), py::arg("hidden"), py::arg("query_heads"),
-           py::arg("kv_heads"), py::arg("head_dim"), py::arg("intermediate"), py::arg("vocab"),
-           py::arg("tied_embeddings") = false, py::arg("qkv_bias") = false,
-           py::arg("qk_norm") = false, py::arg("dtype_bytes") = 2)
-      .def_property_readonly("parameters", &ModelGeometry::parameters)
-      .def_property_readonly("matmul_parameters", &ModelGeometry::matmul_parameters)
-      .def_property_readonly("weight_bytes", &ModelGeometry::weight_bytes)
-      .def_property_readonly("kv_bytes_per_token", &ModelGeometry::kv_bytes_per_token)
-      .def("activation_bytes", &ModelGeometry::activation_bytes, py::arg("tokens"),
-           py::arg("sampled_rows"))
-      .def_readonly("layers", &ModelGeometry::layers)
-      .def_readonly("hidden", &ModelGeometry::hidden)
-      .def_readonly("vocab", &ModelGeometry::vocab)
-      .def_readonly("query_heads", &ModelGeometry::query_heads)
-      .def_readonly("head_dim", &ModelGeometry::head_dim)
-      .def_readonly("dtype_bytes", &ModelGeometry::dtype_bytes);
-
-  py::class_<MemoryModel>(m, "MemoryModel")
-      .def(py::init<ModelGeometry, std::int64_t, std::int64_t, std::int64_t, std::int64_t,
-                    std::int64_t>(),
-           py::arg("geometry"), py::kw_only(), py::arg("budget_bytes"), py::arg("context_bytes"),
-           py::arg("block_tokens"), py::arg("step_tokens"), py::arg("max_seqs"))
-      .def_static("for_blocks", &MemoryModel::for_blocks, py::arg("geometry"), py::kw_only(),
-                  py::arg("blocks"), py::arg("context_bytes"), py::arg("block_tokens"),
-                  py::arg("step_tokens"), py::arg("max_seqs"))
-      .def_property_readonly("geometry", &MemoryModel::geometry)
-      .def_property_readonly("budget_bytes", &MemoryModel::budget_bytes)
-      .def_property_readonly("context_bytes", &MemoryModel::context_bytes)
-      .def_property_readonly("fixed_bytes", &MemoryModel::fixed_bytes)
-      .def_property_readonly("activation_reserve_bytes", &MemoryModel::activation_reserve_bytes)
-      .def_property_readonly("block_bytes", &MemoryModel::block_bytes)
-      .def_property_readonly("block_tokens", &MemoryModel::block_tokens)
-      .def_property_readonly("pool_blocks", &MemoryModel::pool_blocks)
-      .def("padded_kv_bytes", &MemoryModel::padded_kv_bytes, py::arg("rows"), py::arg("length"));
-}
-
 void bind_policy(py::module_& m) {
   py::class_<PolicyParameter>(m, "PolicyParameter")
       .def_readonly("name", &PolicyParameter::name)

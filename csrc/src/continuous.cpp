@@ -55,10 +55,8 @@ void Scheduler::plan_continuous() {
   }
   const StepWork& work = plan_.work;
   plan_.kv_bytes = used_blocks_ * memory_.block_bytes();
-  plan_.predicted_bytes = memory_.fixed_bytes() +
-                          memory_.geometry().activation_bytes(
-                              work.prefill_tokens + work.decode_rows, work.sampled_rows) +
-                          plan_.kv_bytes;
+  plan_.predicted_bytes =
+      memory_.fixed_bytes() + memory_.activation_bytes(work.shape()) + plan_.kv_bytes;
   plan_.horizon = all_held ? continuous_horizon() : 1;
 }
 

@@ -59,56 +59,95 @@ std::int64_t ModelGeometry::kv_bytes_per_token() const {
   return 2 * layers * kv_heads * head_dim * dtype_bytes;
 }
 
-std::int64_t ModelGeometry::activation_bytes(std::int64_t tokens, std::int64_t sampled_rows) const {
-  const auto tensor = [&](std::int64_t rows, std::int64_t width) {
-    return allocated(rows * width * dtype_bytes);
-  };
-  const std::int64_t residual = tensor(tokens, hidden);
-  const std::int64_t normed = residual;
-  const std::int64_t log_sum_exp = allocated(tokens * query_heads * 4);
-  const std::int64_t attention = normed + 2 * tensor(tokens, query_heads * head_dim) +
-                                 2 * tensor(tokens, kv_heads * head_dim) + log_sum_exp;
-  const std::int64_t mlp = normed + 3 * tensor(tokens, intermediate);
-  const std::int64_t logits = tensor(sampled_rows, hidden) + allocated(sampled_rows * vocab * 4);
-  return residual + std::max({attention, mlp, logits});
+MemoryModel::MemoryModel(ModelGeometry geometry, MemoryPlan plan)
+    : geometry_(geometry), plan_(plan) {
+  geometry_.validate();
+  require_positive(plan_.block_tokens, "block_tokens");
+  require_positive(plan_.step_tokens, "step_tokens");
+  require_positive(plan_.max_seqs, "max_seqs");
+  if (plan_.context_bytes < 0) throw std::invalid_argument("context_bytes is negative");
+  if (plan_.graph_pool_bytes < 0) throw std::invalid_argument("graph_pool_bytes is negative");
+  split_bytes_.push_back(0);
+  if (plan_.multiprocessors > 0) {
+    for (std::int64_t rows = 1; rows <= plan_.max_seqs; ++rows) {
+      split_bytes_.push_back(split_accumulator_bytes(geometry_.attention(), rows, plan_.max_context,
+                                                     plan_.multiprocessors));
+    }
+  }
+  // Every tensor at its largest: more than any one step needs, by what its decode rows save.
+  const StepShape largest{0, std::min(plan_.max_seqs, plan_.step_tokens), plan_.max_seqs};
+  activation_reserve_bytes_ =
+      activation_of(plan_.step_tokens, largest,
+                    *std::max_element(split_bytes_.begin(), split_bytes_.end()))
+          .bytes();
 }
 
-MemoryModel::MemoryModel(ModelGeometry geometry, std::int64_t budget_bytes,
-                         std::int64_t context_bytes, std::int64_t block_tokens,
-                         std::int64_t step_tokens, std::int64_t max_seqs)
-    : geometry_(geometry),
-      budget_bytes_(budget_bytes),
-      context_bytes_(context_bytes),
-      block_tokens_(block_tokens) {
-  geometry_.validate();
-  require_positive(block_tokens, "block_tokens");
-  require_positive(step_tokens, "step_tokens");
-  require_positive(max_seqs, "max_seqs");
-  if (context_bytes < 0) throw std::invalid_argument("context_bytes is negative");
-  activation_reserve_bytes_ = geometry_.activation_bytes(step_tokens, max_seqs);
+MemoryModel::MemoryModel(ModelGeometry geometry, std::int64_t budget_bytes, MemoryPlan plan)
+    : MemoryModel(geometry, plan) {
+  budget_bytes_ = budget_bytes;
   require_a_block();
 }
 
-void MemoryModel::require_a_block() const {
-  if (pool_blocks() < 1) {
-    throw std::invalid_argument("the VRAM budget of " + std::to_string(budget_bytes_) +
-                                " bytes leaves no room for one KV block: weights take " +
-                                std::to_string(geometry_.weight_bytes()) + ", the CUDA context " +
-                                std::to_string(context_bytes_) + ", the activations of a step " +
-                                std::to_string(activation_reserve_bytes_));
-  }
+MemoryModel MemoryModel::for_blocks(ModelGeometry geometry, std::int64_t blocks, MemoryPlan plan) {
+  require_positive(blocks, "kv_blocks");
+  MemoryModel model(geometry, plan);
+  model.budget_bytes_ =
+      model.fixed_bytes() + model.activation_reserve_bytes_ + blocks * model.block_bytes();
+  return model;
 }
 
-MemoryModel MemoryModel::for_blocks(ModelGeometry geometry, std::int64_t blocks,
-                                    std::int64_t context_bytes, std::int64_t block_tokens,
-                                    std::int64_t step_tokens, std::int64_t max_seqs) {
-  geometry.validate();
-  require_positive(blocks, "kv_blocks");
-  require_positive(block_tokens, "block_tokens");
-  const std::int64_t block = round_up(block_tokens * geometry.kv_bytes_per_token(), kKvAlignment);
-  const std::int64_t budget = geometry.weight_bytes() + context_bytes +
-                              geometry.activation_bytes(step_tokens, max_seqs) + blocks * block;
-  return MemoryModel(geometry, budget, context_bytes, block_tokens, step_tokens, max_seqs);
+Activation MemoryModel::activation(const StepShape& step) const {
+  const auto rows = static_cast<std::size_t>(step.decode_rows);
+  return activation_of(step.prefill_tokens + step.decode_rows, step,
+                       rows < split_bytes_.size() ? split_bytes_[rows] : 0);
+}
+
+Activation MemoryModel::activation_of(std::int64_t tokens, const StepShape& step,
+                                      std::int64_t split_bytes) const {
+  const ModelGeometry& g = geometry_;
+  const std::int64_t e = g.dtype_bytes;
+  const std::int64_t hidden = tokens * g.hidden * e;
+  const std::int64_t query = tokens * g.query_heads * g.head_dim * e;
+  const std::int64_t key = tokens * g.kv_heads * g.head_dim * e;
+  // With grouped heads FlashAttention-2 folds the group into the query and copies the result back.
+  const std::int64_t copied =
+      g.query_heads > g.kv_heads ? step.decode_rows * g.query_heads * g.head_dim * e : 0;
+  const std::int64_t log_sum_exp = tokens * g.query_heads * 4;
+  const std::int64_t intermediate = tokens * g.intermediate * e;
+  const std::int64_t gathered = step.sampled_rows * g.hidden * e;
+  const std::int64_t logits = step.sampled_rows * g.vocab * 4;
+
+  const std::int64_t attention_phase = allocated(hidden) + 2 * allocated(query) +
+                                       2 * allocated(key) + allocated(copied) +
+                                       allocated(log_sum_exp) + allocated(split_bytes);
+  const std::int64_t mlp_phase = allocated(hidden) + 3 * allocated(intermediate);
+  const std::int64_t logits_phase = allocated(gathered) + allocated(logits);
+  const std::int64_t peak = std::max({attention_phase, mlp_phase, logits_phase});
+
+  Activation a;
+  a.residual = hidden;
+  if (peak == mlp_phase) {
+    a.mlp = hidden + 3 * intermediate;
+  } else if (peak == logits_phase) {
+    a.logits = gathered + logits;
+  } else {
+    a.projections = hidden + query + 2 * key;
+    a.attention_output = query + copied;
+    a.log_sum_exp = log_sum_exp;
+    a.split_accumulators = split_bytes;
+  }
+  a.rounding = allocated(hidden) + peak - a.bytes();
+  return a;
+}
+
+void MemoryModel::require_a_block() const {
+  if (pool_blocks() >= 1) return;
+  throw std::invalid_argument(
+      "the VRAM budget of " + std::to_string(budget_bytes_) +
+      " bytes leaves no room for one KV block: weights take " +
+      std::to_string(geometry_.weight_bytes()) + ", the CUDA context " +
+      std::to_string(plan_.context_bytes) + ", graphs " + std::to_string(plan_.graph_pool_bytes) +
+      ", the activations of a step " + std::to_string(activation_reserve_bytes_));
 }
 
 MemoryModel MemoryModel::with_budget(std::int64_t budget_bytes) const {
@@ -119,10 +158,12 @@ MemoryModel MemoryModel::with_budget(std::int64_t budget_bytes) const {
 }
 
 std::int64_t MemoryModel::block_bytes() const {
-  return round_up(block_tokens_ * geometry_.kv_bytes_per_token(), kKvAlignment);
+  return round_up(plan_.block_tokens * geometry_.kv_bytes_per_token(), kKvAlignment);
 }
 
-std::int64_t MemoryModel::fixed_bytes() const { return geometry_.weight_bytes() + context_bytes_; }
+std::int64_t MemoryModel::fixed_bytes() const {
+  return geometry_.weight_bytes() + plan_.context_bytes + plan_.graph_pool_bytes;
+}
 
 std::int64_t MemoryModel::pool_blocks() const {
   const std::int64_t free = budget_bytes_ - fixed_bytes() - activation_reserve_bytes_;

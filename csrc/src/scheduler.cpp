@@ -114,7 +114,7 @@ std::string Scheduler::why_never_fits(const Request& request) const {
            std::to_string(blocks) + " KV blocks, the pool has " + std::to_string(pool_blocks_);
   }
   const std::int64_t bytes = memory_.fixed_bytes() +
-                             memory_.geometry().activation_bytes(request.prompt_tokens, 1) +
+                             memory_.activation_bytes({request.prompt_tokens, 0, 1}) +
                              memory_.padded_kv_bytes(1, request.prompt_tokens);
   if (bytes <= memory_.budget_bytes()) return "";
   return "prompt of " + std::to_string(request.prompt_tokens) + " tokens needs " +
@@ -266,10 +266,7 @@ StepRecord Scheduler::record(std::int64_t steps) const {
     kv_bytes = used_blocks_ * memory_.block_bytes();
     reserved_bytes = std::max(used_blocks_, reserved_blocks_) * memory_.block_bytes();
     predicted_bytes =
-        memory_.fixed_bytes() +
-        memory_.geometry().activation_bytes(plan_.work.prefill_tokens + plan_.work.decode_rows,
-                                            plan_.work.sampled_rows) +
-        kv_bytes;
+        memory_.fixed_bytes() + memory_.activation_bytes(plan_.work.shape()) + kv_bytes;
   }
   return {plan_.step,
           steps,

@@ -75,8 +75,9 @@ void Scheduler::form_batch() {
 // VRAM that the batch needs: in its prefill (decoded = 0), or in its decode step number `decoded`.
 std::int64_t Scheduler::batch_bytes(std::int64_t decoded) const {
   const auto rows = static_cast<std::int64_t>(running_.size());
-  const std::int64_t computed = decoded == 0 ? rows * batch_length_ : rows;
-  return memory_.fixed_bytes() + memory_.geometry().activation_bytes(computed, rows) +
+  const StepShape step =
+      decoded == 0 ? StepShape{rows * batch_length_, 0, rows} : StepShape{0, rows, rows};
+  return memory_.fixed_bytes() + memory_.activation_bytes(step) +
          memory_.padded_kv_bytes(rows, batch_length_ + decoded);
 }
 

@@ -62,7 +62,7 @@ void drive(Random& random) {
   const ModelGeometry tiny{2, 64, 4, 2, 16, 128, 256, false, false, false, 2};
   const std::int64_t block = 16 * random.between(1, 2);
   const MemoryModel memory =
-      MemoryModel::for_blocks(tiny, random.between(4, 120), 0, block, 128, 64);
+      MemoryModel::for_blocks(tiny, random.between(4, 120), {0, 0, block, 128, 64, 4, 512});
   const Policy policy = random_policy(random);
   Scheduler scheduler(policy, memory, {64, 128});
   const std::int64_t requests = random.between(1, 160);

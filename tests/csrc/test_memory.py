@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from warpgroup.csrc import MemoryModel, ModelGeometry
+from warpgroup.csrc import MemoryModel, ModelGeometry, num_splits
 
 LLAMA_8B = {
     "layers": 32,
@@ -32,20 +32,77 @@ def test_the_input_embedding_is_not_multiplied_with():
     assert model(tied_embeddings=True).parameters == model().matmul_parameters
 
 
+def divided(geometry: ModelGeometry, **plan) -> MemoryModel:
+    """A memory model with the limits of a large server; only what is asked for differs."""
+    limits = {"context_bytes": 0, "block_tokens": 16, "step_tokens": 16_384, "max_seqs": 1024}
+    return MemoryModel.for_blocks(geometry, blocks=1, **(limits | plan))
+
+
 def test_activations_of_a_wide_step_are_those_of_the_mlp():
-    # residual, its normed copy and three intermediate tensors, in bf16
-    assert model().activation_bytes(8192, 0) == 8192 * 2 * (2 * 4096 + 3 * 14336)
+    a = divided(model()).activation(prefill_tokens=8192)
+    assert a.residual == 8192 * 2 * 4096
+    assert a.mlp == 8192 * 2 * (4096 + 3 * 14336)  # the normed input, gate, up and their product, in bf16
+    assert a.bytes == a.residual + a.mlp
+    assert a.projections == a.attention_output == a.logits == 0
 
 
 def test_activations_of_many_sampled_rows_are_the_logits():
-    # residual and the gathered rows in bf16, logits in float32
-    assert model().activation_bytes(1024, 1024) == 1024 * (2 * 2 * 4096 + 4 * 128256)
+    a = divided(model()).activation(decode_rows=1024, sampled_rows=1024)
+    assert a.logits == 1024 * (2 * 4096 + 4 * 128256)  # the gathered rows in bf16, logits in float32
+    assert a.bytes == a.residual + a.logits
+
+
+def test_activations_of_a_narrow_mlp_are_those_of_attention_with_what_flash_attention_adds():
+    narrow = model(intermediate=64, vocab=64)
+    a = divided(narrow, multiprocessors=132, max_context=768).activation(decode_rows=26, sampled_rows=26)
+    assert a.projections == 26 * 2 * (4096 + 4096 + 2 * 1024)
+    assert a.attention_output == 2 * 26 * 2 * 4096  # the output, and its copy since heads are grouped
+    assert a.log_sum_exp == 26 * 32 * 4
+    assert a.split_accumulators == 6 * 26 * 32 * (128 + 1) * 4
+    tensors = [26 * 8192, 26 * 8192, 26 * 8192, *[26 * 2048] * 2, *[26 * 8192] * 2, 26 * 128, a.split_accumulators]
+    assert a.bytes == sum(-(-size // 512) * 512 for size in tensors)
 
 
 def test_small_tensors_are_rounded_to_the_allocators_block():
     tiny = ModelGeometry(layers=1, hidden=8, query_heads=1, kv_heads=1, head_dim=8, intermediate=8, vocab=8)
-    assert tiny.activation_bytes(1, 1) % 512 == 0
-    assert tiny.activation_bytes(1, 1) > 1 * 8 * 2 * 5
+    a = divided(tiny).activation(prefill_tokens=1, sampled_rows=1)
+    assert a.bytes % 512 == 0
+    assert a.rounding > 0
+
+
+@given(
+    prefill=st.integers(0, 2048),
+    decode=st.integers(0, 256),
+    sampled=st.integers(0, 256),
+    intermediate=st.sampled_from([64, 14336]),
+    vocab=st.sampled_from([64, 128256]),
+)
+def test_no_step_within_the_limits_needs_more_than_is_kept_free(prefill, decode, sampled, intermediate, vocab):
+    limits = {"step_tokens": 2048, "max_seqs": 256, "multiprocessors": 132, "max_context": 32_768}
+    memory = divided(model(intermediate=intermediate, vocab=vocab), **limits)
+    if prefill + decode <= 2048:
+        step = memory.activation(prefill_tokens=prefill, decode_rows=decode, sampled_rows=sampled)
+        assert step.bytes <= memory.activation_reserve_bytes
+
+
+QWEN_7B = {"hidden": 3584, "query_heads": 28, "kv_heads": 4, "intermediate": 18944, "vocab": 152064}
+
+
+@pytest.mark.parametrize(("changes", "rows"), [({}, 26), (QWEN_7B, 52)])
+def test_split_accumulators_reach_their_known_maximum_on_132_multiprocessors(changes, rows):
+    """2.58 MB at 26 rows for 32 query and 8 KV heads, 4.51 MB at 52 rows for 28 and 4, both with 6 splits."""
+    geometry = model(**changes)
+
+    def accumulators(b: int, k: int) -> int:
+        splits = num_splits(geometry, rows=b, longest=k, multiprocessors=132)
+        return 0 if splits == 1 else splits * b * geometry.query_heads * 129 * 4
+
+    sweep = {(b, k): accumulators(b, k) for b in range(1, 513) for k in (256, 768, 4096, 131_072)}
+    largest = max(sweep.values())
+    assert largest == 6 * rows * geometry.query_heads * 129 * 4
+    assert sweep[rows, 768] == largest  # six blocks of keys: five parts would be no fewer rounds than four
+    never = 27 if not changes else 53
+    assert all(size == 0 for (b, _), size in sweep.items() if b >= never)
 
 
 @given(

@@ -25,6 +25,7 @@ TINY_DEVICE = DeviceSpec(
     bandwidth_bytes_s=10**9,
     bf16_flops=10**11,
     measured=True,
+    multiprocessors=8,
     host_link_bytes_s=10**9,
     context_bytes=0,
     step_tokens=256,

@@ -1,6 +1,9 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
+
+#include "warpgroup/flash_attention.hpp"
 
 namespace warpgroup {
 
@@ -33,37 +36,71 @@ struct ModelGeometry {
   std::int64_t matmul_parameters() const;
   std::int64_t weight_bytes() const;
   std::int64_t kv_bytes_per_token() const;
-  // Peak bytes of a step's temporary tensors: `tokens` go through the layers, `sampled_rows` of
-  // them get logits in float32. The largest of the three phases (attention, MLP, logits), each
-  // tensor rounded to the allocator's block.
-  std::int64_t activation_bytes(std::int64_t tokens, std::int64_t sampled_rows) const;
+  AttentionShape attention() const { return {query_heads, kv_heads, head_dim, dtype_bytes}; }
 };
 
-// Where a VRAM budget goes: weights, CUDA context, the largest step's activations, the KV pool.
+// What a step computes, as far as its temporary tensors depend on it.
+struct StepShape {
+  std::int64_t prefill_tokens = 0;
+  std::int64_t decode_rows = 0;
+  std::int64_t sampled_rows = 0;
+};
+
+// A step's temporary tensors at their peak, by name. The residual stream lives all along; beside it
+// either attention, the MLP or the logits are the largest: the other two phases are 0 here.
+struct Activation {
+  std::int64_t residual = 0;
+  std::int64_t projections = 0;         // attention: normed input, queries, keys, values
+  std::int64_t attention_output = 0;    // FlashAttention-2's output, and its copy after decoding
+  std::int64_t log_sum_exp = 0;         // FlashAttention-2
+  std::int64_t split_accumulators = 0;  // FlashAttention-2, decode
+  std::int64_t mlp = 0;                 // normed input, gate, up and their product
+  std::int64_t logits = 0;              // gathered rows, and float32 logits
+  std::int64_t rounding = 0;            // of all of these to the allocator's blocks
+
+  std::int64_t bytes() const {
+    return residual + projections + attention_output + log_sum_exp + split_accumulators + mlp +
+           logits + rounding;
+  }
+};
+
+// How the memory beside the weights is used.
+struct MemoryPlan {
+  std::int64_t context_bytes = 0;     // CUDA context and driver, outside the allocator
+  std::int64_t graph_pool_bytes = 0;  // captured CUDA graphs; given, or measured
+  std::int64_t block_tokens = 16;
+  std::int64_t step_tokens = 1;  // of the largest step
+  std::int64_t max_seqs = 1;
+  std::int64_t multiprocessors = 0;  // 0: decode attention is taken not to split
+  std::int64_t max_context = 0;      // tokens that a block table is wide
+};
+
+// Where a VRAM budget goes: weights, CUDA context, graphs, the largest step's activations, the KV
+// pool.
 class MemoryModel {
  public:
-  // `budget_bytes` is all that the process may use. Throws std::invalid_argument if the weights,
-  // the context and the largest step leave no room for one block.
-  MemoryModel(ModelGeometry geometry, std::int64_t budget_bytes, std::int64_t context_bytes,
-              std::int64_t block_tokens, std::int64_t step_tokens, std::int64_t max_seqs);
+  // `budget_bytes` is all that the process may use. Throws std::invalid_argument if the rest leaves
+  // no room for one block.
+  MemoryModel(ModelGeometry geometry, std::int64_t budget_bytes, MemoryPlan plan);
 
   // The budget that gives exactly `blocks` KV blocks: how a KV budget in tokens or blocks becomes
   // bytes.
-  static MemoryModel for_blocks(ModelGeometry geometry, std::int64_t blocks,
-                                std::int64_t context_bytes, std::int64_t block_tokens,
-                                std::int64_t step_tokens, std::int64_t max_seqs);
+  static MemoryModel for_blocks(ModelGeometry geometry, std::int64_t blocks, MemoryPlan plan);
 
   // The same division of another budget. Throws std::invalid_argument if no block is left.
   MemoryModel with_budget(std::int64_t budget_bytes) const;
 
   const ModelGeometry& geometry() const { return geometry_; }
   std::int64_t budget_bytes() const { return budget_bytes_; }
-  std::int64_t context_bytes() const { return context_bytes_; }
-  std::int64_t block_tokens() const { return block_tokens_; }
+  const MemoryPlan& plan() const { return plan_; }
+  std::int64_t block_tokens() const { return plan_.block_tokens; }
   std::int64_t block_bytes() const;
-  // Held for the whole run whatever is scheduled: weights and context.
+  // Held for the whole run whatever is scheduled: weights, context and graphs.
   std::int64_t fixed_bytes() const;
-  // Kept free for the largest step that the engine's limits allow.
+  // Peak bytes of a step's temporary tensors.
+  Activation activation(const StepShape& step) const;
+  std::int64_t activation_bytes(const StepShape& step) const { return activation(step).bytes(); }
+  // Kept free: no step within the engine's limits needs more.
   std::int64_t activation_reserve_bytes() const { return activation_reserve_bytes_; }
   std::int64_t pool_blocks() const;
   // KV bytes of a padded static batch: every layer's keys and values are one tensor of rows x
@@ -71,13 +108,16 @@ class MemoryModel {
   std::int64_t padded_kv_bytes(std::int64_t rows, std::int64_t length) const;
 
  private:
+  MemoryModel(ModelGeometry geometry, MemoryPlan plan);
   void require_a_block() const;
+  Activation activation_of(std::int64_t tokens, const StepShape& step,
+                           std::int64_t split_bytes) const;
 
   ModelGeometry geometry_;
-  std::int64_t budget_bytes_;
-  std::int64_t context_bytes_;
-  std::int64_t block_tokens_;
-  std::int64_t activation_reserve_bytes_;
+  std::int64_t budget_bytes_ = 0;
+  MemoryPlan plan_;
+  std::vector<std::int64_t> split_bytes_;  // by the number of decoding rows
+  std::int64_t activation_reserve_bytes_ = 0;
 };
 
 }  // namespace warpgroup

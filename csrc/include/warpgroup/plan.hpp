@@ -3,6 +3,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "warpgroup/memory.hpp"
+
 namespace warpgroup {
 
 // Why the first request in the queue was not admitted.
@@ -24,6 +26,8 @@ struct StepWork {
   std::int64_t sampled_rows = 0;     // rows that need logits
   std::int64_t padding_tokens = 0;   // positions among all of these that belong to no request
   std::int64_t swap_bytes = 0;       // KV bytes copied to and from the host before the first step
+
+  StepShape shape() const { return {prefill_tokens, decode_rows, sampled_rows}; }
 };
 
 struct Chunk {
