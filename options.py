@@ -13,6 +13,8 @@ from typer import Option
 from .errors import Interrupted, InvalidScenario
 from .experiment import Experiment, Limits, Slo, build_experiment
 from .workloads import (
+    DEFAULT_DEVICE,
+    DEFAULT_MODEL,
     Scenario,
     Trace,
     generate,
@@ -26,8 +28,6 @@ from .workloads import (
 )
 
 DEFAULT_SCENARIO = "mixed-24"
-DEFAULT_MODEL = "llama-3.1-8b"
-DEFAULT_DEVICE = "rtx-4090"
 DEFAULT_POLICIES = "count-static,count-continuous,paged,ffd"
 
 _WHAT = "What to run"

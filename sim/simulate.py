@@ -1,58 +1,106 @@
 """One simulated run: a policy over an experiment."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import msgspec
 import numpy as np
 import simpy
 
-from ..csrc import Activation, PolicySpec, Recorder, Scheduler
-from ..experiment import Experiment
+from ..csrc import Activation, PolicySpec, Recorder, Scheduler, StepWork, parse_policy
+from ..experiment import Experiment, Limits, build_experiment
 from ..metrics import summarize
 from ..records import Columns, MemoryInfo, Run, RunInfo, ScenarioInfo, TraceInfo, versions
+from ..workloads import DEFAULT_DEVICE, DEFAULT_MODEL, Trace, load_device, load_model
 from .engine import Engine
-from .step_time import AnalyticStepTime, StepTime
+from .step_time import AnalyticStepTime, PerStep, StepTime
 
 
 def simulate(
-    experiment: Experiment,
-    policy: PolicySpec,
+    requests: Experiment | Trace,
+    policy: PolicySpec | str,
     *,
-    step_time: StepTime | None = None,
+    model: str = DEFAULT_MODEL,
+    device: str = DEFAULT_DEVICE,
+    limits: Limits | None = None,
+    step_time: StepTime | Callable[[StepWork], int] | None = None,
+    pressure: Sequence[tuple[int, int]] = (),
+    pressure_announced: bool = False,
     macro_steps: bool = True,
     stop_on_oom: bool = False,
     on_progress: Callable[[int], None] | None = None,
     note: str = "",
     command: str = "",
 ) -> Run:
-    """Run the trace to its end under one policy.
+    """Run requests to their end under one policy.
 
-    The result is a pure function of the experiment, the policy and the step-time model (default: the analytic one of
-    the experiment's device). `macro_steps` changes the time this takes and nothing else. `stop_on_oom` ends the run
-    at the first out-of-memory step, and Ctrl-C where it is: what has not ended by then is `aborted`, and the run is
-    marked incomplete. `note` and `command` go into the record as they are.
+    The result is a pure function of the requests, the policy and the step times. Example, with any function of a
+    step's work to its nanoseconds::
+
+        trace = Trace.of_rows([(0, 512, 128), (10**9, 2048, 64)], max_new_tokens=1000)
+        run = simulate(trace, "skyline", limits=Limits(kv_blocks=400), step_time=lambda work: 10_000_000)
+        run.info.summary["e2e_s"]["p99"]
+
+    Args:
+        requests: an experiment, or a trace, which then runs on `model`, `device` and `limits`.
+        policy: as `parse_policy` reads it.
+        step_time: a model with `cumulative_fs`, or a function; default: the analytic one of the device.
+        pressure: (time in ns, bytes): from then on the device has that budget, since somebody else takes or returns
+            memory. The scheduler learns of it at once if `pressure_announced`, else by running out of memory.
+        macro_steps: takes steps that are alike as one; changes the time this takes and nothing else.
+        stop_on_oom: ends the run at the first out-of-memory step. So does Ctrl-C where it is: what has not ended by
+            then is `aborted`, and the run is marked incomplete.
+        on_progress: called with the number of requests that have ended, now and then.
+        note: goes into the record as it is; so does `command`.
+
+    Raises:
+        WarpGroupError: an unknown policy, model or device, or limits that leave no room.
     """
-    step_time = step_time or AnalyticStepTime(experiment.memory.geometry, experiment.device)
+    if isinstance(requests, Trace):
+        requests = build_experiment(requests, load_model(model), load_device(device), limits=limits)
+    return _simulate(
+        requests,
+        parse_policy(policy) if isinstance(policy, str) else policy,
+        as_step_time(step_time, requests),
+        list(pressure),
+        pressure_announced=pressure_announced,
+        engine_options={"macro_steps": macro_steps, "stop_on_oom": stop_on_oom, "on_progress": on_progress},
+        note=note,
+        command=command,
+    )
+
+
+def as_step_time(given: StepTime | Callable[[StepWork], int] | None, experiment: Experiment) -> StepTime:
+    """The step-time model that was asked for."""
+    if given is None:
+        return AnalyticStepTime(experiment.memory.geometry, experiment.device)
+    return given if isinstance(given, StepTime) else PerStep(given)
+
+
+def _simulate(
+    experiment: Experiment,
+    policy: PolicySpec,
+    step_time: StepTime,
+    pressure: list[tuple[int, int]],
+    *,
+    pressure_announced: bool,
+    engine_options: dict[str, Any],
+    note: str,
+    command: str,
+) -> Run:
     scheduler = experiment.scheduler(policy)
     recorder = Recorder(len(experiment.trace), experiment.memory.budget_bytes)
     env = simpy.Environment()
-    engine = Engine(
-        env,
-        experiment.trace,
-        scheduler,
-        step_time,
-        recorder,
-        macro_steps=macro_steps,
-        stop_on_oom=stop_on_oom,
-        on_progress=on_progress,
-    )
+    engine = Engine(env, experiment.trace, scheduler, step_time, recorder, **engine_options)
     env.process(engine.process())
+    if pressure:
+        env.process(engine.pressure(pressure, announced=pressure_announced))
     interrupted = False
     try:
         env.run()
     except KeyboardInterrupt:
         interrupted = True
-    whole = not interrupted and not (stop_on_oom and recorder.ooms)
+    whole = not interrupted and not (engine_options["stop_on_oom"] and recorder.ooms)
     info = RunInfo(
         kind="simulated",
         policy=str(policy),
@@ -140,9 +188,7 @@ def describe(experiment: Experiment, step_time: StepTime) -> ScenarioInfo:
             context_bytes=memory.context_bytes,
             graph_pool_bytes=memory.graph_pool_bytes,
             largest_prefill=_named(memory.activation(prefill_tokens=experiment.step_tokens, sampled_rows=1)),
-            largest_decode=_named(
-                memory.activation(decode_rows=experiment.max_seqs, sampled_rows=experiment.max_seqs)
-            ),
+            largest_decode=_named(memory.activation(decode_rows=experiment.max_seqs, sampled_rows=experiment.max_seqs)),
             activation_reserve_bytes=memory.activation_reserve_bytes,
             kv_pool_bytes=memory.pool_blocks * memory.block_bytes,
             kv_bytes_per_token=memory.geometry.kv_bytes_per_token,

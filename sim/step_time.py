@@ -16,7 +16,7 @@ is F(k) to the last digit, so that macro-steps and single steps are the same run
 """
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from ..csrc import ModelGeometry, RooflineStepTime, StepWork
 from ..workloads import DeviceSpec
@@ -36,6 +36,7 @@ OVERHEAD_FS = 1_500_000 * FS_PER_NS
 """Launches and host work that no kernel hides: vLLM's decode steps on an H200 took 1.6 ms beyond the terms above."""
 
 
+@runtime_checkable
 class StepTime(Protocol):
     """Predicts durations for the simulator."""
 

@@ -5,11 +5,22 @@ from .generator import GeneratorSpec, generate, mixture_names
 from .quantities import parse_bytes
 from .reading import read_trace
 from .scenario import Scenario, load_scenario, scenario_names
-from .specs import DeviceSpec, ModelSpec, device_names, load_device, load_model, model_names
+from .specs import (
+    DEFAULT_DEVICE,
+    DEFAULT_MODEL,
+    DeviceSpec,
+    ModelSpec,
+    device_names,
+    load_device,
+    load_model,
+    model_names,
+)
 from .trace import Trace, TraceSource
 from .trace_summary import LengthSummary, TraceSummary, describe
 
 __all__ = [
+    "DEFAULT_DEVICE",
+    "DEFAULT_MODEL",
     "DeviceSpec",
     "GeneratorSpec",
     "LengthSummary",

@@ -1,11 +1,14 @@
 """The one form in which requests travel: columns of integers in arrival order."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import msgspec
 import numpy as np
+
+from ..errors import InvalidTrace
 
 Column = np.ndarray[Any, np.dtype[np.int64]]
 
@@ -46,6 +49,31 @@ class Trace:
     max_new_tokens: int
     has_times: bool
     source: TraceSource
+
+    @classmethod
+    def of_rows(cls, rows: Sequence[tuple[int, int, int]], *, max_new_tokens: int, name: str = "rows") -> Self:
+        """A trace of (arrival in ns, prompt tokens, output tokens).
+
+        Raises:
+            InvalidTrace: no row, one with a length below 1 or beyond `max_new_tokens`, or arrivals out of order.
+        """
+        columns = np.array(rows, dtype=np.int64).reshape(-1, 3)
+        arrival_ns, prompt, output = columns.T.copy()
+        wrong = (prompt < 1) | (output < 1) | (output > max_new_tokens) | (np.diff(arrival_ns, prepend=0) < 0)
+        if wrong.any() or not len(columns):
+            what = f"row {int(wrong.argmax())}: {columns[wrong][0].tolist()}" if len(columns) else "no rows"
+            raise InvalidTrace(
+                f"{name}: {what}; expected (arrival_ns, prompt, output) in order of arrival, prompts of at least 1 token "
+                f"and outputs of 1 to {max_new_tokens}"
+            )
+        source = TraceSource(
+            path=name,
+            sha256=hashlib.sha256(columns.astype("<i8").tobytes()).hexdigest(),
+            format="rows",
+            rows_read=len(columns),
+            kept=len(columns),
+        )
+        return cls(name, arrival_ns, prompt, output, max_new_tokens, has_times=True, source=source)
 
     def __len__(self) -> int:
         return len(self.arrival_ns)

@@ -9,18 +9,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.experiments import experiment
 
-from warpgroup.csrc import parse_policy
+from warpgroup.csrc import parse_policy, policy_catalogue
 from warpgroup.records import EVENTS, STATUSES, STEP_EVENTS, Run
 from warpgroup.sim import AnalyticStepTime, simulate
 
 POLICIES = [
     "count-static(n=4, timeout_s=0)",
     "count-continuous(n=6)",
-    "paged",
-    "ffd",
     "ffd(margin=0.5, age_s=0)",
+    "mc-sf(lengths=1)",
+    "skyline(margin=0.2, age_s=0)",
+    *(info.id for info in policy_catalogue() if not info.id.startswith("count-")),
 ]
+AWARE = [policy for policy in POLICIES if parse_policy(policy).build().sees_memory]
 MS = 1_000_000
+PREFILL_FIRST = {"token-budget", "token-ratio"}
+"""They hold up decoding while a prompt is prefilled, whether memory is short or not."""
 
 workloads = st.lists(
     st.tuples(st.integers(0, 400 * MS), st.integers(1, 300), st.integers(1, 90)), min_size=1, max_size=60
@@ -51,7 +55,7 @@ def assert_same(one: Run, other: Run) -> None:
 
 @pytest.mark.parametrize("policy", POLICIES)
 @given(rows=st.one_of(workloads, st.integers(0, 10**6).map(many)), blocks=st.integers(20, 80))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_macro_steps_equal_single_steps_to_the_nanosecond(policy, rows, blocks):
     assert_same(
         run(rows, policy, blocks=blocks, macro_steps=True),
@@ -59,9 +63,9 @@ def test_macro_steps_equal_single_steps_to_the_nanosecond(policy, rows, blocks):
     )
 
 
-@pytest.mark.parametrize("policy", ["paged", "ffd", "ffd(margin=0.5, age_s=0)"])
+@pytest.mark.parametrize("policy", AWARE)
 @given(seed=st.integers(0, 10**6), blocks=st.integers(20, 60))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_vram_never_exceeds_the_budget_under_a_policy_that_sees_memory(policy, seed, blocks):
     result = run(many(seed), policy, blocks=blocks, macro_steps=False)
     assert (result.steps["vram_used_bytes"] <= result.steps["vram_budget_bytes"]).all()
@@ -70,7 +74,7 @@ def test_vram_never_exceeds_the_budget_under_a_policy_that_sees_memory(policy, s
 
 @pytest.mark.parametrize("policy", POLICIES)
 @given(rows=workloads, blocks=st.integers(20, 80))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_every_request_has_exactly_one_ending_and_its_times_are_in_order(policy, rows, blocks):
     r = run(rows, policy, blocks=blocks).requests
     finished = r["status"] == STATUSES.index("finished")
@@ -112,7 +116,10 @@ def test_an_oom_event_names_a_need_beyond_the_budget():
 
 def test_with_ample_memory_all_continuous_policies_agree_and_static_loses_by_padding():
     rows = many(2)
-    runs = {p: run(rows, p, blocks=4_000).info.summary for p in ("count-continuous(n=32)", "paged", "ffd")}
+    mixed = {info.id for info in policy_catalogue()} - {"count-static", "ffd-static"} - PREFILL_FIRST
+    runs = {
+        p: run(rows, p, blocks=4_000).info.summary for p in mixed - {"count-continuous"} | {"count-continuous(n=32)"}
+    }
     static = run(rows, "count-static(n=8, timeout_s=0)", blocks=4_000).info.summary
     for name in ("total_tok_s", "output_tok_s"):
         values = [summary[name] for summary in runs.values()]

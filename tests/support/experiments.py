@@ -1,9 +1,7 @@
 """Small experiments for tests: literal requests on a tiny model."""
 
-import numpy as np
-
 from warpgroup.experiment import Experiment, Limits, build_experiment
-from warpgroup.workloads import DeviceSpec, ModelSpec, Trace, TraceSource
+from warpgroup.workloads import DeviceSpec, ModelSpec, Trace
 
 TINY_MODEL = ModelSpec(
     name="tiny",
@@ -36,16 +34,7 @@ TINY_DEVICE = DeviceSpec(
 
 def trace(rows: list[tuple[int, int, int]], *, max_new_tokens: int = 100, name: str = "rows") -> Trace:
     """A trace of (arrival in ns, prompt, output)."""
-    columns = np.array(rows, dtype=np.int64).reshape(-1, 3)
-    return Trace(
-        name=name,
-        arrival_ns=columns[:, 0].copy(),
-        prompt_tokens=columns[:, 1].copy(),
-        output_tokens=columns[:, 2].copy(),
-        max_new_tokens=max_new_tokens,
-        has_times=True,
-        source=TraceSource(path="rows", sha256="0" * 64, format="literal", rows_read=len(rows), kept=len(rows)),
-    )
+    return Trace.of_rows(rows, max_new_tokens=max_new_tokens, name=name)
 
 
 def experiment(rows: list[tuple[int, int, int]], *, max_new_tokens: int = 100, **limits: int) -> Experiment:
