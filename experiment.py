@@ -14,8 +14,8 @@ USABLE_SHARE = 0.92
 """Share of a card's memory that a process may use unless `--vram` says otherwise: vLLM's default."""
 
 PREFILL_SHARE = 0.5
-"""Share of a card's FLOP/s that a long prefill reaches: 0.49 on an H200 (38,409 tokens/s of a 7B model). It only decides
-between swapping and computing again, which are far apart."""
+"""Share of a card's FLOP/s that a long prefill reaches: 0.49 on an H200 (38,409 tokens/s of a 7B model). It only
+decides between swapping and computing again, which are far apart."""
 
 GIB = 1 << 30
 

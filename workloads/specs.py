@@ -7,7 +7,6 @@ import msgspec
 
 from ..errors import UnknownName
 
-
 DEFAULT_MODEL = "llama-3.1-8b"
 DEFAULT_DEVICE = "rtx-4090"
 """What is run if nothing is said: a model that fills a 24 GB card, so that memory is tight."""

@@ -63,8 +63,8 @@ class Trace:
         if wrong.any() or not len(columns):
             what = f"row {int(wrong.argmax())}: {columns[wrong][0].tolist()}" if len(columns) else "no rows"
             raise InvalidTrace(
-                f"{name}: {what}; expected (arrival_ns, prompt, output) in order of arrival, prompts of at least 1 token "
-                f"and outputs of 1 to {max_new_tokens}"
+                f"{name}: {what}; expected (arrival_ns, prompt, output) in order of arrival, prompts of at least 1 "
+                f"token and outputs of 1 to {max_new_tokens}"
             )
         source = TraceSource(
             path=name,

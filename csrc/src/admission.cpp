@@ -18,7 +18,8 @@ void Scheduler::admit_waiting(std::int64_t& token_budget) {
   if (waiting_.empty()) return;
   if (policy_.batching == Batching::kBins) {
     plan_.blocked_by = BlockedBy::kCompute;
-    while (running_.empty() && !waiting_.empty()) admit_next_bin(token_budget);
+    const bool turn = running_.empty() && token_budget > 0 && prefill_budget_ > 0;
+    while (turn && running_.empty() && !waiting_.empty()) admit_next_bin(token_budget);
     return;
   }
   if (!admission_may_change_) {

@@ -114,6 +114,7 @@ bool Scheduler::make_room(std::int64_t needed, std::int64_t& token_budget) {
     const bool alone = running_.size() == 1;
     needed -= victim.scheduled > 0 ? victim.wanted : 0;
     token_budget += victim.scheduled;
+    if (!victim.prefilled) prefill_budget_ += victim.scheduled;
     if (alone) {
       const std::int64_t blocks = blocks_for(victim.cached + victim.scheduled);
       running_.clear();

@@ -2,6 +2,7 @@
 // Python, so that sanitizers see all of it. Usage: core_tests [cases] [seed]
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <map>
@@ -10,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "warpgroup/forecast.hpp"
 #include "warpgroup/packing.hpp"
 #include "warpgroup/scheduler.hpp"
 
@@ -35,21 +37,20 @@ class Random {
   std::mt19937_64 engine_;
 };
 
+// Any policy of the catalogue, with parameters drawn from small ranges around what matters.
 Policy random_policy(Random& random) {
-  switch (random.between(0, 3)) {
-    case 0:
-      return make_policy("count-static",
-                         {{"n", static_cast<double>(random.between(1, 40))},
-                          {"timeout_s", static_cast<double>(random.between(0, 3))}});
-    case 1:
-      return make_policy("count-continuous", {{"n", static_cast<double>(random.between(1, 64))}});
-    case 2:
-      return make_policy("paged",
-                         {{"watermark", static_cast<double>(random.between(0, 20)) / 100}});
-    default:
-      return make_policy("ffd", {{"margin", static_cast<double>(random.between(0, 100)) / 100},
-                                 {"age_s", static_cast<double>(random.between(0, 30))}});
+  const auto& catalogue = policy_catalogue();
+  const PolicyInfo& info = catalogue[static_cast<std::size_t>(
+      random.between(0, static_cast<std::int64_t>(catalogue.size()) - 1))];
+  std::map<std::string, double> values;
+  for (const PolicyParameter& parameter : info.parameters) {
+    if (random.between(0, 1) == 0) continue;
+    const double highest = std::min(parameter.highest, parameter.whole ? 64.0 : 30.0);
+    const double share = static_cast<double>(random.between(0, 1000)) / 1000;
+    const double value = parameter.lowest + share * (highest - parameter.lowest);
+    values[parameter.name] = parameter.whole ? std::floor(value) : value;
   }
+  return make_policy(info.id, values);
 }
 
 struct Live {
@@ -57,75 +58,167 @@ struct Live {
   std::int64_t generated;
 };
 
-// One run from the first request to the last; the trace is longer than a predictor's cold start.
-void drive(Random& random) {
-  const ModelGeometry tiny{2, 64, 4, 2, 16, 128, 256, false, false, false, 2};
-  const std::int64_t block = 16 * random.between(1, 2);
-  const MemoryModel memory =
-      MemoryModel::for_blocks(tiny, random.between(4, 120), {0, 0, block, 128, 64, 4, 512});
-  const Policy policy = random_policy(random);
-  Scheduler scheduler(policy, memory, {64, 128});
-  const std::int64_t requests = random.between(1, 160);
-  const std::int64_t max_new = random.between(1, 80);
-  const bool oom_now_and_then = random.between(0, 3) == 0;
+// A run from the first request to the last on a machine that never behaves: requests are aborted,
+// steps run out of memory, the budget shrinks and grows, with notice or without.
+class Run {
+ public:
+  explicit Run(std::uint64_t seed) : random_(seed), policy_(random_policy(random_)) {
+    requests_ = random_.between(1, 160);
+    max_new_ = random_.between(1, 80);
+    if (random_.between(0, 3) == 0) trouble_ = Trouble::kOoms;
+    if (random_.between(0, 3) == 0) trouble_ = Trouble::kAnnounced;
+    if (random_.between(0, 3) == 0) trouble_ = Trouble::kUnannounced;
+  }
 
-  std::map<std::int64_t, std::int64_t> outputs;
-  std::map<std::int64_t, Live> decoding;
-  std::int64_t submitted = 0;
-  std::int64_t ended = 0;
-  std::int64_t now = 0;
-  for (std::int64_t turn = 0; ended < requests; ++turn) {
-    require(turn < 200'000, "no end in sight");
-    while (submitted < requests && random.between(0, 3) > 0) {
-      const std::int64_t id = submitted++;
-      outputs[id] = random.between(1, max_new);
-      if (!scheduler.submit({id, now, random.between(1, 300), max_new}).accepted) ++ended;
+  // Returns the plan hash.
+  std::uint64_t to_the_end() {
+    for (std::int64_t turn = 0; ended_ < requests_; ++turn) {
+      require(turn < 200'000, "no end in sight");
+      submit_some();
+      abort_somebody();
+      change_the_budget();
+      take_a_turn();
     }
-    if (submitted > 0 && random.between(0, 20) == 0) {
-      const std::int64_t id = random.between(0, submitted - 1);
-      if (scheduler.abort(id)) {
-        ++ended;
-        decoding.erase(id);
-      }
+    const StepPlan& last = scheduler_.plan(now_);
+    require(last.horizon == 0, "there is something to run when all have ended");
+    require(scheduler_.running() == 0, "somebody still runs");
+    require(scheduler_.waiting() == 0, "somebody still waits");
+    require(scheduler_.used_blocks() == 0, "blocks are held by nobody");
+    require(scheduler_.reserved_blocks() == 0, "blocks are promised to nobody");
+    require(scheduler_.host_bytes() == 0, "host memory is held by nobody");
+    return scheduler_.plan_hash();
+  }
+
+  std::int64_t requests() const { return requests_; }
+  const Policy& policy() const { return policy_; }
+
+ private:
+  enum class Trouble { kNone, kOoms, kAnnounced, kUnannounced };
+
+  static constexpr ModelGeometry kTiny{2, 64, 4, 2, 16, 128, 256, false, false, false, 2};
+
+  void submit_some() {
+    while (submitted_ < requests_ && random_.between(0, 3) > 0) {
+      const std::int64_t id = submitted_++;
+      outputs_[id] = random_.between(1, max_new_);
+      const Submission submission =
+          scheduler_.submit({id, now_, random_.between(1, 300), max_new_, outputs_[id]});
+      if (!submission.accepted) ++ended_;
     }
-    const StepPlan& plan = scheduler.plan(now);
-    for (const Evicted& evicted : plan.evicted) decoding.erase(evicted.id);
+  }
+
+  void abort_somebody() {
+    if (submitted_ == 0 || random_.between(0, 20) > 0) return;
+    const std::int64_t id = random_.between(0, submitted_ - 1);
+    if (!scheduler_.abort(id)) return;
+    ++ended_;
+    decoding_.erase(id);
+  }
+
+  void change_the_budget() {
+    if (random_.between(0, 40) > 0) return;
+    const std::int64_t blocks = random_.between(1, memory_.pool_blocks());
+    const std::int64_t budget =
+        memory_.budget_bytes() - (memory_.pool_blocks() - blocks) * memory_.block_bytes();
+    if (trouble_ == Trouble::kAnnounced) scheduler_.set_budget(budget);
+    if (trouble_ == Trouble::kAnnounced || trouble_ == Trouble::kUnannounced) budget_ = budget;
+  }
+
+  void take_a_turn() {
+    const StepPlan& plan = scheduler_.plan(now_);
+    for (const Evicted& evicted : plan.evicted) decoding_.erase(evicted.id);
     for (const Failed& failed : plan.failed) {
-      decoding.erase(failed.id);
-      ++ended;
+      decoding_.erase(failed.id);
+      ++ended_;
     }
     if (plan.horizon == 0) {
-      now = plan.wake_ns >= 0 ? std::max(plan.wake_ns, now) : now + kSecond;
-      continue;
+      now_ = plan.wake_ns >= 0 ? std::max(plan.wake_ns, now_) : now_ + kSecond;
+      return;
     }
-    const bool over = plan.predicted_bytes > memory.budget_bytes();
-    require(!over || !policy.sees_memory(), "a policy that sees memory exceeded it");
-    if (over || (oom_now_and_then && random.between(0, 9) == 0)) {
-      scheduler.commit_oom();
-      now += kSecond;
-      continue;
+    const bool over = plan.predicted_bytes > budget_;
+    require(!over || !policy_.sees_memory() || trouble_ == Trouble::kUnannounced,
+            "a policy that sees memory exceeded it");
+    if (over || (trouble_ == Trouble::kOoms && random_.between(0, 9) == 0)) {
+      scheduler_.commit_oom();
+      now_ += kSecond;
+      return;
     }
+    run_some_steps(plan);
+  }
+
+  void run_some_steps(const StepPlan& plan) {
+    std::vector<std::int64_t> moving = plan.decode;
     for (const Joined& joined : plan.joined) {
-      decoding[joined.id] = {outputs.at(joined.id), joined.generated - 1};
+      decoding_[joined.id] = {outputs_.at(joined.id), joined.generated - 1};
+      moving.push_back(joined.id);
     }
-    std::int64_t steps = random.between(1, plan.horizon);
-    for (const auto& [id, live] : decoding) steps = std::min(steps, live.output - live.generated);
+    std::int64_t steps = random_.between(1, plan.horizon);
+    for (const std::int64_t id : moving) {
+      steps = std::min(steps, decoding_.at(id).output - decoding_.at(id).generated);
+    }
     std::vector<std::int64_t> finished;
-    for (auto& [id, live] : decoding) {
+    for (const std::int64_t id : moving) {
+      Live& live = decoding_.at(id);
       live.generated += steps;
       if (live.generated == live.output) finished.push_back(id);
     }
-    for (const std::int64_t id : finished) decoding.erase(id);
-    ended += static_cast<std::int64_t>(finished.size());
-    const StepRecord facts = scheduler.commit(steps, finished);
+    for (const std::int64_t id : finished) decoding_.erase(id);
+    ended_ += static_cast<std::int64_t>(finished.size());
+    const StepRecord facts = scheduler_.commit(steps, finished);
     require(facts.fragmented_bytes >= 0, "more tokens are held than there are bytes for");
     require(facts.reserved_bytes >= facts.kv_bytes, "less is reserved than is held");
-    now += steps * kSecond;
+    now_ += steps * kSecond;
   }
-  require(scheduler.running() == 0 || policy.batching == Batching::kStatic, "somebody still runs");
-  require(scheduler.waiting() == 0, "somebody still waits");
-  require(scheduler.used_blocks() == 0, "blocks are held by nobody");
-  require(scheduler.reserved_blocks() == 0, "blocks are promised to nobody");
+
+  Random random_;
+  Policy policy_;
+  MemoryModel memory_ = MemoryModel::for_blocks(
+      kTiny, random_.between(4, 120), {0, 0, 16 * random_.between(1, 3), 128, 64, 4, 512});
+  std::int64_t budget_ = memory_.budget_bytes();
+  // A link and a prefill rate between which neither swapping nor computing again always wins.
+  Scheduler scheduler_{policy_,
+                       memory_,
+                       {64, 128, 400, random_.between(0, 1) * 20 * kSecond,
+                        random_.between(0, 2) * 1'000'000, 10'000}};
+  Trouble trouble_ = Trouble::kNone;
+  std::int64_t requests_;
+  std::int64_t max_new_;
+  std::map<std::int64_t, std::int64_t> outputs_;
+  std::map<std::int64_t, Live> decoding_;
+  std::int64_t submitted_ = 0;
+  std::int64_t ended_ = 0;
+  std::int64_t now_ = 0;
+};
+
+// The peak of the sum of all courses, step by step.
+std::int64_t plain_peak(const std::vector<Course>& courses, std::int64_t block) {
+  std::int64_t peak = 0;
+  for (std::int64_t t = 0; t <= 200; ++t) {
+    std::int64_t sum = 0;
+    for (const Course& course : courses) {
+      if (t <= course.last) sum += ceil_div(course.tokens + t, block);
+    }
+    peak = std::max(peak, sum);
+  }
+  return peak;
+}
+
+void forecast_at_random(Random& random) {
+  const std::int64_t block = random.between(1, 40);
+  FuturePeak future(block);
+  std::vector<Course> courses;
+  const auto draw = [&] {
+    return Course{random.between(1, 300), 0, 300, random.between(0, random.between(0, 200))};
+  };
+  for (std::int64_t i = random.between(0, 12); i > 0; --i) courses.push_back(draw());
+  future.assign(courses);
+  for (std::int64_t i = 0; i < 4; ++i) {
+    courses.push_back(draw());
+    const std::int64_t peak = plain_peak(courses, block);
+    require(future.fits(courses.back(), peak), "a peak that fits is refused");
+    require(!future.fits(courses.back(), peak - 1), "a peak beyond the pool is accepted");
+    future.add(courses.back());
+  }
 }
 
 void pack_at_random(Random& random) {
@@ -148,18 +241,25 @@ int main(int argc, char** argv) {
   const std::int64_t cases = argc > 1 ? std::atoll(argv[1]) : 300;
   const std::uint64_t seed = argc > 2 ? std::strtoull(argv[2], nullptr, 10) : 1;
   std::int64_t failed = 0;
+  std::int64_t requests = 0;
   for (std::int64_t i = 0; i < cases; ++i) {
-    Random random(seed + static_cast<std::uint64_t>(i));
+    const std::uint64_t case_seed = seed + static_cast<std::uint64_t>(i);
+    Random random(case_seed);
+    Run run(case_seed);
     try {
-      drive(random);
+      const std::uint64_t hash = run.to_the_end();
+      requests += run.requests();
+      if (i % 16 == 0) require(hash == Run(case_seed).to_the_end(), "the same inputs, other plans");
       pack_at_random(random);
+      forecast_at_random(random);
     } catch (const std::exception& error) {
       ++failed;
-      std::printf("case %lld: %s\n", static_cast<long long>(seed) + static_cast<long long>(i),
-                  error.what());
+      std::printf("case %llu, %s: %s\n", static_cast<unsigned long long>(case_seed),
+                  run.policy().id.c_str(), error.what());
     }
   }
-  std::printf("core_tests: %lld passed, %lld failed\n", static_cast<long long>(cases - failed),
-              static_cast<long long>(failed));
+  std::printf("core_tests: %lld passed, %lld failed, %lld requests\n",
+              static_cast<long long>(cases - failed), static_cast<long long>(failed),
+              static_cast<long long>(requests));
   return failed == 0 ? 0 : 1;
 }
