@@ -179,7 +179,7 @@ class Run {
   Scheduler scheduler_{policy_,
                        memory_,
                        {64, 128, 400, random_.between(0, 1) * 20 * kSecond,
-                        random_.between(0, 2) * 1'000'000, 10'000}};
+                        random_.between(0, 2) * 4'000'000, 10'000}};
   Trouble trouble_ = Trouble::kNone;
   std::int64_t requests_;
   std::int64_t max_new_;
