@@ -6,7 +6,8 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from .records import BLOCKED_BY, EVENTS, STATUSES, STEP_EVENTS, Run
+from .csrc import EVENTS, STATUSES, STEP_EVENTS
+from .records import BLOCKED_BY, Run
 
 Array = np.ndarray[Any, Any]
 

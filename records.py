@@ -11,7 +11,10 @@ finished temporary file, so that an interrupted run can be read and never looks 
 
 import os
 import platform
-from collections.abc import Mapping
+import signal
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -146,17 +149,33 @@ def write_run(folder: Path, run: Run) -> None:
     """Write all four files. Raises OutputRefused if that is impossible; what was there is replaced."""
     import pyarrow.parquet as pq
 
-    complete = run.info.complete
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        _write_json(folder / "run.json", msgspec.structs.replace(run.info, complete=False))
-        for name, columns in (("requests", run.requests), ("steps", run.steps), ("events", run.events)):
-            pq.write_table(_table(columns, _CODED[name]), folder / f"{name}.parquet.part", compression="zstd")
-            (folder / f"{name}.parquet.part").replace(folder / f"{name}.parquet")
-        if complete:
-            _write_json(folder / "run.json", run.info)
+        with _interrupts_deferred():
+            folder.mkdir(parents=True, exist_ok=True)
+            _write_json(folder / "run.json", msgspec.structs.replace(run.info, complete=False))
+            for name, columns in (("requests", run.requests), ("steps", run.steps), ("events", run.events)):
+                pq.write_table(_table(columns, _CODED[name]), folder / f"{name}.parquet.part", compression="zstd")
+                (folder / f"{name}.parquet.part").replace(folder / f"{name}.parquet")
+            if run.info.complete:
+                _write_json(folder / "run.json", run.info)
     except OSError as error:
         raise OutputRefused(f"cannot write the run to {folder}: {error.strerror or error}") from None
+
+
+@contextmanager
+def _interrupts_deferred() -> Iterator[None]:
+    """Ctrl-C waits until the block is done: half a folder could not be read. (Other threads never get it.)"""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    caught: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: caught.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if caught:
+        raise KeyboardInterrupt
 
 
 def read_info(folder: Path) -> RunInfo:

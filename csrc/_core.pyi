@@ -4,7 +4,7 @@ Everything is integers: times in nanoseconds, sizes in bytes, lengths in tokens.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -12,8 +12,13 @@ import numpy.typing as npt
 BUILD_COMMIT: str
 """Commit of the checkout that the extension was built from ("-dirty" if changed); empty outside a checkout."""
 
-STEP_RECORD_FIELDS: tuple[str, ...]
-"""Names of the integers that `Scheduler.commit` returns, in order."""
+STATUSES: tuple[str, ...]
+EVENTS: tuple[str, ...]
+STEP_EVENTS: tuple[str, ...]
+"""The codes of the record are positions in these."""
+
+STEP_FIELDS: tuple[str, ...]
+"""Columns of `Recorder.steps`, in order."""
 
 class Packing:
     """Items in bins."""
@@ -95,8 +100,6 @@ class ModelGeometry:
     @property
     def kv_bytes_per_token(self) -> int:
         """2 x layers x kv_heads x head_dim x dtype_bytes."""
-    def activation_bytes(self, tokens: int, sampled_rows: int) -> int:
-        """Peak bytes of the temporary tensors of a step over `tokens`, with float32 logits for `sampled_rows`."""
     @property
     def layers(self) -> int: ...
     @property
@@ -110,8 +113,28 @@ class ModelGeometry:
     @property
     def dtype_bytes(self) -> int: ...
 
+class Activation:
+    """A step's temporary tensors at their peak, in bytes by name.
+
+    The residual stream lives all along; beside it attention, the MLP or the logits are the largest, and the other two
+    are 0 here. `bytes` is the sum.
+    """
+
+    residual: Final[int]
+    projections: Final[int]
+    attention_output: Final[int]
+    log_sum_exp: Final[int]
+    split_accumulators: Final[int]
+    mlp: Final[int]
+    logits: Final[int]
+    rounding: Final[int]
+    bytes: Final[int]
+
 class MemoryModel:
-    """Where a VRAM budget goes: weights, CUDA context, the largest step's activations, the KV pool.
+    """Where a VRAM budget goes: weights, CUDA context, graphs, the largest step's activations, the KV pool.
+
+    `multiprocessors` and `max_context` (tokens that a block table is wide) decide how FlashAttention-2 splits decode
+    attention; with 0 multiprocessors it is taken not to.
 
     Raises:
         ValueError: no KV block fits, or an argument is out of range.
@@ -126,6 +149,9 @@ class MemoryModel:
         block_tokens: int,
         step_tokens: int,
         max_seqs: int,
+        graph_pool_bytes: int = 0,
+        multiprocessors: int = 0,
+        max_context: int = 0,
     ) -> None: ...
     @staticmethod
     def for_blocks(
@@ -136,27 +162,79 @@ class MemoryModel:
         block_tokens: int,
         step_tokens: int,
         max_seqs: int,
+        graph_pool_bytes: int = 0,
+        multiprocessors: int = 0,
+        max_context: int = 0,
     ) -> MemoryModel:
         """The model whose budget gives exactly `blocks` KV blocks."""
-    @property
-    def geometry(self) -> ModelGeometry: ...
-    @property
-    def budget_bytes(self) -> int: ...
-    @property
-    def context_bytes(self) -> int: ...
+    geometry: Final[ModelGeometry]
+    budget_bytes: Final[int]
+    context_bytes: Final[int]
+    graph_pool_bytes: Final[int]
     @property
     def fixed_bytes(self) -> int:
-        """Weights and context."""
+        """Weights, context and graphs."""
+    def activation(self, *, prefill_tokens: int = 0, decode_rows: int = 0, sampled_rows: int = 0) -> Activation:
+        """The temporary tensors of a step."""
     @property
-    def activation_reserve_bytes(self) -> int: ...
-    @property
-    def block_bytes(self) -> int: ...
-    @property
-    def block_tokens(self) -> int: ...
-    @property
-    def pool_blocks(self) -> int: ...
+    def activation_reserve_bytes(self) -> int:
+        """Kept free: no step within the limits needs more."""
+    block_bytes: Final[int]
+    block_tokens: Final[int]
+    pool_blocks: Final[int]
     def padded_kv_bytes(self, rows: int, length: int) -> int:
         """KV bytes of a padded static batch."""
+
+def num_splits(geometry: ModelGeometry, *, rows: int, longest: int, multiprocessors: int) -> int:
+    """Into how many parts FlashAttention-2 splits each row's cache of `longest` tokens when decoding `rows` rows."""
+
+class PagedKv:
+    """Blocks of equal size, anywhere in the pool. Ids that are unknown, or known already, raise ValueError."""
+
+    def __init__(self, blocks: int, block_tokens: int) -> None: ...
+    def allocate(self, id: int, tokens: int) -> bool:
+        """Blocks for the first `tokens` tokens; False, and nothing changes, if there are not enough."""
+    def grow(self, id: int, tokens: int) -> bool:
+        """More tokens in all. ValueError for fewer."""
+    def free(self, id: int) -> None: ...
+    def block_table(self, id: int) -> npt.NDArray[np.int32]:
+        """The request's blocks in order of its tokens; a copy."""
+    free_blocks: Final[int]
+    held_tokens: Final[int]
+    filled_tokens: Final[int]
+    @property
+    def fragmentation(self) -> float:
+        """Share of what is held that is not filled."""
+
+class ExtentKv:
+    """One contiguous range for each request, aligned to 16 bytes, in the first gap that is large enough."""
+
+    def __init__(self, capacity_bytes: int, bytes_per_token: int) -> None: ...
+    def allocate(self, id: int, tokens: int) -> bool:
+        """A range for `tokens` tokens, the predicted peak; False if no gap is large enough."""
+    def grow(self, id: int, tokens: int) -> bool:
+        """In place; False if the gap behind is too small, and the range would have to move."""
+    def free(self, id: int) -> None: ...
+    def offset(self, id: int) -> int:
+        """Where the range begins, in bytes."""
+    free_bytes: Final[int]
+    largest_gap_bytes: Final[int]
+    @property
+    def fragmentation(self) -> float:
+        """Share of the free bytes that are not in the largest gap."""
+
+class PaddedKv:
+    """A static batch: every row as long as the longest, held until the last one ends."""
+
+    def __init__(self, tokens: Sequence[int]) -> None: ...
+    def grow(self, row: int, tokens: int) -> None: ...
+    def free(self, row: int) -> None:
+        """It is not filled any more; its place is lost."""
+    held_tokens: Final[int]
+    filled_tokens: Final[int]
+    @property
+    def fragmentation(self) -> float:
+        """Share of what is held that is not filled."""
 
 class PolicyParameter:
     @property
@@ -194,10 +272,9 @@ class Policy:
     @property
     def max_requests(self) -> int:
         """Cap on the running requests that the policy itself sets; 0: only the engine's."""
-    @property
-    def sees_memory(self) -> bool: ...
-    @property
-    def is_padded(self) -> bool: ...
+    sees_memory: Final[bool]
+    sees_lengths: Final[bool]
+    is_padded: Final[bool]
 
 class BlockedBy:
     """Why the first request in the queue was not admitted."""
@@ -224,6 +301,7 @@ class StepWork:
         context_tokens: int = 0,
         sampled_rows: int = 0,
         padding_tokens: int = 0,
+        swap_bytes: int = 0,
     ) -> None: ...
     @property
     def prefill_tokens(self) -> int: ...
@@ -242,84 +320,110 @@ class StepWork:
     def sampled_rows(self) -> int: ...
     @property
     def padding_tokens(self) -> int: ...
+    @property
+    def swap_bytes(self) -> int:
+        """KV bytes copied to and from the host before the first step."""
 
 class Chunk:
-    @property
-    def id(self) -> int: ...
-    @property
-    def start(self) -> int: ...
-    @property
-    def tokens(self) -> int: ...
+    """Prompt tokens that a step computes: from position `start` on."""
+
+    id: Final[int]
+    start: Final[int]
+    tokens: Final[int]
 
 class Joined:
     """A request whose prefill completes with this step; from the next one on it decodes."""
 
-    @property
-    def id(self) -> int: ...
-    @property
-    def generated(self) -> int:
-        """Output tokens that it has after this step."""
+    id: Final[int]
+    generated: Final[int]
+    """Output tokens that it has after this step."""
 
 class Evicted:
-    @property
-    def id(self) -> int: ...
-    @property
-    def lost_tokens(self) -> int: ...
-    @property
-    def lost_generated(self) -> int: ...
-    @property
-    def freed_bytes(self) -> int: ...
+    """A request that loses its place. Its cache is lost, or was swapped to the host."""
+
+    id: Final[int]
+    lost_tokens: Final[int]
+    lost_generated: Final[int]
+    """Output tokens that are lost too (static batches only)."""
+    freed_bytes: Final[int]
+    swapped_bytes: Final[int]
+
+class Restored:
+    """A request whose cache comes back from the host with this step."""
+
+    id: Final[int]
+    bytes: Final[int]
 
 class Failed:
-    @property
-    def id(self) -> int: ...
-    @property
-    def needed_bytes(self) -> int: ...
-    @property
-    def alone_in_step(self) -> bool: ...
+    """A request that ran out of memory alone, or outgrew the pool."""
+
+    id: Final[int]
+    needed_bytes: Final[int]
+    alone_in_step: Final[bool]
+
+class Degradation:
+    """What the scheduler gives up first when memory falls short."""
+
+    admit_less: Degradation
+    smaller_chunks: Degradation
 
 class StepPlan:
     """One decision: it holds for `horizon` steps, alike but for the decoding requests' caches growing."""
 
-    @property
-    def step(self) -> int: ...
-    @property
-    def plan_ns(self) -> int: ...
-    @property
-    def ticket(self) -> int: ...
-    @property
-    def horizon(self) -> int:
-        """0: nothing to run."""
-    @property
-    def wake_ns(self) -> int:
-        """With horizon 0: when to plan again at the latest; -1: when a request arrives."""
-    @property
-    def predicted_bytes(self) -> int:
-        """VRAM that the first step needs."""
-    @property
-    def kv_bytes(self) -> int: ...
-    @property
-    def work(self) -> StepWork: ...
-    @property
-    def blocked_by(self) -> BlockedBy: ...
-    @property
-    def admitted(self) -> list[int]: ...
-    @property
-    def evicted(self) -> list[Evicted]: ...
-    @property
-    def failed(self) -> list[Failed]: ...
-    @property
-    def prefill(self) -> list[Chunk]: ...
-    @property
-    def joined(self) -> list[Joined]: ...
-    @property
-    def decode(self) -> list[int]: ...
+    step: Final[int]
+    """Index of the first step."""
+    plan_ns: Final[int]
+    ticket: Final[int]
+    """The last request that had been submitted; -1: none."""
+    horizon: Final[int]
+    """0: nothing to run."""
+    wake_ns: Final[int]
+    """With horizon 0: when to plan again at the latest; -1: when a request arrives."""
+    predicted_bytes: Final[int]
+    """VRAM that the first step needs."""
+    kv_bytes: Final[int]
+    paused_rows: Final[int]
+    """Requests that could decode but get no turn."""
+    work: Final[StepWork]
+    blocked_by: Final[BlockedBy]
+    admitted: Final[list[int]]
+    evicted: Final[list[Evicted]]
+    failed: Final[list[Failed]]
+    restored: Final[list[Restored]]
+    degraded: Final[list[Degradation]]
+    prefill: Final[list[Chunk]]
+    joined: Final[list[Joined]]
+    decode: Final[list[int]]
+
+class StepRecord:
+    """What the core knows of steps that ran: columns of `steps.parquet`, but for the clock."""
+
+    step: Final[int]
+    steps: Final[int]
+    prefill_tokens: Final[int]
+    decode_rows: Final[int]
+    context_tokens: Final[int]
+    padding_tokens: Final[int]
+    kv_start_bytes: Final[int]
+    kv_bytes: Final[int]
+    predicted_bytes: Final[int]
+    reserved_bytes: Final[int]
+    fragmented_bytes: Final[int]
+    waiting: Final[int]
+    running: Final[int]
+    ticket: Final[int]
+    swap_bytes: Final[int]
+    paused_rows: Final[int]
 
 class Submission:
-    @property
-    def accepted(self) -> bool: ...
-    @property
-    def reason(self) -> str: ...
+    """Whether a request was queued. True if so."""
+
+    accepted: Final[bool]
+    reason: Final[str]
+    expected_wait_ns: Final[int]
+    """At the rate at which the queue moved lately."""
+    pressed: Final[bool]
+    """Back-pressure: it would wait for more than half of what is allowed."""
     def __bool__(self) -> bool: ...
 
 class Scheduler:
@@ -329,34 +433,136 @@ class Scheduler:
     `commit_oom`. The same calls with the same arguments give the same plans.
     """
 
-    def __init__(self, policy: Policy, memory: MemoryModel, *, max_seqs: int, step_tokens: int) -> None:
-        """Raises ValueError if a step could not hold one token for every running request."""
-    def submit(self, id: int, *, arrival_ns: int, prompt_tokens: int, max_new_tokens: int) -> Submission:
-        """Queue a request, or reject one that can never fit. ValueError: id taken, or a length below 1."""
+    def __init__(
+        self,
+        policy: Policy,
+        memory: MemoryModel,
+        *,
+        max_seqs: int,
+        step_tokens: int,
+        max_model_tokens: int = 0,
+        max_wait_ns: int = 0,
+        swap_bytes_s: int = 0,
+        prefill_tokens_s: int = 0,
+    ) -> None:
+        """Limits of the engine, and how fast it restores an evicted cache.
+
+        Args:
+            policy: what decides.
+            memory: the budget and how it is divided.
+            max_seqs: requests that may run at once.
+            step_tokens: tokens that one step may compute.
+            max_model_tokens: longest sequence accepted (`orca` reserves it); 0: each request's own limit.
+            max_wait_ns: a request that would wait longer is rejected; 0: never.
+            swap_bytes_s: copy rate to host memory; 0: caches are not swapped.
+            prefill_tokens_s: rate at which a lost cache is computed again.
+
+        Raises:
+            ValueError: a step could not hold one token for every running request.
+        """
+    def submit(
+        self, id: int, *, arrival_ns: int, prompt_tokens: int, max_new_tokens: int, output_tokens: int = 0
+    ) -> Submission:
+        """Queue a request, or reject one that can never fit or would wait too long.
+
+        `output_tokens` is kept only under a policy that `sees_lengths`. ValueError: id taken, a length below 1, or an
+        output length that is missing there.
+        """
     def plan(self, now_ns: int) -> StepPlan:
         """What to run next. RuntimeError while an earlier plan waits for its commit."""
-    def commit(self, steps: int, finished: Sequence[int]) -> tuple[int, ...]:
+    def commit(self, steps: int, finished: Sequence[int]) -> StepRecord:
         """The first `steps` steps ran, and `finished` made their last token in the last of them.
 
-        Returns the facts of those steps (`STEP_RECORD_FIELDS`). ValueError: steps beyond the horizon, or an id that
-        made no token.
+        ValueError: steps beyond the horizon, or an id that made no token in that step.
         """
     def commit_oom(self) -> None:
         """The first step ran out of memory and had no effect; the next plan says who was evicted or failed."""
     def abort(self, id: int) -> bool:
         """Forget a request; with a plan outstanding, at its commit. False if it is not here."""
+    def set_budget(self, budget_bytes: int) -> None:
+        """Somebody else takes or returns memory; the next plan evicts what no longer fits.
+
+        ValueError: no block is left. RuntimeError while a plan is outstanding.
+        """
     @property
     def plan_hash(self) -> int:
         """A running hash over all changes and their steps, however steps are grouped into plans."""
-    @property
-    def waiting(self) -> int: ...
-    @property
-    def running(self) -> int: ...
-    @property
-    def used_blocks(self) -> int: ...
-    @property
-    def reserved_blocks(self) -> int: ...
-    @property
-    def memory(self) -> MemoryModel: ...
-    @property
-    def policy(self) -> Policy: ...
+    waiting: Final[int]
+    running: Final[int]
+    used_blocks: Final[int]
+    reserved_blocks: Final[int]
+    host_bytes: Final[int]
+    """Of caches that were swapped out."""
+    memory: Final[MemoryModel]
+    policy: Final[Policy]
+
+class RooflineStepTime:
+    """max(weights, products) + attention + KV read + copies + overhead, in integer femtoseconds."""
+
+    def __init__(
+        self,
+        *,
+        weights_fs: int,
+        token_fs: int,
+        sample_fs: int,
+        pair_fs: int,
+        context_fs: int,
+        swap_fs: int,
+        overhead_fs: int,
+    ) -> None: ...
+    def cumulative_fs(self, work: StepWork, steps: int) -> int:
+        """See `warpgroup.sim.StepTime`."""
+
+class Recorder:
+    """Collects what happens in a run, for simulated and real runs alike. A request's id is its row in the trace."""
+
+    budget_bytes: int
+    """Of the steps that are recorded from here on."""
+
+    def __init__(self, requests: int, budget_bytes: int) -> None: ...
+    def rejected(self, request: int, now_ns: int, reason: str) -> None: ...
+    def pressed(self, request: int, now_ns: int) -> None: ...
+    def planned(self, plan: StepPlan) -> None:
+        """What a plan changed before any of its steps ran."""
+    def ran(
+        self, plan: StepPlan, facts: StepRecord, vram_used_bytes: int, end_ns: int, finished: Sequence[int]
+    ) -> None:
+        """Steps that ran to their end; `facts` is what the core's commit returned for them."""
+    def ran_out_of_memory(self, plan: StepPlan, needed_bytes: int, end_ns: int) -> None:
+        """A step that had no effect since its memory was not there."""
+    ended: Final[int]
+    ooms: Final[int]
+    reasons: Final[dict[int, str]]
+    def requests(self) -> dict[str, npt.NDArray[np.int64]]:
+        """What became of every request."""
+    def steps(self) -> dict[str, npt.NDArray[np.int64]]:
+        """One row a step or macro-step, and one with `steps` 0 for each that ran out of memory.
+
+        Handed over: a second call returns none.
+        """
+    def events(self) -> dict[str, npt.NDArray[np.int64]]:
+        """Evictions, resumptions, rejections, failures, degradations, in order of time."""
+
+class SimulatedEngine:
+    """Runs the scheduler's plans and lets their predicted durations pass; see `warpgroup.sim.simulate`."""
+
+    def __init__(
+        self,
+        *,
+        arrival_ns: npt.NDArray[np.int64],
+        prompt_tokens: npt.NDArray[np.int64],
+        output_tokens: npt.NDArray[np.int64],
+        max_new_tokens: int,
+        scheduler: Scheduler,
+        step_time: object,
+        recorder: Recorder,
+        macro_steps: bool = True,
+        stop_on_oom: bool = False,
+    ) -> None: ...
+    def advance(self, until_ns: int, plans: int) -> None:
+        """Until the first plan at or after `until_ns` (negative: no limit), after so many plans, or at the end."""
+    def set_budget(self, budget_bytes: int, *, announced: bool) -> None:
+        """What the device has changes; the scheduler learns of it now, or by running out of memory."""
+    def abort(self, request: int) -> bool: ...
+    done: Final[bool]
+    now_ns: Final[int]

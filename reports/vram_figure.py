@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..csrc import EVENTS
 from ..metrics import makespan_ns
-from ..records import EVENTS, Run
+from ..records import Run
 from .svg import COLOURS, INK, OOM, page_style
 
 if TYPE_CHECKING:

@@ -1,5 +1,7 @@
 """The run folder: written whole or marked incomplete, read back as it was."""
 
+import signal
+
 import msgspec
 import numpy as np
 import pytest
@@ -114,3 +116,18 @@ def test_a_folder_is_claimed_only_if_it_is_free(tmp_path):
     claim_folder(tmp_path / "new", resume=True)
     with pytest.raises(OutputRefused, match="cannot write to"):
         claim_folder(tmp_path / "new" / "file")
+
+
+def test_an_interrupt_while_writing_waits_until_the_folder_is_whole(tmp_path, run, monkeypatch):
+    import pyarrow.parquet as pq
+
+    write_table = pq.write_table
+
+    def interrupted(*arguments, **options):
+        signal.raise_signal(signal.SIGINT)
+        write_table(*arguments, **options)
+
+    monkeypatch.setattr(pq, "write_table", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_run(tmp_path, run)
+    assert read_run(tmp_path).info == run.info

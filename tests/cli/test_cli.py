@@ -165,7 +165,7 @@ def test_a_mistake_ends_in_one_clear_message_and_exit_code_2(place, arguments, m
 
 def test_an_interrupted_run_is_kept_marked_incomplete_and_readable(place):
     """A long simulation is told to stop, as by Ctrl-C, once it has shown that it is under way."""
-    (place / "long.toml").write_text(SCENARIO.replace("requests = 40", "requests = 200_000"))
+    (place / "long.toml").write_text(SCENARIO.replace("requests = 40", "requests = 1_000_000"))
     command = [sys.executable, "-m", "warpgroup", "simulate", "--scenario", "long.toml", "--policy", "paged"]
     process = subprocess.Popen([*command, "--out", "run"], stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
@@ -178,6 +178,6 @@ def test_an_interrupted_run_is_kept_marked_incomplete_and_readable(place):
     assert "Traceback" not in shown
     run = read_run(place / "run")
     assert not run.info.complete
-    assert 0 < run.info.summary["finished"] < 200_000
-    assert run.info.summary["finished"] + run.info.summary["aborted"] == 200_000
+    assert 0 < run.info.summary["finished"] < 1_000_000
+    assert run.info.summary["finished"] + run.info.summary["aborted"] == 1_000_000
     assert warpgroup("report", "run", "-o", "page.html").returncode == 0

@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.experiments import experiment
 
-from warpgroup.csrc import parse_policy, policy_catalogue
+from warpgroup.csrc import EVENTS, parse_policy, policy_catalogue
 from warpgroup.errors import InvalidTrace
 from warpgroup.options import Options, experiment_from
-from warpgroup.records import EVENTS, Run
+from warpgroup.records import Run
 from warpgroup.sim import simulate
 from warpgroup.workloads import Trace
 

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.experiments import experiment
 
-from warpgroup.csrc import parse_policy, policy_catalogue
-from warpgroup.records import EVENTS, STATUSES, STEP_EVENTS, Run
+from warpgroup.csrc import EVENTS, STATUSES, STEP_EVENTS, parse_policy, policy_catalogue
+from warpgroup.records import Run
 from warpgroup.sim import AnalyticStepTime, simulate
 
 POLICIES = [
