@@ -9,7 +9,7 @@ import simpy
 
 from ..csrc import Activation, PolicySpec, Recorder, Scheduler, StepWork, parse_policy
 from ..experiment import Experiment, Limits, build_experiment
-from ..metrics import summarize
+from ..metrics import Summary, summarize
 from ..records import Columns, MemoryInfo, Run, RunInfo, ScenarioInfo, TraceInfo, versions
 from ..workloads import DEFAULT_DEVICE, DEFAULT_MODEL, Trace, load_device, load_model
 from .engine import Engine
@@ -113,9 +113,10 @@ def _simulate(
         note=note,
     )
     run = Run(info, _requests(experiment, recorder), recorder.steps(), recorder.events())
+    summary = summarize(run)
     if whole:
-        _check_conservation(run, scheduler)
-    info.summary = msgspec.to_builtins(summarize(run))
+        _check_conservation(run, summary, scheduler)
+    info.summary = msgspec.to_builtins(summary)
     return run
 
 
@@ -134,9 +135,8 @@ def _requests(experiment: Experiment, recorder: Recorder) -> Columns:
     }
 
 
-def _check_conservation(run: Run, scheduler: Scheduler) -> None:
+def _check_conservation(run: Run, summary: Summary, scheduler: Scheduler) -> None:
     """Nothing is lost and nothing is counted twice: requests, tokens and blocks."""
-    summary = summarize(run)
     ended = summary.finished + summary.rejected + summary.failed
     assert ended == summary.requests, f"{summary.requests - ended} requests neither finished nor were turned away"
     assert scheduler.used_blocks == 0, f"{scheduler.used_blocks} KV blocks are held by nobody"

@@ -4,6 +4,7 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <cstdlib>
 #include <memory>
 #include <utility>
 
@@ -71,10 +72,14 @@ py::array_t<std::int64_t> column(const Rows& rows, Get get) {
 py::dict steps_of(Recorder& recorder) {
   py::dict columns;
   for (std::size_t i = 0; i < Recorder::kStepFields; ++i) {
-    Column& source = recorder.steps()[i];
-    py::array_t<std::int64_t> out(static_cast<py::ssize_t>(source.size()));
-    source.hand_over(out.mutable_data());
-    columns[py::str(step_field_names()[i])] = std::move(out);
+    const auto count = static_cast<py::ssize_t>(recorder.steps()[i].size());
+    if (count == 0) {
+      columns[py::str(step_field_names()[i])] = py::array_t<std::int64_t>(0);
+      continue;
+    }
+    std::int64_t* values = recorder.steps()[i].release().release();
+    const py::capsule owner(values, [](void* memory) { std::free(memory); });
+    columns[py::str(step_field_names()[i])] = py::array_t<std::int64_t>(count, values, owner);
   }
   return columns;
 }

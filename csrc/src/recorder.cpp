@@ -1,7 +1,8 @@
 #include "warpgroup/recorder.hpp"
 
-#include <algorithm>
+#include <new>
 #include <stdexcept>
+#include <utility>
 
 namespace warpgroup {
 
@@ -49,10 +50,18 @@ const std::vector<std::string>& step_field_names() {
   return names;
 }
 
-void Column::hand_over(std::int64_t* out) {
-  for (const auto& chunk : chunks_) out = std::copy(chunk.begin(), chunk.end(), out);
-  chunks_.clear();
-  chunks_.shrink_to_fit();
+void Column::grow() {
+  const std::size_t capacity = capacity_ == 0 ? 1024 : 2 * capacity_;
+  void* moved = std::realloc(values_.get(), capacity * sizeof(std::int64_t));
+  if (moved == nullptr) throw std::bad_alloc();
+  static_cast<void>(values_.release());  // realloc has freed it, or returned the same
+  values_.reset(static_cast<std::int64_t*>(moved));
+  capacity_ = capacity;
+}
+
+Column::Values Column::release() {
+  size_ = capacity_ = 0;
+  return std::move(values_);
 }
 
 Recorder::Recorder(std::size_t requests, std::int64_t budget)

@@ -235,6 +235,66 @@ void pack_at_random(Random& random) {
   }
 }
 
+// Quantiles and counts of a window against the list of its lengths.
+void learn_lengths_at_random(Random& random) {
+  const std::size_t size = static_cast<std::size_t>(random.between(1, 40));
+  LengthWindow window(size);
+  std::vector<std::int64_t> lengths;
+  for (std::int64_t i = random.between(0, 80); i > 0; --i) {
+    lengths.push_back(random.between(1, 200));
+    window.observe(lengths.back());
+    if (lengths.size() > size) lengths.erase(lengths.begin());
+  }
+  window.refresh();
+  const std::int64_t tokens = random.between(0, 250);
+  const std::int64_t rounded = tokens / LengthWindow::kBucket * LengthWindow::kBucket;
+  const auto longer = [&](std::int64_t than) {
+    return std::count_if(lengths.begin(), lengths.end(), [&](std::int64_t l) { return l > than; });
+  };
+  require(window.count() == lengths.size(), "a length is lost");
+  require(window.longer_than(tokens) == longer(rounded), "lengths beyond a bucket are miscounted");
+  const std::int64_t overflow_ppm = random.between(0, 1'000'000);
+  const std::int64_t quantile = window.quantile(tokens, overflow_ppm);
+  if (longer(tokens) == 0) {
+    require(quantile == 0, "a quantile of nothing");
+  } else {
+    require(quantile > tokens, "a request that lives is predicted to have ended");
+    require(longer(quantile) * 1'000'000 <= longer(tokens) * overflow_ppm,
+            "more lengths exceed the quantile than were accepted");
+  }
+}
+
+// What must hold of a probabilistic forecast whatever the lengths: a larger pool never hurts, one
+// more request never helps, and blocks that everybody holds at once are always enough.
+void forecast_the_skyline_at_random(Random& random) {
+  LengthPredictor predictor;
+  for (std::int64_t i = random.between(0, 200); i > 0; --i) {
+    predictor.observe(random.between(1, 300), random.between(1, 200));
+  }
+  const std::int64_t block = random.between(1, 40);
+  Skyline skyline(block, 4000);
+  skyline.reset();
+  const auto draw = [&] {
+    const std::int64_t generated = random.between(0, 199);
+    const std::int64_t prompt = random.between(1, 300);
+    return Course{prompt + generated, generated, 200, 0, &predictor.lengths_after(prompt)};
+  };
+  const Course candidate = draw();
+  std::int64_t worst = ceil_div(candidate.tokens + 200, block);
+  std::int64_t enough = -1;  // the smallest pool so far that takes the candidate
+  for (std::int64_t others = 0; others < 6; ++others) {
+    std::int64_t pool = 0;
+    while (!skyline.fits(candidate, pool)) ++pool;
+    require(pool >= enough, "one more request made room");
+    require(pool <= worst, "more is asked for than all could ever hold");
+    require(skyline.fits(candidate, pool + 1), "a larger pool is too small");
+    enough = pool;
+    const Course other = draw();
+    worst += ceil_div(other.tokens + 200, block);
+    skyline.add(other);
+  }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -252,6 +312,8 @@ int main(int argc, char** argv) {
       if (i % 16 == 0) require(hash == Run(case_seed).to_the_end(), "the same inputs, other plans");
       pack_at_random(random);
       forecast_at_random(random);
+      learn_lengths_at_random(random);
+      forecast_the_skyline_at_random(random);
     } catch (const std::exception& error) {
       ++failed;
       std::printf("case %llu, %s: %s\n", static_cast<unsigned long long>(case_seed),

@@ -125,15 +125,25 @@ def test_an_abort_at_any_moment_frees_everything(policy, rows, blocks, aborts):
     drive(policy, rows, memory(blocks), max_new=MAX_NEW, abort_at=aborts)
 
 
+@pytest.mark.parametrize("policy", ["ffd", "first-fit", "skyline", "skyline(order=1)"])
 @given(
     long=st.lists(st.integers(200, 300), min_size=20, max_size=60),
     blocks=st.integers(40, 60),
     age_s=st.integers(0, 50),
 )
 @settings(max_examples=40, deadline=None)
-def test_ageing_bounds_the_wait_under_ffd(long, blocks, age_s):
-    """One short request among a stream of longer ones that would overtake it for ever."""
-    rows = [Row(0, 10, 20), *(Row(second, prompt, 20) for second, prompt in enumerate(long))]
-    outcome = drive(f"ffd(age_s={age_s})", rows, memory(blocks), max_new=20)
-    everybody_running_ends = 3 * 20 + len(long)  # at most three fit, their prefills share the steps
+def test_ageing_bounds_every_wait(policy, long, blocks, age_s):
+    """One request among a stream of others that may overtake it for ever: short, or for `first-fit` and `skyline`
+    in arrival order too long to fit beside them.
+    """
+    longest_first = policy in ("ffd", "skyline(order=1)")
+    victim = Row(0, 10, 20) if longest_first else Row(1, 500, 20)
+    stream = [Row(second, prompt if longest_first else prompt // 8, 20) for second, prompt in enumerate(long)]
+    rows = [victim, *stream]
+    head, _, parameters = policy.partition("(")
+    aged = f"{head}(age_s={age_s}{', ' + parameters if parameters else ')'}"
+    outcome = drive(aged, rows, memory(blocks), max_new=20)
+    if 0 in outcome.rejected:
+        return
+    everybody_running_ends = 3 * 20 + len(long)  # no more than these fit; their prefills share the steps
     assert outcome.admitted_s[0] <= age_s + everybody_running_ends
