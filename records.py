@@ -102,8 +102,14 @@ class RunInfo(msgspec.Struct):
     versions: dict[str, str]
     command: str
     note: str = ""  # how the policy's parameters were chosen, if not by the user
+    upper_bound: bool = False  # the policy saw true output lengths: no engine could do this
     summary: dict[str, Any] = {}
     schema: int = SCHEMA
+
+    @property
+    def label(self) -> str:
+        """The policy as it is shown."""
+        return f"{self.policy} (upper bound)" if self.upper_bound else self.policy
 
 
 @dataclass(frozen=True, slots=True)

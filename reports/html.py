@@ -28,7 +28,7 @@ def render(runs: Sequence[Run]) -> str:
         raise InvalidRun("there is no run to report on")
     infos = [run.info for run in runs]
     judged = verdict(infos)
-    compared = ", ".join(info.policy for info in infos)
+    compared = ", ".join(info.label for info in infos)
     environment = Environment(
         loader=PackageLoader(__package__),
         autoescape=True,
@@ -146,9 +146,9 @@ def _validity(runs: Sequence[Run]) -> list[str]:
         info, s = run.info, summary_of(run.info)
         lost = [f"{count:,} {name}" for name in ("rejected", "failed", "aborted") if (count := getattr(s, name))]
         if not info.complete:
-            lines.append(f"{info.policy} is INCOMPLETE: it was interrupted, its figures are of what had run by then.")
+            lines.append(f"{info.label} is INCOMPLETE: it was interrupted, its figures are of what had run by then.")
         if lost:
-            lines.append(f"{info.policy}: {', '.join(lost)} of {s.requests:,} requests.")
+            lines.append(f"{info.label}: {', '.join(lost)} of {s.requests:,} requests.")
     few = min(summary_of(run.info).finished for run in runs)
     if few < _ENOUGH_FOR_P99:
         lines.append(f"p99 figures are rough: {few:,} requests finished, {_ENOUGH_FOR_P99} are wanted.")

@@ -24,9 +24,9 @@ def latency_figure(runs: Sequence[Run]) -> "Figure":
     with page_style() as sns:
         figure = Figure(figsize=(9, 3.6), layout="constrained")
         panels = figure.subplots(1, 2, sharey=True)
-        policies = [run.info.policy for run in runs]
+        policies = [run.info.label for run in runs]
         for panel, name, values_of in zip(panels, ("TTFT", "E2E"), (ttft_s, e2e_s), strict=True):
-            table = pd.concat([_quantiles(values_of(run), run.info.policy) for run in runs])
+            table = pd.concat([_quantiles(values_of(run), run.info.label) for run in runs])
             sns.lineplot(
                 table,
                 x="seconds",

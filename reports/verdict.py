@@ -42,9 +42,9 @@ def summary_of(info: RunInfo) -> Summary:
 
 def labelled_summaries(infos: Sequence[RunInfo]) -> list[Summary]:
     """The summaries, with `policy` made different for each: by kind, or else by a number."""
-    labels = [info.policy for info in infos]
+    labels = [info.label for info in infos]
     if len(set(labels)) < len(labels):
-        labels = [f"{info.policy} {info.kind}" for info in infos]
+        labels = [f"{info.label} {info.kind}" for info in infos]
     if len(set(labels)) < len(labels):
         labels = [f"{label} #{number}" for number, label in enumerate(labels, 1)]
     return [msgspec.structs.replace(summary_of(info), policy=label) for info, label in zip(infos, labels, strict=True)]
@@ -58,24 +58,27 @@ def verdict(infos: Sequence[RunInfo]) -> Verdict:
         return Verdict(sentence, [_certainty(infos[0])], 0, tied=False, contested=False)
     order = _order(infos, summaries)
     best, others = summaries[order[0]], [summaries[i] for i in order[1:]]
+    bounds = [s for s, info in zip(summaries, infos, strict=True) if info.upper_bound and s is not best]
+    real = [s for s in summaries if s not in bounds]
     tied = [best, *(s for s in others if equal(best, s))]
     baseline = None if _counts(best) else next((s for s in others if _counts(s)), None)
     details = _cautions(infos, summaries)
     if baseline is not None:
         details.append(f"{best.policy} against {baseline.policy}: {_against(best, baseline)}.")
+    details += [f"{best.policy} against {s.policy}, which knows true lengths: {_against(best, s)}." for s in bounds]
     details += _first_fit_decreasing(best, others)
-    details += _memory(summaries, tied)
+    details += _memory(real, tied)
     details += _out_of_memory(best, summaries)
     details += [f"{s.policy}: {info.note}." for s, info in zip(summaries, infos, strict=True) if info.note]
     details.append(_certainty(infos[order[0]]))
-    sentence = f"{_warning(infos[order[0]])}{_sentence(best, others, tied, baseline)}; {_bottleneck(best, summaries)}."
+    sentence = f"{_warning(infos[order[0]])}{_sentence(best, others, tied, baseline)}; {_bottleneck(best, real)}."
     return Verdict(sentence, details, order[0], tied=len(tied) > 1, contested=True)
 
 
 def _order(infos: Sequence[RunInfo], summaries: list[Summary]) -> list[int]:
-    """Positions of those in the contest, best first."""
-    everybody = range(len(infos))
-    complete = [i for i in everybody if infos[i].complete] or list(everybody)
+    """Positions of those in the contest, best first. Upper bounds are only among themselves."""
+    everybody = [i for i, info in enumerate(infos) if not info.upper_bound] or list(range(len(infos)))
+    complete = [i for i in everybody if infos[i].complete] or everybody
     contest = [i for i in complete if not summaries[i].ooms] or complete
     return [contest[i] for i in order_by_merit([summaries[i] for i in contest])]
 
@@ -181,8 +184,8 @@ def _memory(summaries: list[Summary], tied: list[Summary]) -> list[str]:
 def _first_fit_decreasing(best: Summary, others: list[Summary]) -> list[str]:
     """What first-fit decreasing gained or lost against the best other policy that sees memory: said in either case."""
     contest = [s for s in (best, *others) if not _counts(s)]
-    ffd = next((s for s in contest if s.policy.startswith("ffd")), None)
-    rival = next((s for s in contest if not s.policy.startswith("ffd")), None)
+    ffd = next((s for s in contest if s.policy.partition("(")[0].strip() == "ffd"), None)
+    rival = next((s for s in contest if s is not ffd), None)
     if ffd is None or rival is None:
         return []
     if equal(ffd, rival):

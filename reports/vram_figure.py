@@ -68,7 +68,7 @@ def _draw(panel: "Axes", run: Run, colour: str, end_s: float, span_s: float) -> 
     counts = [_mark(panel, run, kind, above, scale, end_s) for kind in ("oom", "preempt")]
     facts = f"{counts[0]:,} out-of-memory steps, {counts[1]:,} evictions, budget {budget:.1f} GiB"
     late = f"; runs on to {_in_unit(span_s)[0]:,.0f} {_in_unit(span_s)[1]}" if span_s > 1.01 * end_s else ""
-    panel.set_title(f"{run.info.policy}: {facts}{late}")
+    panel.set_title(f"{run.info.label}: {facts}{late}")
 
 
 def _mark(panel: "Axes", run: Run, kind: str, height: float, scale: float, end_s: float) -> int:

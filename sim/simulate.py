@@ -111,6 +111,7 @@ def _simulate(
         versions=versions(),
         command=command,
         note=note,
+        upper_bound=scheduler.policy.sees_lengths,
     )
     run = Run(info, _requests(experiment, recorder), recorder.steps(), recorder.events())
     summary = summarize(run)

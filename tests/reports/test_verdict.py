@@ -1,5 +1,7 @@
 """Who wins, and what is said of the others."""
 
+import msgspec
+
 from warpgroup.reports import comparison, verdict
 
 
@@ -112,3 +114,16 @@ def test_lost_requests_have_columns_only_if_there_are_any(info_with):
     heads = [head for head, _ in comparison(infos, verdict(infos)).heads]
     assert heads[-1] == "rejected"
     assert "failed" not in heads
+
+
+def test_an_upper_bound_is_called_one_and_never_wins(info_with):
+    oracle = msgspec.structs.replace(info_with("oracle", goodput_req_s=2.0), upper_bound=True)
+    infos = [oracle, info_with("paged", goodput_req_s=1.0), info_with("ffd-static", goodput_req_s=0.1)]
+    judged = verdict(infos)
+    assert judged.winner == 1
+    assert judged.sentence.startswith("paged wins: goodput 1.00 against 0.100")
+    assert "paged against oracle (upper bound), which knows true lengths: goodput 1.00 against 2.00" in "".join(
+        judged.details
+    )
+    assert comparison(infos, judged).rows[0][0].text == "oracle (upper bound)"
+    assert not any("first-fit decreasing" in detail for detail in judged.details)
