@@ -17,9 +17,7 @@ constexpr std::int64_t kRatioLookahead = 4096;
 void Scheduler::admit_waiting(std::int64_t& token_budget) {
   if (waiting_.empty()) return;
   if (policy_.batching == Batching::kBins) {
-    plan_.blocked_by = BlockedBy::kCompute;
-    const bool turn = running_.empty() && token_budget > 0 && prefill_budget_ > 0;
-    while (turn && running_.empty() && !waiting_.empty()) admit_next_bin(token_budget);
+    admit_bins(token_budget);
     return;
   }
   if (!admission_may_change_) {
@@ -223,37 +221,53 @@ std::int64_t Scheduler::ratio_needs(const Sequence& sequence) const {
 }
 
 // Bins are formed from all that wait and run one after another; whoever comes meanwhile waits for
-// the next packing. A bin of more requests than may run goes in pieces. One that cannot start
+// the next packing. Prefilling a bin takes as many steps as its tokens need. One that cannot start
 // though nobody runs, since the pool has shrunk, is dropped and its requests are packed again.
-void Scheduler::admit_next_bin(std::int64_t& token_budget) {
-  if (bins_.empty()) {
-    fail_what_never_fits();
-    std::vector<std::int64_t> ids;
-    std::vector<std::int64_t> peaks;
-    for (const Sequence* sequence : waiting_.candidates()) {
-      ids.push_back(sequence->request.id);
-      peaks.push_back(promised_blocks(*sequence));
-    }
-    if (ids.empty()) return;
-    const Packing packing = pack(peaks.data(), peaks.size(), pool_blocks_, "ffd");
-    bins_.resize(static_cast<std::size_t>(packing.num_bins));
-    for (std::size_t i = 0; i < ids.size(); ++i) {
-      bins_[static_cast<std::size_t>(packing.bin_of[i])].push_back(ids[i]);
-    }
+void Scheduler::admit_bins(std::int64_t& token_budget) {
+  plan_.blocked_by = BlockedBy::kCompute;
+  if (bin_is_open_) admit_from_bin(token_budget);
+  while (running_.empty() && !waiting_.empty() && token_budget > 0 && prefill_budget_ > 0) {
+    if (bins_.empty()) form_bins();
+    if (bins_.empty()) return;
+    bin_is_open_ = true;
+    admit_from_bin(token_budget);
+    if (running_.empty() && bin_is_open_) close_bin();
   }
+}
+
+void Scheduler::form_bins() {
+  fail_what_never_fits();
+  std::vector<std::int64_t> ids;
+  std::vector<std::int64_t> peaks;
+  for (const Sequence* sequence : waiting_.candidates()) {
+    ids.push_back(sequence->request.id);
+    peaks.push_back(promised_blocks(*sequence));
+  }
+  const Packing packing = pack(peaks.data(), peaks.size(), pool_blocks_, "ffd");
+  bins_.resize(static_cast<std::size_t>(packing.num_bins));
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    bins_[static_cast<std::size_t>(packing.bin_of[i])].push_back(ids[i]);
+  }
+}
+
+void Scheduler::admit_from_bin(std::int64_t& token_budget) {
   std::vector<std::int64_t> rest;
   for (const std::int64_t id : bins_.front()) {
     const auto place = sequences_.find(id);
     if (place == sequences_.end()) continue;  // aborted meanwhile
-    if (token_budget <= 0 || prefill_budget_ <= 0 ||
-        static_cast<std::int64_t>(running_.size()) >= cap() || !fits(place->second)) {
-      rest.push_back(id);
-    } else {
+    if (obstacle(place->second, token_budget) == BlockedBy::kNone) {
       admit(place->second, token_budget);
+    } else {
+      rest.push_back(id);
     }
   }
   bins_.front() = std::move(rest);
-  if (bins_.front().empty() || running_.empty()) bins_.pop_front();
+  if (bins_.front().empty()) close_bin();
+}
+
+void Scheduler::close_bin() {
+  bins_.pop_front();
+  bin_is_open_ = false;
 }
 
 }  // namespace warpgroup

@@ -27,15 +27,20 @@ std::uint64_t scrambled(std::uint64_t x) {
   return x ^ (x >> 31);
 }
 
+// In arrival order only the first in the queue is ever looked at, unless others may overtake it, or
+// the whole queue is packed.
+std::int64_t window_of(const Policy& policy) {
+  const bool one_by_one = policy.order == Order::kArrival && !policy.overtake;
+  return one_by_one && policy.batching != Batching::kBins ? 1 : policy.window;
+}
+
 }  // namespace
 
 Scheduler::Scheduler(Policy policy, MemoryModel memory, EngineLimits limits)
     : policy_(std::move(policy)),
       memory_(std::move(memory)),
       limits_(limits),
-      // In arrival order only the first in the queue is ever looked at, unless others may overtake.
-      waiting_(policy_.order,
-               policy_.order == Order::kArrival && !policy_.overtake ? 1 : policy_.window),
+      waiting_(policy_.order, window_of(policy_)),
       pool_blocks_(memory_.pool_blocks()),
       chunk_limit_(limits.step_tokens),
       token_ratio_ppm_(policy_.ratio_ppm),

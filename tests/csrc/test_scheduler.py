@@ -187,6 +187,18 @@ def test_misuse_is_refused():
         scheduler("paged", memory(10), step_tokens=8)
 
 
+def test_bins_run_one_after_another_and_each_runs_as_a_whole():
+    """Six requests of which three fill the pool: two bins, though prefilling a bin takes two steps."""
+    rows = [Row(0, 150, 10) for _ in range(6)] + [Row(2, 20, 2)]
+    outcome = drive("ffd-static", rows, memory(31), max_new=11, step_tokens=256)
+    assert outcome.running_max == 3
+    first, second = sorted(outcome.admitted_s.values())[:3], sorted(outcome.admitted_s.values())[3:6]
+    assert max(first) <= 1  # the second step of the first bin's prefill
+    assert min(second) >= 10  # nobody joins before the first bin has ended
+    assert outcome.admitted_s[6] > max(second)  # it came after the packing
+    assert outcome.preemptions == 0
+
+
 @pytest.mark.skipif(not SETS.is_dir(), reason="the shared request sets are not here")
 @pytest.mark.parametrize(
     ("name", "blocks", "steps", "tokens", "preemptions", "mean_running", "max_running"),

@@ -100,7 +100,10 @@ class Scheduler {
 
   // admission.cpp
   void admit_waiting(std::int64_t& token_budget);
-  void admit_next_bin(std::int64_t& token_budget);
+  void admit_bins(std::int64_t& token_budget);
+  void form_bins();
+  void admit_from_bin(std::int64_t& token_budget);
+  void close_bin();
   BlockedBy admit_in_turn(std::int64_t& token_budget);
   BlockedBy admit_out_of_turn(std::int64_t& token_budget);
   BlockedBy obstacle(const Sequence& sequence, std::int64_t token_budget);
@@ -175,6 +178,7 @@ class Scheduler {
   FuturePeak future_;
   Skyline skyline_;
   std::deque<std::vector<std::int64_t>> bins_;  // ids, of those bins that have not run yet
+  bool bin_is_open_ = false;  // the first of them is running, and not all of it is admitted
 
   std::int64_t batch_length_ = 0;     // padded prompt length of the static batch
   std::int64_t batch_decoded_ = 0;    // decode steps that it has behind it
