@@ -138,7 +138,7 @@ std::size_t FuturePeak::outliving(std::int64_t last) const {
 
 std::int64_t FuturePeak::sum_of_blocks(std::size_t count, std::int64_t offset) const {
   std::int64_t sum = 0;
-  for (std::size_t i = 0; i < count; ++i) sum += ceil_div(courses_[i].tokens + offset, block_);
+  for (std::size_t i = 0; i < count; ++i) sum += blocks_for_(courses_[i].tokens + offset);
   return sum;
 }
 
@@ -148,18 +148,17 @@ bool FuturePeak::fits(const Course& course, std::int64_t blocks) const {
     if (needed_[j] > blocks) return false;
   }
   for (std::size_t j = before; j < courses_.size(); ++j) {
-    if (needed_[j] + ceil_div(course.tokens + courses_[j].last, block_) > blocks) return false;
+    if (needed_[j] + blocks_for_(course.tokens + courses_[j].last) > blocks) return false;
   }
-  return sum_of_blocks(before, course.last) + ceil_div(course.tokens + course.last, block_) <=
-         blocks;
+  return sum_of_blocks(before, course.last) + blocks_for_(course.tokens + course.last) <= blocks;
 }
 
 void FuturePeak::add(const Course& course) {
   const std::size_t before = outliving(course.last);
   const std::int64_t needed =
-      sum_of_blocks(before, course.last) + ceil_div(course.tokens + course.last, block_);
+      sum_of_blocks(before, course.last) + blocks_for_(course.tokens + course.last);
   for (std::size_t j = before; j < courses_.size(); ++j) {
-    needed_[j] += ceil_div(course.tokens + courses_[j].last, block_);
+    needed_[j] += blocks_for_(course.tokens + courses_[j].last);
   }
   courses_.insert(courses_.begin() + static_cast<std::ptrdiff_t>(before), course);
   needed_.insert(needed_.begin() + static_cast<std::ptrdiff_t>(before), needed);
@@ -167,10 +166,7 @@ void FuturePeak::add(const Course& course) {
 
 // At the equilibrium a share `overflow` of requests raises z as much as the others lower it.
 Skyline::Skyline(std::int64_t block_tokens, std::int64_t overflow_ppm)
-    : block_(block_tokens),
-      shift_((block_tokens & (block_tokens - 1)) == 0
-                 ? __builtin_ctzll(static_cast<std::uint64_t>(block_tokens))
-                 : 0),
+    : blocks_for_(block_tokens),
       z_(kFirstZ),
       lowers_(kRaise * overflow_ppm / std::max<std::int64_t>(1'000'000 - overflow_ppm, 1)) {}
 
@@ -184,10 +180,7 @@ void Skyline::reset() {
 
 Skyline::Share Skyline::share(const Course& course, std::int64_t offset,
                               const Survival& survival) const {
-  const auto rounded = static_cast<std::uint64_t>(course.tokens + offset + block_ - 1);
-  const std::uint64_t blocks =
-      shift_ > 0 ? rounded >> shift_ : rounded / static_cast<std::uint64_t>(block_);
-  return {static_cast<std::int64_t>(blocks),
+  return {blocks_for_(course.tokens + offset),
           offset == 0 ? kOne : survival.of(course.generated + offset)};
 }
 

@@ -17,6 +17,23 @@ struct Course {
   const LengthWindow* lengths = nullptr;  // what its output length is believed to follow (skyline)
 };
 
+// Blocks for a number of tokens. Forecasts divide all the time, and block sizes are nearly always
+// powers of two.
+class BlocksFor {
+ public:
+  explicit BlocksFor(std::int64_t block_tokens)
+      : block_(static_cast<std::uint64_t>(block_tokens)),
+        shift_((block_ & (block_ - 1)) == 0 ? __builtin_ctzll(block_) : -1) {}
+  std::int64_t operator()(std::int64_t tokens) const {
+    const std::uint64_t up = static_cast<std::uint64_t>(tokens) + block_ - 1;
+    return static_cast<std::int64_t>(shift_ >= 0 ? up >> shift_ : up / block_);
+  }
+
+ private:
+  std::uint64_t block_;
+  int shift_;  // the block's binary logarithm; -1 if it is no power of two
+};
+
 // The peak over time of the sum of predicted courses, in KV blocks.
 //
 // The sum falls only where a request ends and never falls in between, so its peak is just before an
@@ -25,7 +42,8 @@ struct Course {
 // This is LightLLM's max_j (sum_{i<=j} a_i + j b_j) with a ceiling for each request.
 class FuturePeak {
  public:
-  explicit FuturePeak(std::int64_t block_tokens) : block_(block_tokens) {}
+  explicit FuturePeak(std::int64_t block_tokens)
+      : block_(block_tokens), blocks_for_(block_tokens) {}
 
   // Takes the courses of the running requests, in any order. O(k (log k + log block)).
   void assign(const std::vector<Course>& courses);
@@ -39,6 +57,7 @@ class FuturePeak {
   std::size_t outliving(std::int64_t last) const;
 
   std::int64_t block_;
+  BlocksFor blocks_for_;
   std::vector<Course> courses_;       // by decreasing `last`
   std::vector<std::int64_t> needed_;  // blocks in the last step of each
 };
@@ -88,8 +107,7 @@ class Skyline {
   bool within(const Checkpoint& sum, std::int64_t blocks) const;
   static void include(Checkpoint& sum, const Share& share);
 
-  std::int64_t block_;
-  int shift_;            // its binary logarithm; 0 if it is no power of two
+  BlocksFor blocks_for_;
   std::int64_t z_;       // in 2^-20
   std::int64_t lowers_;  // what an end takes from it
   std::vector<Checkpoint> checkpoints_;
