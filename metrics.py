@@ -159,14 +159,26 @@ def spread(values: Array) -> Spread:
 
 
 def weighted_spread(values: Array, weights: Array) -> Spread:
-    """The same where each value occurred `weights` times; percentiles are the nearest rank."""
-    if not weights.sum():
+    """The same where each value, none negative, occurred `weights` times; percentiles are the nearest rank."""
+    total = int(weights.sum())
+    if not total:
         return Spread(None, None, None, None)
-    order = np.argsort(values, kind="stable")
-    values, cumulated = values[order], np.cumsum(weights[order])
-    ranks = np.searchsorted(cumulated, np.array([0.50, 0.90, 0.99]) * cumulated[-1])
-    p50, p90, p99 = values[np.minimum(ranks, len(values) - 1)]
-    return Spread(float(np.average(values, weights=weights[order])), float(p50), float(p90), float(p99))
+    # Millions of values: only those that share their leading bits with a percentile are sorted.
+    leading = np.asarray(values, dtype=np.float64).view(np.int64) >> 48
+    cumulated = np.cumsum(np.bincount(leading, weights=weights))
+    p50, p90, p99 = (_weighted_rank(values, weights, leading, cumulated, share * total) for share in (0.50, 0.90, 0.99))
+    return Spread(float(np.dot(values, weights)) / total, p50, p90, p99)
+
+
+def _weighted_rank(values: Array, weights: Array, leading: Array, cumulated: Array, rank: float) -> float:
+    """The smallest value up to which at least `rank` occurrences lie."""
+    bucket = int(np.searchsorted(cumulated, rank))
+    inside = leading == bucket
+    candidates, counts = values[inside], weights[inside]
+    order = np.argsort(candidates, kind="stable")
+    below = cumulated[bucket - 1] if bucket else 0
+    position = int(np.searchsorted(below + np.cumsum(counts[order]), rank))
+    return float(candidates[order][min(position, len(order) - 1)])
 
 
 def good_mask(run: Run) -> Array:

@@ -43,7 +43,7 @@ def vram_figure(runs: Sequence[Run]) -> "Figure":
         for position, (run, panel, span) in enumerate(zip(runs, panels, spans, strict=True)):
             _draw(panel, run, COLOURS[position % len(COLOURS)], end_s, span)
         memory = runs[0].info.scenario.memory
-        floor = (memory.weight_bytes + memory.context_bytes) / GIB
+        floor = (memory.weight_bytes + memory.context_bytes + memory.graph_pool_bytes) / GIB
         top = max(run.info.scenario.memory.budget_bytes for run in runs) / GIB
         panels[0].set_ylim(floor - 0.04 * (top - floor), top + 0.16 * (top - floor))
         panels[0].set_xlim(0, _in_unit(end_s)[0])
@@ -54,7 +54,7 @@ def vram_figure(runs: Sequence[Run]) -> "Figure":
 
 def _draw(panel: "Axes", run: Run, colour: str, end_s: float, span_s: float) -> None:
     memory = run.info.scenario.memory
-    fixed = memory.weight_bytes + memory.context_bytes
+    fixed = memory.weight_bytes + memory.context_bytes + memory.graph_pool_bytes
     scale = _in_unit(end_s)[0] / end_s
     used = envelope(*_used(run, fixed), end_s)
     panel.fill_between(used.time_s * scale, fixed / GIB, used.most / GIB, color=colour, alpha=0.22, linewidth=0)
@@ -65,19 +65,19 @@ def _draw(panel: "Axes", run: Run, colour: str, end_s: float, span_s: float) -> 
     budget = memory.budget_bytes / GIB
     panel.axhline(budget, color=INK, linewidth=1)
     above = budget + 0.08 * (budget - fixed / GIB)
-    counts = [_mark(panel, run, kind, above, scale, end_s) for kind in ("oom", "preempt")]
+    counts = [_mark(panel, run, kinds, above, scale, end_s) for kinds in (("oom",), ("preempt", "swap-out"))]
     facts = f"{counts[0]:,} out-of-memory steps, {counts[1]:,} evictions, budget {budget:.1f} GiB"
     late = f"; runs on to {_in_unit(span_s)[0]:,.0f} {_in_unit(span_s)[1]}" if span_s > 1.01 * end_s else ""
     panel.set_title(f"{run.info.label}: {facts}{late}")
 
 
-def _mark(panel: "Axes", run: Run, kind: str, height: float, scale: float, end_s: float) -> int:
-    """Marks the events of a kind along the top, at most `_MARKS` of them, evenly chosen; returns how many there are."""
-    times = run.events["t_ns"][run.events["event"] == EVENTS.index(kind)] / 1e9
+def _mark(panel: "Axes", run: Run, kinds: tuple[str, ...], height: float, scale: float, end_s: float) -> int:
+    """Marks such events along the top, at most `_MARKS` of them, evenly chosen; returns how many there are."""
+    times = run.events["t_ns"][np.isin(run.events["event"], [EVENTS.index(kind) for kind in kinds])] / 1e9
     shown = times[times <= end_s]
     if len(shown) > _MARKS:
         shown = shown[np.linspace(0, len(shown) - 1, _MARKS).astype(int)]
-    style = {"marker": "x", "color": OOM, "s": 18} if kind == "oom" else {"marker": "|", "color": INK, "s": 22}
+    style = {"marker": "x", "color": OOM, "s": 18} if "oom" in kinds else {"marker": "|", "color": INK, "s": 22}
     panel.scatter(shown * scale, np.full(len(shown), height), linewidths=0.9, clip_on=True, **style)  # type: ignore[arg-type]
     return len(times)
 

@@ -64,7 +64,7 @@ BlockedBy Scheduler::admit_out_of_turn(std::int64_t& token_budget) {
 }
 
 BlockedBy Scheduler::obstacle(const Sequence& sequence, std::int64_t token_budget) {
-  if (closed_until_finish_ && !running_.empty()) return BlockedBy::kMemory;
+  if (closed_until_freed_ && !running_.empty()) return BlockedBy::kMemory;
   if (static_cast<std::int64_t>(running_.size()) >= cap()) return BlockedBy::kCount;
   if (token_budget <= 0 || prefill_budget_ <= 0) return BlockedBy::kTokens;
   return fits(sequence) ? BlockedBy::kNone : BlockedBy::kMemory;

@@ -126,7 +126,7 @@ bool Scheduler::make_room(std::int64_t needed, std::int64_t& token_budget) {
   }
   if (!all_held && policy_.victim == Victim::kLeastOutput) raise_token_ratio();
   if (!all_held && policy_.victim == Victim::kCheapest && !running_.empty()) {
-    closed_until_finish_ = true;
+    closed_until_freed_ = true;
     plan_.degraded.push_back(Degradation::kAdmitLess);
   }
   return all_held;
@@ -251,7 +251,7 @@ void Scheduler::advance_continuous(std::int64_t steps) {
 // of a request; a blind policy goes straight to the last.
 void Scheduler::oom_continuous() {
   for (Sequence* sequence : running_) sequence->scheduled = 0;
-  closed_until_finish_ = true;
+  closed_until_freed_ = true;
   if (policy_.sees_memory()) {
     degraded_by_oom_.push_back(Degradation::kAdmitLess);
     if (plan_.work.prefill_tokens > kSmallestChunk) {

@@ -185,6 +185,7 @@ void Scheduler::set_budget(std::int64_t budget_bytes) {
   if (outstanding_) throw std::logic_error("set_budget() while a plan is outstanding");
   memory_ = memory_.with_budget(budget_bytes);
   pool_blocks_ = memory_.pool_blocks();
+  closed_until_freed_ = false;
   admission_may_change_ = true;
 }
 
@@ -214,6 +215,7 @@ void Scheduler::apply_aborts() {
     } else {
       running_.erase(row);
       release(sequence);
+      closed_until_freed_ = false;
     }
   }
 }
@@ -231,7 +233,7 @@ void Scheduler::finish(std::int64_t id) {
   predictor_.observe(sequence.request.prompt_tokens, sequence.generated);
   skyline_.learn_from_end();
   admission_may_change_ = true;
-  closed_until_finish_ = false;
+  closed_until_freed_ = false;
   chunk_limit_ = std::min(2 * chunk_limit_, limits_.step_tokens);
   if (is_static()) {
     filled_tokens_ -= sequence.cached;
