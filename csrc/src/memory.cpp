@@ -74,7 +74,7 @@ MemoryModel::MemoryModel(ModelGeometry geometry, MemoryPlan plan)
                                                      plan_.multiprocessors));
     }
   }
-  // Every tensor at its largest: more than any one step needs, by what its decode rows save.
+  // Every tensor at its largest: no step within the limits needs more.
   const StepShape largest{0, std::min(plan_.max_seqs, plan_.step_tokens), plan_.max_seqs};
   activation_reserve_bytes_ =
       activation_of(plan_.step_tokens, largest,
@@ -109,17 +109,16 @@ Activation MemoryModel::activation_of(std::int64_t tokens, const StepShape& step
   const std::int64_t hidden = tokens * g.hidden * e;
   const std::int64_t query = tokens * g.query_heads * g.head_dim * e;
   const std::int64_t key = tokens * g.kv_heads * g.head_dim * e;
-  // With grouped heads FlashAttention-2 folds the group into the query and copies the result back.
-  const std::int64_t copied =
-      g.query_heads > g.kv_heads ? step.decode_rows * g.query_heads * g.head_dim * e : 0;
   const std::int64_t log_sum_exp = tokens * g.query_heads * 4;
+  // Two tensors: the parts' log-sum-exps, and their outputs.
+  const std::int64_t split_sums = split_bytes / (g.attention().rounded_head_dim() + 1);
   const std::int64_t intermediate = tokens * g.intermediate * e;
   const std::int64_t gathered = step.sampled_rows * g.hidden * e;
   const std::int64_t logits = step.sampled_rows * g.vocab * 4;
 
   const std::int64_t attention_phase = allocated(hidden) + 2 * allocated(query) +
-                                       2 * allocated(key) + allocated(copied) +
-                                       allocated(log_sum_exp) + allocated(split_bytes);
+                                       2 * allocated(key) + allocated(log_sum_exp) +
+                                       allocated(split_bytes);
   const std::int64_t mlp_phase = allocated(hidden) + 3 * allocated(intermediate);
   const std::int64_t logits_phase = allocated(gathered) + allocated(logits);
   const std::int64_t peak = std::max({attention_phase, mlp_phase, logits_phase});
@@ -132,7 +131,7 @@ Activation MemoryModel::activation_of(std::int64_t tokens, const StepShape& step
     a.logits = gathered + logits;
   } else {
     a.projections = hidden + query + 2 * key;
-    a.attention_output = query + copied;
+    a.attention_output = query;
     a.log_sum_exp = log_sum_exp;
     a.split_accumulators = split_bytes;
   }

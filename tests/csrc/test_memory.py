@@ -1,5 +1,8 @@
 """VRAM arithmetic, to the byte."""
 
+import csv
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -56,10 +59,18 @@ def test_activations_of_a_narrow_mlp_are_those_of_attention_with_what_flash_atte
     narrow = model(intermediate=64, vocab=64)
     a = divided(narrow, multiprocessors=132, max_context=768).activation(decode_rows=26, sampled_rows=26)
     assert a.projections == 26 * 2 * (4096 + 4096 + 2 * 1024)
-    assert a.attention_output == 2 * 26 * 2 * 4096  # the output, and its copy since heads are grouped
+    assert a.attention_output == 26 * 2 * 4096
     assert a.log_sum_exp == 26 * 32 * 4
     assert a.split_accumulators == 6 * 26 * 32 * (128 + 1) * 4
-    tensors = [26 * 8192, 26 * 8192, 26 * 8192, *[26 * 2048] * 2, *[26 * 8192] * 2, 26 * 128, a.split_accumulators]
+    tensors = [
+        26 * 8192,
+        26 * 8192,
+        26 * 8192,
+        *[26 * 2048] * 2,
+        26 * 8192,
+        26 * 128,
+        *[6 * 26 * 32 * 4 * n for n in (1, 128)],
+    ]
     assert a.bytes == sum(-(-size // 512) * 512 for size in tensors)
 
 
@@ -103,6 +114,26 @@ def test_split_accumulators_reach_their_known_maximum_on_132_multiprocessors(cha
     assert sweep[rows, 768] == largest  # six blocks of keys: five parts would be no fewer rounds than four
     never = 27 if not changes else 53
     assert all(size == 0 for (b, _), size in sweep.items() if b >= never)
+
+
+MEASURED = Path(__file__).parents[2] / "reports" / "results" / "flash_attention_memory_h200.csv"
+HEADS = {"llama-3.1-8b": (32, 8), "qwen2.5-7b": (28, 4), "llama-2-7b": (32, 32)}
+
+
+def test_flash_attention_allocates_on_an_h200_what_the_model_says():
+    """Every decode call that was measured: output, log-sum-exp and split accumulators, to the byte."""
+    with MEASURED.open() as file:
+        calls = [row for row in csv.DictReader(file) if row["call"] == "decode"]
+    assert len(calls) == 72
+    for call in calls:
+        query_heads, kv_heads = HEADS[call["shape"]]
+        geometry = model(query_heads=query_heads, kv_heads=kv_heads, intermediate=64, vocab=64)
+        memory = divided(geometry, multiprocessors=132, max_context=int(call["longest"]))
+        a = memory.activation(decode_rows=int(call["rows"]), sampled_rows=1)
+        # The log-sum-exps of the parts and their outputs are two tensors.
+        parts = [a.split_accumulators // 129, a.split_accumulators // 129 * 128]
+        own = sum(-(-size // 512) * 512 for size in (a.attention_output, a.log_sum_exp, *parts))
+        assert own == int(call["measured"]), call
 
 
 @given(

@@ -51,7 +51,7 @@ struct StepShape {
 struct Activation {
   std::int64_t residual = 0;
   std::int64_t projections = 0;         // attention: normed input, queries, keys, values
-  std::int64_t attention_output = 0;    // FlashAttention-2's output, and its copy after decoding
+  std::int64_t attention_output = 0;    // FlashAttention-2's output
   std::int64_t log_sum_exp = 0;         // FlashAttention-2
   std::int64_t split_accumulators = 0;  // FlashAttention-2, decode
   std::int64_t mlp = 0;                 // normed input, gate, up and their product
