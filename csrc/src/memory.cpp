@@ -110,8 +110,6 @@ Activation MemoryModel::activation_of(std::int64_t tokens, const StepShape& step
   const std::int64_t query = tokens * g.query_heads * g.head_dim * e;
   const std::int64_t key = tokens * g.kv_heads * g.head_dim * e;
   const std::int64_t log_sum_exp = tokens * g.query_heads * 4;
-  // Two tensors: the parts' log-sum-exps, and their outputs.
-  const std::int64_t split_sums = split_bytes / (g.attention().rounded_head_dim() + 1);
   const std::int64_t intermediate = tokens * g.intermediate * e;
   const std::int64_t gathered = step.sampled_rows * g.hidden * e;
   const std::int64_t logits = step.sampled_rows * g.vocab * 4;
