@@ -184,7 +184,8 @@ Course Scheduler::course_if_admitted(const Sequence& sequence) const {
   Course course{sequence.tokens(), sequence.generated, request.max_new_tokens,
                 sequence.remaining_limit() - 1};
   if (policy_.admission == Admission::kFuturePeak) {
-    course.last = predicted_output(sequence) - sequence.generated - 1;
+    // A request that outlives a length that was given as true is taken to end at once.
+    course.last = std::max<std::int64_t>(predicted_output(sequence) - sequence.generated - 1, 0);
   } else if (policy_.admission == Admission::kSkyline) {
     course.lengths = &predictor_.lengths_after(request.prompt_tokens);
   }

@@ -199,6 +199,20 @@ def test_bins_run_one_after_another_and_each_runs_as_a_whole():
     assert outcome.preemptions == 0
 
 
+def test_a_true_length_that_proves_false_does_no_harm():
+    """An executor whose model does not stop where it was said to."""
+    target = scheduler("oracle", memory(40))
+    for request in range(3):
+        target.submit(request, arrival_ns=0, prompt_tokens=100, max_new_tokens=40, output_tokens=5)
+    for now in range(30):
+        plan = target.plan(now)
+        target.commit(1, [])
+        if now == 15:
+            target.submit(9, arrival_ns=0, prompt_tokens=300, max_new_tokens=40, output_tokens=5)
+    assert plan.predicted_bytes <= memory(40).budget_bytes
+    assert target.running >= 3
+
+
 @pytest.mark.skipif(not SETS.is_dir(), reason="the shared request sets are not here")
 @pytest.mark.parametrize(
     ("name", "blocks", "steps", "tokens", "preemptions", "mean_running", "max_running"),
