@@ -27,7 +27,7 @@ GLOSSARY = {
     "only its TTFT counts.",
     "OOM": "steps whose memory was not there. They have no effect; simulated, one costs what a step without work "
     "costs, since the allocation fails before anything is computed.",
-    "preemptions": "times a running request lost its KV cache and had to be computed again.",
+    "preemptions": "times a running request lost its place: its KV cache was dropped, or swapped to host memory.",
     "recompute tax": "(tokens computed - tokens needed) / tokens needed, padding left out; a request needs "
     "prompt + output - 1.",
     "peak VRAM": "most bytes in use in any step: weights, context, activations and KV cache.",

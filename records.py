@@ -3,7 +3,7 @@
     run.json           what was run, with which versions and command, and the summary
     requests.parquet   one row a request
     steps.parquet      one row a step, or a macro-step of many alike
-    events.parquet     evictions, resumptions, rejections, failures, out-of-memory steps
+    events.parquet     evictions, resumptions, rejections, failures, degradations, out-of-memory steps
 
 `run.json` is written first with `complete: false` and last with `complete: true`, each time by renaming a
 finished temporary file, so that an interrupted run can be read and never looks whole.

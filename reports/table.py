@@ -34,7 +34,7 @@ _HEADS = [
     ("E2E p50", "arrival to last token, median"),
     ("E2E p99", "arrival to last token, 99th percentile"),
     ("OOMs", "steps that ran out of memory"),
-    ("preempted", "times a running request lost its cache"),
+    ("preempted", "times a running request lost its place and its cache, or had it swapped out"),
     ("peak VRAM", "most memory in use, and its share of the budget"),
     ("mean KV", "time mean of KV bytes held over the KV pool"),
     ("padding", "computed positions that belong to no request"),
