@@ -125,25 +125,29 @@ def test_an_abort_at_any_moment_frees_everything(policy, rows, blocks, aborts):
     drive(policy, rows, memory(blocks), max_new=MAX_NEW, abort_at=aborts)
 
 
-@pytest.mark.parametrize("policy", ["ffd", "first-fit", "skyline", "skyline(order=1)"])
-@given(
-    long=st.lists(st.integers(200, 300), min_size=20, max_size=60),
-    blocks=st.integers(40, 60),
-    age_s=st.integers(0, 50),
-)
-@settings(max_examples=40, deadline=None)
-def test_ageing_bounds_every_wait(policy, long, blocks, age_s):
-    """One request among a stream of others that may overtake it for ever: short, or for `first-fit` and `skyline`
-    in arrival order too long to fit beside them.
-    """
-    longest_first = policy in ("ffd", "skyline(order=1)")
-    victim = Row(0, 10, 20) if longest_first else Row(1, 500, 20)
-    stream = [Row(second, prompt if longest_first else prompt // 8, 20) for second, prompt in enumerate(long)]
-    rows = [victim, *stream]
-    head, _, parameters = policy.partition("(")
-    aged = f"{head}(age_s={age_s}{', ' + parameters if parameters else ')'}"
-    outcome = drive(aged, rows, memory(blocks), max_new=20)
-    if 0 in outcome.rejected:
-        return
-    everybody_running_ends = 3 * 20 + len(long)  # no more than these fit; their prefills share the steps
-    assert outcome.admitted_s[0] <= age_s + everybody_running_ends
+def with_age(policy: str, age_s: int) -> str:
+    return f"{policy[:-1]}, age_s={age_s})" if policy.endswith(")") else f"{policy}(age_s={age_s})"
+
+
+EVERYBODY_RUNNING_ENDS = 30
+"""Seconds: outputs of 20 tokens, and a few steps in which prompts are still prefilled."""
+
+
+@pytest.mark.parametrize("policy", ["ffd", "skyline(order=1)"])
+@given(longer=st.lists(st.integers(200, 300), min_size=20, max_size=60), age_s=st.integers(0, 50))
+@settings(max_examples=25, deadline=None)
+def test_ageing_bounds_the_wait_of_a_short_request_among_longer_ones(policy, longer, age_s):
+    """Two run at a time, and a longer one always waits: without ageing it would come last, after 200 s and more."""
+    rows = [Row(0, 10, 20), *(Row(i // 3, prompt, 20) for i, prompt in enumerate(longer))]
+    outcome = drive(with_age(policy, age_s), rows, memory(60), max_new=20, max_seqs=2)
+    assert outcome.admitted_s[0] <= age_s + EVERYBODY_RUNNING_ENDS
+
+
+@pytest.mark.parametrize("policy", ["ffd", "first-fit", "skyline"])
+@given(small=st.lists(st.integers(20, 40), min_size=60, max_size=100), age_s=st.integers(0, 20))
+@settings(max_examples=25, deadline=None)
+def test_ageing_bounds_the_wait_of_a_large_request_among_small_ones(policy, small, age_s):
+    """They fill what it needs as soon as some of it is free: without ageing it would wait for the end of the stream."""
+    rows = [Row(12, 500, 20), *(Row(i, prompt, 20) for i, prompt in enumerate(small))]
+    outcome = drive(with_age(policy, age_s), rows, memory(40), max_new=20)
+    assert outcome.admitted_s[0] <= 12 + age_s + EVERYBODY_RUNNING_ENDS
