@@ -75,6 +75,9 @@ class Options:
     vram: Annotated[str | None, _option("VRAM that the process may use, such as 24GiB. Default: 92 % of the card.")] = (
         None
     )
+    graph_pool: Annotated[
+        str | None, _option("What the engine's captured CUDA graphs hold, such as 1GiB. Default: nothing.")
+    ] = None
     kv_budget_tokens: Annotated[
         int | None, _option("Size of the KV pool in tokens, in place of what the card leaves.", min=1)
     ] = None
@@ -180,6 +183,7 @@ def _limits(options: Options, scenario: Scenario | None) -> Limits:
         block_tokens=block_tokens,
         max_seqs=options.max_seqs or 0,
         step_tokens=options.step_tokens or 0,
+        graph_pool_bytes=parse_bytes(options.graph_pool) if options.graph_pool else 0,
         max_wait_s=_first(options.max_wait, scenario and scenario.max_wait_s, 0.0),
     )
 

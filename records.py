@@ -74,6 +74,11 @@ class MemoryInfo(msgspec.Struct, frozen=True):
     block_tokens: int
     pool_blocks: int
 
+    @property
+    def fixed_bytes(self) -> int:
+        """Held whatever runs."""
+        return self.weight_bytes + self.context_bytes + self.graph_pool_bytes
+
 
 class ScenarioInfo(msgspec.Struct, frozen=True):
     """Everything that decides a run but the policy and the seed."""

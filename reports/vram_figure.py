@@ -43,7 +43,7 @@ def vram_figure(runs: Sequence[Run]) -> "Figure":
         for position, (run, panel, span) in enumerate(zip(runs, panels, spans, strict=True)):
             _draw(panel, run, COLOURS[position % len(COLOURS)], end_s, span)
         memory = runs[0].info.scenario.memory
-        floor = (memory.weight_bytes + memory.context_bytes + memory.graph_pool_bytes) / GIB
+        floor = memory.fixed_bytes / GIB
         top = max(run.info.scenario.memory.budget_bytes for run in runs) / GIB
         panels[0].set_ylim(floor - 0.04 * (top - floor), top + 0.16 * (top - floor))
         panels[0].set_xlim(0, _in_unit(end_s)[0])
@@ -54,7 +54,7 @@ def vram_figure(runs: Sequence[Run]) -> "Figure":
 
 def _draw(panel: "Axes", run: Run, colour: str, end_s: float, span_s: float) -> None:
     memory = run.info.scenario.memory
-    fixed = memory.weight_bytes + memory.context_bytes + memory.graph_pool_bytes
+    fixed = memory.fixed_bytes
     scale = _in_unit(end_s)[0] / end_s
     used = envelope(*_used(run, fixed), end_s)
     panel.fill_between(used.time_s * scale, fixed / GIB, used.most / GIB, color=colour, alpha=0.22, linewidth=0)

@@ -181,3 +181,15 @@ def test_an_interrupted_run_is_kept_marked_incomplete_and_readable(place):
     assert 0 < run.info.summary["finished"] < 1_000_000
     assert run.info.summary["finished"] + run.info.summary["aborted"] == 1_000_000
     assert warpgroup("report", "run", "-o", "page.html").returncode == 0
+
+
+def test_a_graph_pool_is_taken_from_the_kv_pool_and_named_in_the_record(place):
+    for out, options in (("plain", ()), ("graphs", ("--graph-pool", "1GiB"))):
+        options = ("--vram", "20GiB", *options)
+        command = ("simulate", "--trace", "lengths.csv", "--arrivals", "at-zero", "--policy", "paged", "--out", out)
+        done = warpgroup(*command, *options)
+        assert done.returncode == 0, done.stderr
+    plain, graphs = (read_info(place / out).scenario.memory for out in ("plain", "graphs"))
+    assert graphs.graph_pool_bytes == 1 << 30
+    block = plain.kv_pool_bytes // plain.pool_blocks
+    assert plain.pool_blocks - graphs.pool_blocks == (1 << 30) // block
