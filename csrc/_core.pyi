@@ -563,6 +563,5 @@ class SimulatedEngine:
         """Until the first plan at or after `until_ns` (negative: no limit), after so many plans, or at the end."""
     def set_budget(self, budget_bytes: int, *, announced: bool) -> None:
         """What the device has changes; the scheduler learns of it now, or by running out of memory."""
-    def abort(self, request: int) -> bool: ...
     done: Final[bool]
     now_ns: Final[int]

@@ -186,9 +186,6 @@ void bind_simulation(py::module_& m) {
             owned.engine.set_budget(bytes, announced);
           },
           py::arg("budget_bytes"), py::kw_only(), py::arg("announced"))
-      .def(
-          "abort", [](Owned& owned, std::int64_t request) { return owned.engine.abort(request); },
-          py::arg("request"))
       .def_property_readonly("done", [](const Owned& owned) { return owned.engine.done(); })
       .def_property_readonly("now_ns", [](const Owned& owned) { return owned.engine.now_ns(); });
 }

@@ -173,10 +173,4 @@ void SimulatedEngine::set_budget(std::int64_t budget_bytes, bool announced) {
   recorder_.budget_bytes = budget_bytes;
 }
 
-bool SimulatedEngine::abort(std::int64_t request) {
-  if (!scheduler_.abort(request)) return false;
-  endings_.evicted(request);
-  return true;
-}
-
 }  // namespace warpgroup

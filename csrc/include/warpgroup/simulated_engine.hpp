@@ -24,7 +24,7 @@ class Endings {
  public:
   explicit Endings(std::vector<std::int64_t> output_tokens);
 
-  void evicted(std::int64_t request);  // or failed, or aborted: its end is unknown
+  void evicted(std::int64_t request);  // or failed: its end is unknown
   // How many steps until somebody who takes part in the plan ends, at most its horizon. Call once
   // for each plan that runs, before passed().
   std::int64_t steps_until_next(const StepPlan& plan);
@@ -67,7 +67,6 @@ class SimulatedEngine {
   // What the device really has changes. The scheduler learns of it now if `announced`; if not, by
   // running out of memory.
   void set_budget(std::int64_t budget_bytes, bool announced);
-  bool abort(std::int64_t request);
 
   bool done() const { return done_; }
   std::int64_t now_ns() const { return static_cast<std::int64_t>(clock_fs_ / kFsPerNs); }
