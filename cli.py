@@ -15,8 +15,8 @@ import typer
 
 from . import terminal
 from .csrc import parse_policies, parse_policy, policy_catalogue
-from .errors import Interrupted, InvalidRun, OutputRefused, WarpGroupError
-from .options import Options, experiment_from, with_options
+from .errors import DeviceUnavailable, Interrupted, InvalidRun, InvalidScenario, OutputRefused, WarpGroupError
+from .options import Options, experiment_from, model_of, with_options, with_speed
 from .records import RunInfo, claim_folder, read_info, read_run, write_run
 from .workloads import (
     describe,
@@ -152,6 +152,90 @@ def simulate(
 
 
 @app.command()
+@with_options
+def replay(
+    *,
+    options: Options,
+    policy: Annotated[
+        str | None, typer.Option(help="One policy, such as skyline or 'ffd(margin=0.01)'.", show_default=False)
+    ] = None,
+    policies: Annotated[
+        str | None, typer.Option(help="Several, comma-separated: the trace is replayed under each.", show_default=False)
+    ] = None,
+    attention: Annotated[
+        str, typer.Option(help="auto | paged | flash | torch-flash | sdpa. auto: the best that is installed.")
+    ] = "auto",
+    speed: Annotated[float, typer.Option(help="Arrivals come so many times faster than in the trace.")] = 1.0,
+    plan_ahead: Annotated[
+        int, typer.Option(help="1: each step is planned while the one before it runs; 0: after it.", min=0, max=1)
+    ] = 1,
+    temperature: Annotated[float, typer.Option(help="0: greedy; else tokens are drawn, by --seed.", min=0)] = 0.0,
+    graphs: Annotated[bool, typer.Option(help="Run small steps as captured CUDA graphs.")] = True,
+    out: _OutOption = None,
+    force: _ForceOption = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Keep runs in the folder that are complete and of this experiment.")
+    ] = False,
+    json: _JsonOption = False,
+) -> None:
+    """Replay a trace on a GPU, with a real model, under the same scheduler as `simulate`.
+
+    Without weights (--model NAME) they are drawn at random: shapes, kernels and memory are the real ones. Outputs are
+    as long as the trace says.
+    """
+    runtime = _runtime()
+    machine = runtime.open_machine(options.device or "auto")
+    spec = model_of(options)
+    backend = runtime.choose_attention(attention, machine, spec)
+    experiment, named = experiment_from(
+        with_speed(options, speed), device=machine.spec, block_tokens=max(backend.block_multiple, 16)
+    )
+    runtime.require_blocks(backend, experiment.memory.block_tokens)
+    if policy and policies:
+        raise InvalidScenario("--policy and --policies contradict each other: give one")
+    specs = [parse_policy(policy)] if policy else parse_policies(policies or ",".join(named))
+    for each in specs:
+        experiment.scheduler(each)
+    folder = out or _fresh_folder()
+    claim_folder(folder, force=force, resume=resume)
+    terminal.note_trace(experiment.trace)
+    missing = runtime.missing_runs(experiment, specs, folder, resume=resume)
+    if missing:
+        with terminal.replaying(len(experiment.trace)) as (say, watch):
+            session = runtime.open_session(
+                experiment,
+                missing,
+                machine,
+                attention=backend,
+                weights_folder=Path(options.model) if options.model and Path(options.model).is_dir() else None,
+                temperature=temperature,
+                graphs=graphs,
+                say=say,
+            )
+            settings = runtime.ReplayOptions(plan_ahead=plan_ahead, command=_command())
+            runtime.replay_all(session, missing, folder, options=settings, on_progress=watch)
+            session.close()
+    folders = [folder / each.slug for each in specs]
+    if len(folders) > 1:
+        _write_report(folders, folder / "report.html")
+    _show([read_info(each) for each in folders], json=json)
+    terminal.show_path("runs", folder)
+
+
+def _runtime() -> Any:
+    """The runtime, which alone needs torch."""
+    try:
+        from . import runtime
+    except ModuleNotFoundError as error:
+        if error.name not in ("torch", "safetensors"):
+            raise
+        raise DeviceUnavailable(
+            f"replay needs {error.name}, which is not installed: pip install 'warpgroup[runtime]'"
+        ) from None
+    return runtime
+
+
+@app.command()
 def report(
     runs: Annotated[
         list[Path],
@@ -241,7 +325,7 @@ def main() -> NoReturn:
         terminal.error(str(error))
         sys.exit(2)
     except Interrupted:
-        terminal.error("interrupted: what was done is kept and marked incomplete; compare --resume continues")
+        terminal.error("interrupted: what was done is kept and marked incomplete; --resume continues")
         sys.exit(1)
     except BrokenProcessPool:
         terminal.error("a simulation process was killed, perhaps for lack of memory; --resume continues")

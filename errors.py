@@ -5,6 +5,8 @@
     ├── InvalidScenario   a scenario, specification or parameter that does not make sense
     ├── UnknownName       a model, device, policy or scenario that does not exist
     ├── OverBudget        a model that leaves no room for a KV cache on the device
+    ├── InvalidModel      a model folder whose config or weights cannot be used
+    ├── DeviceUnavailable a GPU, or a library for it, that a replay needs and that is not there
     ├── OutputRefused     a folder or file that must not or cannot be written
     └── InvalidRun        a run folder that cannot be read
 
@@ -50,6 +52,14 @@ class Interrupted(Exception):
 
 class OverBudget(WarpGroupError):
     """The weights and fixed costs alone exceed the VRAM budget."""
+
+
+class InvalidModel(WarpGroupError):
+    """A model folder is missing, damaged, of an unsupported family, or its weights do not match its config."""
+
+
+class DeviceUnavailable(WarpGroupError):
+    """The device, or a library that the replay needs on it, is missing or too old."""
 
 
 class OutputRefused(WarpGroupError):

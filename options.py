@@ -2,9 +2,10 @@
 
 import functools
 import inspect
+import os
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,6 +16,8 @@ from .experiment import Experiment, Limits, Slo, build_experiment
 from .workloads import (
     DEFAULT_DEVICE,
     DEFAULT_MODEL,
+    DeviceSpec,
+    ModelSpec,
     Scenario,
     Trace,
     generate,
@@ -22,6 +25,7 @@ from .workloads import (
     load_model,
     load_scenario,
     parse_bytes,
+    read_model_folder,
     read_trace,
     scale_rate,
     with_arrivals,
@@ -53,8 +57,21 @@ class Options:
             panel=_WHAT,
         ),
     ] = None
-    model: Annotated[str | None, _option(f"See `warpgroup models`. Default: {DEFAULT_MODEL}.", panel=_WHAT)] = None
-    device: Annotated[str | None, _option(f"See `warpgroup devices`. Default: {DEFAULT_DEVICE}.", panel=_WHAT)] = None
+    model: Annotated[
+        str | None,
+        _option(
+            f"See `warpgroup models`, or a Hugging Face folder (config.json, and for `replay` safetensors). Default: "
+            f"{DEFAULT_MODEL}.",
+            panel=_WHAT,
+        ),
+    ] = None
+    device: Annotated[
+        str | None,
+        _option(
+            f"See `warpgroup devices`; default: {DEFAULT_DEVICE}. For `replay`: auto, cuda, cuda:N or cpu; default: auto.",
+            panel=_WHAT,
+        ),
+    ] = None
     arrivals: Annotated[str | None, _option("trace | at-zero | poisson:RATE (requests per second).", panel=_WHAT)] = (
         None
     )
@@ -82,7 +99,12 @@ class Options:
         int | None, _option("Size of the KV pool in tokens, in place of what the card leaves.", min=1)
     ] = None
     kv_blocks: Annotated[int | None, _option("Size of the KV pool in blocks.", min=1)] = None
-    block_tokens: Annotated[int | None, _option("Tokens in a KV block, a multiple of 16. Default: 16.", min=16)] = None
+    block_tokens: Annotated[
+        int | None,
+        _option(
+            "Tokens in a KV block, a multiple of 16. Default: 16; for `replay` the least that attention allows.", min=16
+        ),
+    ] = None
     max_seqs: Annotated[
         int | None,
         _option("Requests that may run at once (not for count policies). Default: by device.", min=1),
@@ -113,8 +135,14 @@ def with_options(command: Callable[..., None]) -> Callable[..., None]:
     return wrapper
 
 
-def experiment_from(options: Options) -> tuple[Experiment, list[str]]:
+def experiment_from(
+    options: Options, *, device: DeviceSpec | None = None, block_tokens: int = 16
+) -> tuple[Experiment, list[str]]:
     """The experiment, and the policies that its scenario names.
+
+    Args:
+        device: in place of the one that is named.
+        block_tokens: of a KV block, unless the options say otherwise.
 
     Raises:
         WarpGroupError: whatever is wrong with a file, a name or a value.
@@ -127,9 +155,9 @@ def experiment_from(options: Options) -> tuple[Experiment, list[str]]:
         raise InvalidScenario(f"--rate-scale is {rate_scale:g}, expected a positive number")
     experiment = build_experiment(
         scale_rate(trace, rate_scale),
-        load_model(_first(options.model, scenario and scenario.model, DEFAULT_MODEL)),
-        load_device(_first(options.device, scenario and scenario.device, DEFAULT_DEVICE)),
-        limits=_limits(options, scenario),
+        model_named(_first(options.model, scenario and scenario.model, DEFAULT_MODEL)),
+        device or load_device(_first(options.device, scenario and scenario.device, DEFAULT_DEVICE)),
+        limits=_limits(options, scenario, block_tokens),
         slo=_slo(options, scenario),
         seed=seed,
         name=scenario.name if scenario else trace.name,
@@ -137,6 +165,27 @@ def experiment_from(options: Options) -> tuple[Experiment, list[str]]:
         rate_scale=rate_scale,
     )
     return experiment, list(scenario.policies) if scenario else DEFAULT_POLICIES.split(",")
+
+
+def model_of(options: Options) -> ModelSpec:
+    """The model that is asked for, before anything else is read."""
+    scenario = _scenario(options)
+    return model_named(_first(options.model, scenario and scenario.model, DEFAULT_MODEL))
+
+
+def with_speed(options: Options, speed: float) -> Options:
+    """The same with requests arriving so many times faster."""
+    if not 0 < speed < float("inf"):
+        raise InvalidScenario(f"--speed is {speed:g}, expected a positive number")
+    scenario = _scenario(options)
+    return replace(options, rate_scale=speed * _first(options.rate_scale, scenario and scenario.rate_scale, 1.0))
+
+
+def model_named(name: str) -> ModelSpec:
+    """A model of the catalogue, or that of a folder."""
+    if os.sep in name or Path(name).is_dir():
+        return read_model_folder(Path(name))
+    return load_model(name)
 
 
 def _first(*values: Any) -> Any:
@@ -162,12 +211,12 @@ def _trace(options: Options, scenario: Scenario | None, seed: int) -> tuple[Trac
     return with_arrivals(trace, arrivals, seed), arrivals
 
 
-def _limits(options: Options, scenario: Scenario | None) -> Limits:
+def _limits(options: Options, scenario: Scenario | None, default_block: int) -> Limits:
     given = [n for n in ("vram", "kv_budget_tokens", "kv_blocks") if getattr(options, n) is not None]
     if len(given) > 1:
         names = " and ".join("--" + name.replace("_", "-") for name in given)
         raise InvalidScenario(f"{names} contradict each other: give one")
-    block_tokens = options.block_tokens or 16
+    block_tokens = options.block_tokens or default_block
     if block_tokens % 16:
         raise InvalidScenario(f"--block-tokens is {block_tokens}, expected a multiple of 16")
     vram, kv_budget_tokens = options.vram, options.kv_budget_tokens

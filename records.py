@@ -14,7 +14,7 @@ import platform
 import signal
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -95,6 +95,29 @@ class ScenarioInfo(msgspec.Struct, frozen=True):
     step_time: str  # which step-time model, or the machine that was measured
 
 
+class MachineInfo(msgspec.Struct, frozen=True):
+    """What a real run ran on, and what only a real run can tell. Sizes in bytes."""
+
+    device: str
+    driver: str
+    dtype: str
+    attention: str  # the backend that was used
+    plan_ahead: int  # 1: each step was planned while the one before it ran
+    graphs: int  # captured CUDA graphs
+    temperature: float  # 0: greedy
+    fixed_bytes: int  # held before the first step: weights, context, workspaces, graphs
+    predicted_peak_bytes: int  # most that a step was predicted to need: fixed, KV blocks held, temporary tensors
+    measured_peak_bytes: int  # the same, the temporary tensors as the allocator counted them
+    predicted_temporary_bytes: int  # the largest step's tensors, by the memory model
+    measured_temporary_bytes: int  # by the allocator
+    process_peak_bytes: int  # most that the process held, KV blocks that nobody held included
+    device_peak_bytes: int  # most in use on the device by anybody, as sampled
+    busy_share: float  # of the time from the first step to the last, in which the device computed
+    host_gap_s: float  # mean time between two steps, while there was work, in which it did not
+    schedule_lag_p99_s: float  # how late requests were submitted, against their arrival times
+    degraded: bool  # the lag was too long: the run was not the one that was asked for
+
+
 class RunInfo(msgspec.Struct):
     """`run.json`."""
 
@@ -108,6 +131,7 @@ class RunInfo(msgspec.Struct):
     command: str
     note: str = ""  # how the policy's parameters were chosen, if not by the user
     upper_bound: bool = False  # the policy saw true output lengths: no engine could do this
+    machine: MachineInfo | None = None  # of a real run
     summary: dict[str, Any] = {}
     schema: int = SCHEMA
 
@@ -129,10 +153,12 @@ class Run:
     events: Columns
 
 
-def versions() -> dict[str, str]:
-    """The versions that can change a result, and the commit that the core was built from, if known."""
+def versions(*more: str) -> dict[str, str]:
+    """The versions that can change a result, those of `more` packages if they are here, and the core's commit if known."""
     found = {"warpgroup": metadata.version("warpgroup"), "python": platform.python_version()}
-    found |= {name: metadata.version(name) for name in ("numpy", "simpy")}
+    for name in ("numpy", "simpy", *more):
+        with suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
     return found | ({"commit": BUILD_COMMIT} if BUILD_COMMIT else {})
 
 

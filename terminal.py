@@ -1,13 +1,16 @@
 """What the command line shows: tables on stdout, progress and notes on stderr."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from .csrc import PolicyInfo
+from .csrc import PolicyInfo, PolicySpec
 from .experiment import GIB, geometry_of
 from .records import RunInfo
 from .workloads import DeviceSpec, ModelSpec, Scenario, Trace, TraceSummary
@@ -36,6 +39,30 @@ def progress() -> Progress:
         TimeElapsedColumn(),
         console=stderr,
     )
+
+
+@contextmanager
+def replaying(requests: int) -> Iterator[tuple[Any, Any]]:
+    """A bar for each policy, with what it is doing: (say, watch) to be called by the replay."""
+    with progress() as bars:
+        tasks: dict[str, TaskID] = {}
+        opening = bars.add_task("engine", total=None, doing="opening")
+
+        def say(text: str) -> None:
+            bars.update(opening, doing=text)
+
+        def watch(policy: PolicySpec, now: Any) -> None:
+            name = str(policy)
+            if name not in tasks:
+                bars.update(opening, total=1, completed=1, doing="ready")
+                tasks[name] = bars.add_task(name, total=requests, doing="")
+            doing = (
+                f"{now.tokens / max(now.seconds, 1e-9):,.0f} tokens/s, {now.running} run, {now.waiting} wait, "
+                f"{now.vram_bytes / GIB:.1f} GiB"
+            )
+            bars.update(tasks[name], completed=now.ended, doing=doing)
+
+        yield say, watch
 
 
 def note_trace(trace: Trace) -> None:

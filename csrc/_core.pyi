@@ -183,7 +183,7 @@ class MemoryModel:
     block_tokens: Final[int]
     pool_blocks: Final[int]
     def padded_kv_bytes(self, rows: int, length: int) -> int:
-        """KV bytes of a padded static batch."""
+        """KV bytes of a padded static batch: every row's blocks for the padded length."""
 
 def num_splits(geometry: ModelGeometry, *, rows: int, longest: int, multiprocessors: int) -> int:
     """Into how many parts FlashAttention-2 splits each row's cache of `longest` tokens when decoding `rows` rows."""
@@ -197,8 +197,11 @@ class PagedKv:
     def grow(self, id: int, tokens: int) -> bool:
         """More tokens in all. ValueError for fewer."""
     def free(self, id: int) -> None: ...
+    def resize(self, blocks: int) -> list[tuple[int, int]]:
+        """More or fewer blocks; (from, to) for each held block that goes. ValueError if more than `blocks` are held."""
     def block_table(self, id: int) -> npt.NDArray[np.int32]:
         """The request's blocks in order of its tokens; a copy."""
+    blocks: Final[int]
     free_blocks: Final[int]
     held_tokens: Final[int]
     filled_tokens: Final[int]
@@ -272,6 +275,12 @@ class Policy:
     @property
     def max_requests(self) -> int:
         """Cap on the running requests that the policy itself sets; 0: only the engine's."""
+    step_tokens: Final[int]
+    """Cap on the tokens of a step; 0: only the engine's."""
+    chunk_tokens: Final[int]
+    """Cap on the prefill tokens of a step while memory is short; 0: none."""
+    swap_bytes: Final[int]
+    """Pinned host memory for evicted caches."""
     sees_memory: Final[bool]
     sees_lengths: Final[bool]
     is_padded: Final[bool]
@@ -525,10 +534,16 @@ class Recorder:
     def planned(self, plan: StepPlan) -> None:
         """What a plan changed before any of its steps ran."""
     def ran(
-        self, plan: StepPlan, facts: StepRecord, vram_used_bytes: int, end_ns: int, finished: Sequence[int]
+        self,
+        plan: StepPlan,
+        facts: StepRecord,
+        vram_used_bytes: int,
+        start_ns: int,
+        end_ns: int,
+        finished: Sequence[int],
     ) -> None:
         """Steps that ran to their end; `facts` is what the core's commit returned for them."""
-    def ran_out_of_memory(self, plan: StepPlan, needed_bytes: int, end_ns: int) -> None:
+    def ran_out_of_memory(self, plan: StepPlan, needed_bytes: int, start_ns: int, end_ns: int) -> None:
         """A step that had no effect since its memory was not there."""
     ended: Final[int]
     ooms: Final[int]

@@ -22,6 +22,11 @@ class PolicySpec:
         return f"{self.id}({', '.join(f'{name}={value:g}' for name, value in self.parameters)})"
 
     @property
+    def slug(self) -> str:
+        """Names a folder."""
+        return "-".join([self.id, *(f"{name}{value:g}" for name, value in self.parameters)])
+
+    @property
     def fixes_count(self) -> bool:
         """Whether the number of requests in a batch was given."""
         return any(name == "n" for name, _ in self.parameters)

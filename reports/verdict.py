@@ -90,11 +90,19 @@ def _warning(info: RunInfo) -> str:
 def _cautions(infos: Sequence[RunInfo], summaries: list[Summary]) -> list[str]:
     settings = [name for name, _ in differences(infos)]
     lines = [f"Caution: these runs differ in more than the policy: {', '.join(settings)}."] if settings else []
-    return lines + [
-        f"{s.policy} is INCOMPLETE: it was interrupted."
-        for s, info in zip(summaries, infos, strict=True)
-        if not info.complete
-    ]
+    return (
+        lines
+        + [
+            f"{s.policy} is INCOMPLETE: it was interrupted."
+            for s, info in zip(summaries, infos, strict=True)
+            if not info.complete
+        ]
+        + [
+            f"{s.policy} was DEGRADED: requests were submitted up to {info.machine.schedule_lag_p99_s * 1e3:.1f} ms late (p99)."
+            for s, info in zip(summaries, infos, strict=True)
+            if info.machine is not None and info.machine.degraded
+        ]
+    )
 
 
 def _out_of_memory(best: Summary, summaries: list[Summary]) -> list[str]:

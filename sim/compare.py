@@ -13,9 +13,10 @@ from typing import Any
 from ..csrc import PolicySpec
 from ..errors import InvalidRun
 from ..experiment import Experiment
+from ..outcome import describe
 from ..records import RunInfo, read_run, write_run
 from .search import best_safe_count
-from .simulate import describe, simulate
+from .simulate import simulate
 from .step_time import AnalyticStepTime
 
 SHOWN_COUNT = 32
@@ -43,13 +44,9 @@ def plan_tasks(policies: list[PolicySpec]) -> list[Task]:
             tasks.append(Task(policy, policy.id, search=True))
             tasks.append(Task(policy.with_count(SHOWN_COUNT), f"{policy.id}-n{SHOWN_COUNT}"))
         else:
-            tasks.append(Task(policy, _folder_name(policy)))
+            tasks.append(Task(policy, policy.slug))
     # The searches take longest: they start first.
     return sorted(tasks, key=lambda task: not task.search)
-
-
-def _folder_name(policy: PolicySpec) -> str:
-    return "-".join([policy.id, *(f"{name}{value:g}" for name, value in policy.parameters)])
 
 
 def compare(
@@ -110,7 +107,7 @@ def _is_done(experiment: Experiment, task: Task, out: Path) -> bool:
 def _same_experiment(info: RunInfo, experiment: Experiment, task: Task) -> bool:
     step_time = AnalyticStepTime(experiment.memory.geometry, experiment.device)
     same_policy = bool(info.note) if task.search else info.policy == str(task.policy)
-    return same_policy and info.seed == experiment.seed and info.scenario == describe(experiment, step_time)
+    return same_policy and info.seed == experiment.seed and info.scenario == describe(experiment, step_time.description)
 
 
 _worker: tuple[Any, Experiment]

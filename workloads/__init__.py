@@ -2,6 +2,7 @@
 
 from .arrivals import scale_rate, with_arrivals
 from .generator import GeneratorSpec, generate, mixture_names
+from .model_folder import read_model_folder
 from .quantities import parse_bytes
 from .reading import read_trace
 from .scenario import Scenario, load_scenario, scenario_names
@@ -10,6 +11,7 @@ from .specs import (
     DEFAULT_MODEL,
     DeviceSpec,
     ModelSpec,
+    RopeScaling,
     device_names,
     load_device,
     load_model,
@@ -25,6 +27,7 @@ __all__ = [
     "GeneratorSpec",
     "LengthSummary",
     "ModelSpec",
+    "RopeScaling",
     "Scenario",
     "Trace",
     "TraceSource",
@@ -38,6 +41,7 @@ __all__ = [
     "mixture_names",
     "model_names",
     "parse_bytes",
+    "read_model_folder",
     "read_trace",
     "scale_rate",
     "scenario_names",

@@ -12,6 +12,15 @@ DEFAULT_DEVICE = "rtx-4090"
 """What is run if nothing is said: a model that fills a 24 GB card, so that memory is tight."""
 
 
+class RopeScaling(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Llama 3.1's stretched rotary embedding: low frequencies are divided by `factor`, high ones kept, with a ramp between."""
+
+    factor: float
+    low_freq_factor: float
+    high_freq_factor: float
+    original_context_tokens: int
+
+
 class ModelSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The shape of a decoder-only transformer of the Llama family."""
 
@@ -29,6 +38,9 @@ class ModelSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     qkv_bias: bool = False
     qk_norm: bool = False
     dtype_bytes: int = 2
+    rope_theta: float = 10_000.0
+    norm_epsilon: float = 1e-5
+    rope_scaling: RopeScaling | None = None
 
 
 class DeviceSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -26,7 +26,16 @@ void bind_layouts(py::module_& m) {
       .def("allocate", &PagedKv::allocate, py::arg("id"), py::arg("tokens"))
       .def("grow", &PagedKv::grow, py::arg("id"), py::arg("tokens"))
       .def("free", &PagedKv::free, py::arg("id"))
+      .def(
+          "resize",
+          [](PagedKv& kv, std::int64_t blocks) {
+            std::vector<std::pair<std::int32_t, std::int32_t>> moves;
+            for (const PagedKv::Move move : kv.resize(blocks)) moves.emplace_back(move.from, move.to);
+            return moves;
+          },
+          py::arg("blocks"))
       .def("block_table", &table_of, py::arg("id"))
+      .def_property_readonly("blocks", &PagedKv::blocks)
       .def_property_readonly("free_blocks", &PagedKv::free_blocks)
       .def_property_readonly("held_tokens", &PagedKv::held_tokens)
       .def_property_readonly("filled_tokens", &PagedKv::filled_tokens)

@@ -31,6 +31,9 @@ void bind_policy(py::module_& m) {
            py::arg("parameters") = std::map<std::string, double>{})
       .def_readonly("id", &Policy::id)
       .def_readonly("max_requests", &Policy::max_requests)
+      .def_readonly("step_tokens", &Policy::step_tokens)
+      .def_readonly("chunk_tokens", &Policy::chunk_tokens)
+      .def_readonly("swap_bytes", &Policy::swap_bytes)
       .def_property_readonly("sees_memory", &Policy::sees_memory)
       .def_readonly("sees_lengths", &Policy::sees_lengths)
       .def_property_readonly("is_padded", &Policy::is_padded);

@@ -120,9 +120,9 @@ void bind_recorder(py::module_& m) {
       .def("pressed", &Recorder::pressed, py::arg("request"), py::arg("now_ns"))
       .def("planned", &Recorder::planned, py::arg("plan"))
       .def("ran", &Recorder::ran, py::arg("plan"), py::arg("facts"), py::arg("vram_used_bytes"),
-           py::arg("end_ns"), py::arg("finished"))
+           py::arg("start_ns"), py::arg("end_ns"), py::arg("finished"))
       .def("ran_out_of_memory", &Recorder::ran_out_of_memory, py::arg("plan"),
-           py::arg("needed_bytes"), py::arg("end_ns"))
+           py::arg("needed_bytes"), py::arg("start_ns"), py::arg("end_ns"))
       .def_readwrite("budget_bytes", &Recorder::budget_bytes)
       .def_property_readonly("ended", &Recorder::ended)
       .def_property_readonly("ooms", &Recorder::ooms)

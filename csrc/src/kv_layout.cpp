@@ -74,6 +74,30 @@ void PagedKv::free(std::int64_t id) {
   holdings_.erase(id);
 }
 
+std::vector<PagedKv::Move> PagedKv::resize(std::int64_t blocks) {
+  const std::int64_t held = blocks_ - free_blocks();
+  if (blocks < held || blocks < 1) {
+    throw std::invalid_argument("cannot shrink to " + std::to_string(blocks) + " blocks, " +
+                                std::to_string(held) + " are held");
+  }
+  const auto goes = [blocks](std::int32_t block) { return block >= blocks; };
+  free_.erase(std::remove_if(free_.begin(), free_.end(), goes), free_.end());
+  for (std::int64_t block = blocks; block-- > blocks_;) {
+    free_.push_back(static_cast<std::int32_t>(block));
+  }
+  blocks_ = blocks;
+  std::vector<Move> moves;
+  for (auto& [id, holding] : holdings_) {
+    for (std::int32_t& block : holding.blocks) {
+      if (!goes(block)) continue;
+      moves.push_back({block, free_.back()});
+      block = free_.back();
+      free_.pop_back();
+    }
+  }
+  return moves;
+}
+
 const PagedKv::Holding& PagedKv::find(std::int64_t id) const {
   const auto place = holdings_.find(id);
   if (place == holdings_.end()) unknown(id);

@@ -112,7 +112,7 @@ Activation MemoryModel::activation_of(std::int64_t tokens, const StepShape& step
   const std::int64_t log_sum_exp = tokens * g.query_heads * 4;
   const std::int64_t intermediate = tokens * g.intermediate * e;
   const std::int64_t gathered = step.sampled_rows * g.hidden * e;
-  const std::int64_t logits = step.sampled_rows * g.vocab * 4;
+  const std::int64_t logits = step.sampled_rows * g.vocab * e;
 
   const std::int64_t attention_phase = allocated(hidden) + 2 * allocated(query) +
                                        2 * allocated(key) + allocated(log_sum_exp) +
@@ -168,9 +168,7 @@ std::int64_t MemoryModel::pool_blocks() const {
 }
 
 std::int64_t MemoryModel::padded_kv_bytes(std::int64_t rows, std::int64_t length) const {
-  const std::int64_t tensor =
-      rows * length * geometry_.kv_heads * geometry_.head_dim * geometry_.dtype_bytes;
-  return 2 * geometry_.layers * allocated(tensor);
+  return rows * ceil_div(length, plan_.block_tokens) * block_bytes();
 }
 
 }  // namespace warpgroup

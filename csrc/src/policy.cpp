@@ -39,6 +39,11 @@ const PolicyParameter kOrder{"order", 0, 0, 2, "0: arrival, 1: longest first, 2:
 const PolicyParameter kChunk{
     "chunk", 128, 0, 1e6, "prefill tokens of a step while half the pool is used; 0: no limit",
     true};
+const PolicyParameter kEager{
+    "eager", 0, 0, 1,
+    "1: every prompt that fits now is admitted, for hosts to which a cache is swapped in a step or "
+    "two: an eviction then costs less than memory left unused",
+    true};
 const PolicyParameter kSwap{"swap_gib", 4, 0, 4096,
                             "pinned host memory for evicted caches, in GiB; 0: always recompute"};
 
@@ -208,10 +213,11 @@ std::vector<Definition> definitions() {
         "has aged. While memory is short prompts are prefilled in small chunks. If a prediction "
         "fails, the request that is cheapest to restore is evicted, to host memory where that is "
         "faster than computing again.",
-        {kSkylineMargin, kOrder, kAge, kWindow, kChunk, kSwap}},
+        {kSkylineMargin, kOrder, kAge, kWindow, kChunk, kSwap, kEager}},
        [](Policy& p, const Values& v) {
          skyline(p, v);
          p.overflow_ppm = millionths(v.at("margin"));
+         if (v.at("eager") > 0) p.admission = Admission::kPromptFits;
        }},
       {{"oracle",
         "skyline with true output lengths: the sum of courses is known, and must fit at its peak. An "

@@ -117,7 +117,8 @@ void Recorder::planned(const StepPlan& plan) {
 }
 
 void Recorder::ran(const StepPlan& plan, const StepRecord& facts, std::int64_t vram_used_bytes,
-                   std::int64_t end_ns, const std::vector<std::int64_t>& finished) {
+                   std::int64_t start_ns, std::int64_t end_ns,
+                   const std::vector<std::int64_t>& finished) {
   for (const Joined& joined : plan.joined) {
     if (joined.generated > 1) {
       event(end_ns, joined.id, Event::kResume, 0);
@@ -130,11 +131,11 @@ void Recorder::ran(const StepPlan& plan, const StepRecord& facts, std::int64_t v
     end(request, Status::kFinished, "");
   }
   last_ = facts;
-  step(facts, plan.plan_ns, vram_used_bytes, end_ns);
+  step(plan, facts, vram_used_bytes, start_ns, end_ns);
 }
 
 void Recorder::ran_out_of_memory(const StepPlan& plan, std::int64_t needed_bytes,
-                                 std::int64_t end_ns) {
+                                 std::int64_t start_ns, std::int64_t end_ns) {
   std::int64_t victim = -1;
   if (!plan.prefill.empty()) {
     victim = plan.prefill.back().id;
@@ -153,11 +154,11 @@ void Recorder::ran_out_of_memory(const StepPlan& plan, std::int64_t needed_bytes
   facts.ticket = plan.ticket;
   facts.predicted_bytes = needed_bytes;
   facts.blocked_by = static_cast<std::int64_t>(plan.blocked_by);
-  step(facts, plan.plan_ns, vram_used_, end_ns);
+  step(plan, facts, vram_used_, start_ns, end_ns);
 }
 
-void Recorder::step(const StepRecord& f, std::int64_t start_ns, std::int64_t vram_used_bytes,
-                    std::int64_t end_ns) {
+void Recorder::step(const StepPlan& plan, const StepRecord& f, std::int64_t vram_used_bytes,
+                    std::int64_t start_ns, std::int64_t end_ns) {
   vram_used_ = vram_used_bytes;
   const std::array<std::int64_t, kStepFields> values{f.step,
                                                      f.steps,
@@ -176,7 +177,7 @@ void Recorder::step(const StepRecord& f, std::int64_t start_ns, std::int64_t vra
                                                      f.ticket,
                                                      f.swap_bytes,
                                                      f.paused_rows,
-                                                     start_ns,
+                                                     plan.plan_ns,
                                                      start_ns,
                                                      end_ns - start_ns,
                                                      vram_used_bytes,

@@ -131,7 +131,7 @@ std::int64_t SimulatedEngine::next_event_ns(const StepPlan& plan, std::int64_t u
 // The allocation fails before anything is computed: it costs what a step without work costs.
 void SimulatedEngine::run_out_of_memory(const StepPlan& plan) {
   clock_fs_ += step_time_.cumulative(StepWork{}, 1);
-  recorder_.ran_out_of_memory(plan, plan.predicted_bytes, now_ns());
+  recorder_.ran_out_of_memory(plan, plan.predicted_bytes, plan.plan_ns, now_ns());
   scheduler_.commit_oom();
   done_ = stop_on_oom_;
 }
@@ -148,7 +148,7 @@ void SimulatedEngine::run_steps(const StepPlan& plan, std::int64_t until_ns) {
   clock_fs_ += step_time_.cumulative(plan.work, steps);
   const std::vector<std::int64_t> finished = endings_.passed(plan, steps);
   const StepRecord facts = scheduler_.commit(steps, finished);
-  recorder_.ran(plan, facts, facts.predicted_bytes, now_ns(), finished);
+  recorder_.ran(plan, facts, facts.predicted_bytes, plan.plan_ns, now_ns(), finished);
 }
 
 // The first number of steps that reaches the time, at most `steps`.

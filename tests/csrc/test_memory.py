@@ -51,7 +51,7 @@ def test_activations_of_a_wide_step_are_those_of_the_mlp():
 
 def test_activations_of_many_sampled_rows_are_the_logits():
     a = divided(model()).activation(decode_rows=1024, sampled_rows=1024)
-    assert a.logits == 1024 * (2 * 4096 + 4 * 128256)  # the gathered rows in bf16, logits in float32
+    assert a.logits == 1024 * (2 * 4096 + 2 * 128256)  # the gathered rows and the logits, in bf16
     assert a.bytes == a.residual + a.logits
 
 
@@ -164,10 +164,10 @@ def test_the_pool_takes_what_is_left_and_never_more(budget):
     assert 0 <= budget - used < memory.block_bytes
 
 
-def test_padded_kv_is_one_tensor_a_layer_for_keys_and_one_for_values():
+def test_padded_kv_is_every_rows_blocks_for_the_padded_length():
     memory = MemoryModel.for_blocks(model(), blocks=1, context_bytes=0, block_tokens=16, step_tokens=16, max_seqs=1)
-    assert memory.padded_kv_bytes(4, 1000) == 4 * 1000 * 131_072
-    assert memory.padded_kv_bytes(1, 1) == 64 * 2048
+    assert memory.padded_kv_bytes(4, 1000) == 4 * 1008 * 131_072
+    assert memory.padded_kv_bytes(1, 1) == 16 * 131_072
 
 
 def test_a_model_that_does_not_fit_is_refused_with_the_numbers():

@@ -21,9 +21,17 @@ class PagedKv {
   // More tokens in all, never fewer.
   bool grow(std::int64_t id, std::int64_t tokens);
   void free(std::int64_t id);
+  // The pool gets larger or smaller. What lies in blocks that go is to be copied: each move's `from`
+  // to its `to`; no block is both. Throws std::invalid_argument if more blocks than that are held.
+  struct Move {
+    std::int32_t from;
+    std::int32_t to;
+  };
+  std::vector<Move> resize(std::int64_t blocks);
 
   // The blocks of a request in order of its tokens, as attention kernels take them.
   const std::vector<std::int32_t>& block_table(std::int64_t id) const;
+  std::int64_t blocks() const { return blocks_; }
   std::int64_t free_blocks() const { return static_cast<std::int64_t>(free_.size()); }
   std::int64_t held_tokens() const { return (blocks_ - free_blocks()) * block_tokens_; }
   std::int64_t filled_tokens() const { return filled_tokens_; }

@@ -55,7 +55,7 @@ struct Activation {
   std::int64_t log_sum_exp = 0;         // FlashAttention-2
   std::int64_t split_accumulators = 0;  // FlashAttention-2, decode
   std::int64_t mlp = 0;                 // normed input, gate, up and their product
-  std::int64_t logits = 0;              // gathered rows, and float32 logits
+  std::int64_t logits = 0;              // gathered rows, and the logits
   std::int64_t rounding = 0;            // of all of these to the allocator's blocks
 
   std::int64_t bytes() const {
@@ -103,8 +103,7 @@ class MemoryModel {
   // Kept free: no step within the engine's limits needs more.
   std::int64_t activation_reserve_bytes() const { return activation_reserve_bytes_; }
   std::int64_t pool_blocks() const;
-  // KV bytes of a padded static batch: every layer's keys and values are one tensor of rows x
-  // length.
+  // KV bytes of a padded static batch: every row holds the blocks of the padded length.
   std::int64_t padded_kv_bytes(std::int64_t rows, std::int64_t length) const;
 
  private:

@@ -74,9 +74,10 @@ class Recorder {
   void planned(const StepPlan& plan);
   // Steps that ran to their end; `facts` is what the core's commit returned for them.
   void ran(const StepPlan& plan, const StepRecord& facts, std::int64_t vram_used_bytes,
-           std::int64_t end_ns, const std::vector<std::int64_t>& finished);
+           std::int64_t start_ns, std::int64_t end_ns, const std::vector<std::int64_t>& finished);
   // A step that had no effect since its memory was not there; its newest request is named.
-  void ran_out_of_memory(const StepPlan& plan, std::int64_t needed_bytes, std::int64_t end_ns);
+  void ran_out_of_memory(const StepPlan& plan, std::int64_t needed_bytes, std::int64_t start_ns,
+                         std::int64_t end_ns);
 
   std::int64_t budget_bytes = 0;  // of the steps that are recorded from here on
   std::int64_t ended() const { return ended_; }
@@ -107,8 +108,8 @@ class Recorder {
   void end(std::int64_t request, Status status, const std::string& reason);
   void event(std::int64_t t_ns, std::int64_t request, Event event, std::int64_t bytes);
   void mark(StepEvent event);
-  void step(const StepRecord& facts, std::int64_t start_ns, std::int64_t vram_used_bytes,
-            std::int64_t end_ns);
+  void step(const StepPlan& plan, const StepRecord& facts, std::int64_t vram_used_bytes,
+            std::int64_t start_ns, std::int64_t end_ns);
 
   std::vector<RequestRow> requests_;
   std::map<std::int64_t, std::string> reasons_;

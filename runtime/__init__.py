@@ -1,0 +1,22 @@
+"""The runtime: drives the core's scheduler over a trace with a real model on a real device, and measures."""
+
+from .attention import BACKENDS, choose_attention, require_blocks
+from .campaign import missing_runs, replay_all
+from .machine import Machine, open_machine
+from .replay import Progress, Replay, ReplayOptions
+from .session import Session, open_session
+
+__all__ = [
+    "BACKENDS",
+    "Machine",
+    "Progress",
+    "Replay",
+    "ReplayOptions",
+    "Session",
+    "choose_attention",
+    "missing_runs",
+    "open_machine",
+    "open_session",
+    "replay_all",
+    "require_blocks",
+]

@@ -1,0 +1,133 @@
+"""Triton kernels that attend to a paged cache in parts of equal length, whatever the lengths of the requests.
+
+An item is a tile of queries of one request and a part of its cache. FlashAttention-2 gives each request the same number
+of parts, so that a step takes as long as its longest request; here the host cuts all caches into parts of about equal
+length, and as many programs as the device holds at once work through them.
+"""
+
+import torch
+import triton
+import triton.language as tl
+
+ITEM = 6
+"""Integers of an item: first query (row of the step's tokens), queries, position of the first one, row of the block
+table, and where the part of the cache begins and ends."""
+
+
+@triton.jit
+def attend_parts(
+    query, key_cache, value_cache, tables, items, count, part_out, part_scale,
+    token_stride, block_stride, row_stride, head_stride, width, scale,
+    GROUP: tl.constexpr, GROUP_ROWS: tl.constexpr, KV_HEADS: tl.constexpr, DIM: tl.constexpr, BLOCK_TOKENS: tl.constexpr,
+    QUERIES: tl.constexpr, COLUMNS: tl.constexpr, ITEM: tl.constexpr,
+):  # fmt: skip
+    """The softmax of each item over its part: weighted values, and log2 of the sum of weights."""
+    ROWS: tl.constexpr = QUERIES * GROUP_ROWS
+    rows = tl.arange(0, ROWS)
+    in_tile, in_group = rows // GROUP_ROWS, rows % GROUP_ROWS
+    dims = tl.arange(0, DIM)
+    total = tl.load(count) * KV_HEADS
+    for work in range(tl.program_id(0), total, tl.num_programs(0)):
+        item, head = work // KV_HEADS, work % KV_HEADS
+        first = tl.load(items + item * ITEM)
+        queries = tl.load(items + item * ITEM + 1)
+        position = tl.load(items + item * ITEM + 2)
+        table = tables + tl.load(items + item * ITEM + 3) * width
+        start = tl.load(items + item * ITEM + 4)
+        end = tl.load(items + item * ITEM + 5)
+        kept = (in_tile < queries) & (in_group < GROUP)
+        at = (first + in_tile).to(tl.int64) * token_stride + (head * GROUP + in_group) * DIM
+        q = tl.load(query + at[:, None] + dims[None, :], mask=kept[:, None], other=0.0)
+        largest = tl.full((ROWS,), float("-inf"), tl.float32)
+        weights = tl.zeros((ROWS,), tl.float32)
+        values = tl.zeros((ROWS, DIM), tl.float32)
+        for column in range(start, end, COLUMNS):
+            columns = column + tl.arange(0, COLUMNS)
+            inside = columns < end
+            block = tl.load(table + columns // BLOCK_TOKENS, mask=inside, other=0).to(tl.int64)
+            place = block * block_stride + head * head_stride + (columns % BLOCK_TOKENS) * row_stride
+            k = tl.load(key_cache + place[None, :] + dims[:, None], mask=inside[None, :], other=0.0)
+            scores = tl.dot(q, k) * scale
+            seen = inside[None, :] & (columns[None, :] <= (position + in_tile)[:, None])
+            scores = tl.where(seen, scores, float("-inf"))
+            higher = tl.maximum(largest, tl.max(scores, axis=1))
+            shift = tl.where(higher == float("-inf"), 0.0, higher)
+            weight = tl.exp2(scores - shift[:, None])
+            faded = tl.exp2(largest - shift)
+            weights = weights * faded + tl.sum(weight, axis=1)
+            v = tl.load(value_cache + place[:, None] + dims[None, :], mask=inside[:, None], other=0.0)
+            values = values * faded[:, None] + tl.dot(weight.to(v.dtype), v)
+            largest = higher
+        at = (item * KV_HEADS + head) * ROWS + rows.to(tl.int64)
+        nothing = weights == 0.0
+        values = values / tl.where(nothing, 1.0, weights)[:, None]
+        tl.store(part_out + at[:, None] * DIM + dims[None, :], values, mask=kept[:, None])
+        tl.store(part_scale + at, tl.where(nothing, float("-inf"), largest + tl.log2(weights)), mask=kept)
+
+
+@triton.jit
+def join_parts(
+    part_out, part_scale, items, edges, out, out_stride,
+    GROUP: tl.constexpr, GROUP_ROWS: tl.constexpr, KV_HEADS: tl.constexpr, DIM: tl.constexpr,
+    QUERIES: tl.constexpr, ITEM: tl.constexpr,
+):  # fmt: skip
+    """A tile's output from those of its parts. Tiles without parts only fill a graph."""
+    ROWS: tl.constexpr = QUERIES * GROUP_ROWS
+    tile, head = tl.program_id(0), tl.program_id(1)
+    begin, end = tl.load(edges + tile), tl.load(edges + tile + 1)
+    if begin < end:
+        rows = tl.arange(0, ROWS)
+        in_tile, in_group = rows // GROUP_ROWS, rows % GROUP_ROWS
+        dims = tl.arange(0, DIM)
+        first = tl.load(items + begin * ITEM)
+        kept = (in_tile < tl.load(items + begin * ITEM + 1)) & (in_group < GROUP)
+        largest = tl.full((ROWS,), float("-inf"), tl.float32)
+        weights = tl.zeros((ROWS,), tl.float32)
+        values = tl.zeros((ROWS, DIM), tl.float32)
+        for item in range(begin, end):
+            at = (item * KV_HEADS + head) * ROWS + rows.to(tl.int64)
+            scales = tl.load(part_scale + at, mask=kept, other=0.0)
+            part = tl.load(part_out + at[:, None] * DIM + dims[None, :], mask=kept[:, None], other=0.0)
+            higher = tl.maximum(largest, scales)
+            shift = tl.where(higher == float("-inf"), 0.0, higher)
+            weight, faded = tl.exp2(scales - shift), tl.exp2(largest - shift)
+            weights = weights * faded + weight
+            values = values * faded[:, None] + part * weight[:, None]
+            largest = higher
+        at = (first + in_tile).to(tl.int64) * out_stride + (head * GROUP + in_group) * DIM
+        values = (values / weights[:, None]).to(out.dtype.element_ty)
+        tl.store(out + at[:, None] + dims[None, :], values, mask=kept[:, None])
+
+
+@triton.jit
+def _gather(
+    cache, tables, edges, out, chunks, block_stride, row_stride, head_stride, width,
+    KV_HEADS: tl.constexpr, DIM: tl.constexpr, BLOCK_TOKENS: tl.constexpr, CHUNKS: tl.constexpr,
+):  # fmt: skip
+    token = tl.program_id(0)
+    lanes = tl.arange(0, CHUNKS)
+    ends = tl.load(edges + 1 + lanes, mask=lanes < chunks, other=0x7FFFFFFF)
+    chunk = tl.sum((ends <= token).to(tl.int32), axis=0)
+    position = token - tl.load(edges + chunk)
+    block = tl.load(tables + chunk * width + position // BLOCK_TOKENS).to(tl.int64)
+    values = tl.arange(0, KV_HEADS * DIM)
+    head, dim = values // DIM, values % DIM
+    place = block * block_stride + (position % BLOCK_TOKENS) * row_stride + head * head_stride + dim
+    tl.store(out + token.to(tl.int64) * (KV_HEADS * DIM) + values, tl.load(cache + place))
+
+
+def gather(cache: torch.Tensor, tables: torch.Tensor, edges: torch.Tensor, tokens: int) -> torch.Tensor:
+    """The cached tokens of several requests side by side, (tokens, kv_heads, head_dim).
+
+    Args:
+        cache: (blocks, block_tokens, kv_heads, head_dim); kv_heads * head_dim is a power of two.
+        tables, edges: block table of each request, and where its tokens begin.
+    """
+    _, block_tokens, kv_heads, dim = cache.shape
+    out = torch.empty((tokens, kv_heads, dim), dtype=cache.dtype, device=cache.device)
+    chunks, width = tables.shape
+    _gather[(tokens,)](
+        cache, tables, edges, out, chunks, *cache.stride()[:3], width,
+        KV_HEADS=kv_heads, DIM=dim, BLOCK_TOKENS=block_tokens, CHUNKS=triton.next_power_of_2(chunks),
+    )  # fmt: skip
+    return out

@@ -1,0 +1,63 @@
+"""When steps began and ended: by the device's own events on a GPU, by the host's clock on a CPU."""
+
+import time
+from dataclasses import dataclass
+
+import torch
+
+from .machine import Machine
+
+_AGAIN_NS = 10 * 10**9
+"""After so long the device's clock is compared with the host's again; until then they drift by microseconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A moment: an event that the device will reach, or a time that has passed already."""
+
+    event: torch.cuda.Event | None
+    ns: int = 0
+
+    def reached(self) -> None:
+        """Wait until the device is there."""
+        if self.event is not None:
+            self.event.synchronize()
+
+
+class Clock:
+    """Nanoseconds since the run began, for the host and for what the device does."""
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+        if machine.is_cuda:
+            torch.cuda.synchronize(machine.device)
+        self._zero = time.perf_counter_ns()
+        self._base = self.mark()
+        self._base.reached()
+        self._base_ns = self.now_ns()
+
+    def now_ns(self) -> int:
+        """The host's time."""
+        return time.perf_counter_ns() - self._zero
+
+    def mark(self) -> Mark:
+        """The moment at which the device has done all that was launched so far."""
+        if not self._machine.is_cuda:
+            return Mark(None, self.now_ns())
+        event = torch.cuda.Event(enable_timing=True)
+        event.record()
+        return Mark(event)
+
+    def ns(self, mark: Mark) -> int:
+        """The time of a mark that was reached."""
+        if mark.event is None:
+            return mark.ns
+        assert self._base.event is not None
+        since = round(self._base.event.elapsed_time(mark.event) * 1e6)
+        return self._base_ns + since
+
+    def compare(self, mark: Mark) -> None:
+        """Take a mark that the device has just reached as the new common point, now and then."""
+        now = self.now_ns()
+        if mark.event is not None and now - self._base_ns > _AGAIN_NS:
+            self._base_ns, self._base = self.ns(mark), mark

@@ -1,0 +1,104 @@
+"""The engine: a model on a machine, its KV pool, its captured graphs. It computes steps and knows no scheduler."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from ..workloads import ModelSpec
+from . import operations as torch_operations
+from .attention import Attention
+from .graphs import Graphs
+from .inputs import Extent, Filling, Integers, Layout, Shape, Slabs
+from .kv_pool import KvPool
+from .machine import Machine
+from .model import Model
+from .weights import Weights
+
+
+class Engine:
+    """Computes steps, by captured graphs where there is one of the shape, else eagerly."""
+
+    def __init__(
+        self,
+        machine: Machine,
+        spec: ModelSpec,
+        weights: Weights,
+        attention: Attention,
+        extent: Extent,
+        *,
+        temperature: float = 0.0,
+    ) -> None:
+        self.machine, self.spec, self.extent, self.temperature = machine, spec, extent, temperature
+        self.model = Model(
+            spec,
+            weights,
+            attention,
+            _operations(machine),
+            rotation_tokens=extent.longest_tokens + 1,
+            temperature=temperature,
+        )
+        block_bytes = 2 * spec.layers * spec.kv_heads * spec.head_dim * spec.dtype_bytes * extent.block_tokens
+        self.pool = KvPool(
+            spec,
+            machine,
+            block_tokens=extent.block_tokens,
+            limit_blocks=max(extent.limit_bytes // block_bytes, 1),
+            seats=extent.seats,
+            width=extent.width,
+        )
+        self._cache = self.pool.layers()
+        self.spare_seat = extent.seats
+        """Where rows draw to that only fill a graph."""
+        self._last_tokens = torch.zeros(extent.seats + 1, dtype=torch.int32, device=machine.device)
+        self._slabs = Slabs(machine)
+        self.graphs = Graphs(machine, spec, attention, extent)
+
+    def capture(self, on_progress: Callable[[int, int], None] | None = None) -> None:
+        """Capture the graphs; before this every step is eager."""
+        self.graphs.capture(
+            lambda batch: self.model.step(batch, self._cache, self._last_tokens), self.spare_seat, on_progress
+        )
+
+    def begin(self, shape: Shape) -> tuple[Layout, dict[str, Integers]]:
+        """The slab for a step of that shape, to be filled in."""
+        layout = Layout.of(shape, self.model.attention.arrays(shape))
+        return layout, self._slabs.next(layout)
+
+    def run(self, layout: Layout, filling: Filling) -> torch.Tensor:
+        """Launch the step whose slab was filled in; the tokens that it will draw, (sampled rows,) int32.
+
+        Raises torch.OutOfMemoryError; the step then had no effect but on cache positions that it would have written.
+        """
+        graph = self.graphs.find(layout.shape)
+        if graph is not None:
+            self._slabs.upload(layout, self.graphs.slab)
+            return graph.replay()
+        slab = torch.empty(layout.size, dtype=torch.int32, device=self.machine.device)
+        self._slabs.upload(layout, slab)
+        return self.model.step(layout.batch(slab, filling), self._cache, self._last_tokens)
+
+    def warm_up(self, tokens: int) -> None:
+        """Run a prefill of that many tokens that stores nothing: kernels are loaded, workspaces allocated."""
+        rows = min(self.extent.seats, tokens)
+        shape = Shape(0, 0, 0, 1, tokens, rows, self.extent.width)
+        layout, slab = self.begin(shape)
+        positions = np.arange(tokens, dtype=np.int32) % self.extent.longest_tokens
+        slab["ids"][:], slab["positions"][:], slab["slots"][:] = 0, positions, -1
+        slab["prompt_edges"][:] = (0, tokens)
+        slab["sampled_tokens"][:], slab["sampled_seats"][:], slab["seeds"][:] = 0, self.spare_seat, 0
+        self.run(layout, Filling(longest_prompt=tokens))
+
+    def close(self) -> None:
+        """Give back graphs and pool."""
+        self.graphs.close()
+        self._cache = []
+        self.pool.close()
+
+
+def _operations(machine: Machine) -> object:
+    if not machine.is_cuda:
+        return torch_operations
+    from . import triton_operations
+
+    return triton_operations

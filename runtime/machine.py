@@ -1,0 +1,170 @@
+"""The machine that a replay runs on: what it is, what it holds and how fast it is."""
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import torch
+
+from ..errors import DeviceUnavailable
+from ..workloads import DeviceSpec, device_names, load_device
+
+LEAST_CAPABILITY = (8, 0)
+"""FlashAttention-2 needs Ampere."""
+
+CPU_MEMORY_BYTES = 2 << 30
+"""What a replay on the CPU may use unless `--vram` says otherwise: it is there to be tried, not to serve."""
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """A device that can run the model."""
+
+    device: torch.device
+    spec: DeviceSpec
+    name: str
+    driver: str
+    used_before: int = 0
+    """Bytes that others held on it before this process did, as far as NVML tells."""
+
+    @property
+    def is_cuda(self) -> bool:
+        """Whether it is a GPU."""
+        return self.device.type == "cuda"
+
+
+def open_machine(device: str = "auto") -> Machine:
+    """The GPU (`cuda`, `cuda:1`), the CPU, or `auto`: the first GPU.
+
+    Raises:
+        DeviceUnavailable: no GPU, or one that is too old for FlashAttention-2.
+    """
+    if device == "cpu":
+        return Machine(torch.device("cpu"), _cpu_spec(), "CPU", "")
+    wanted = torch.device("cuda", 0) if device in ("auto", "cuda") else _parse(device)
+    if not torch.cuda.is_available():
+        raise DeviceUnavailable(
+            "no CUDA device is usable here: replay runs on an NVIDIA GPU; to try the same code without one: "
+            "--model tiny --device cpu"
+        )
+    if wanted.index >= torch.cuda.device_count():
+        raise DeviceUnavailable(f"there is no device '{device}': this machine has {torch.cuda.device_count()} GPUs")
+    used_before = _used_before(wanted.index)
+    torch.cuda.set_device(wanted)
+    # Segments that grow and shrink: under a cap, memory cached for one size of step must serve all others.
+    torch.cuda.memory._set_allocator_settings("expandable_segments:True")
+    facts = torch.cuda.get_device_properties(wanted)
+    if (facts.major, facts.minor) < LEAST_CAPABILITY:
+        raise DeviceUnavailable(
+            f"{facts.name} has compute capability {facts.major}.{facts.minor}, FlashAttention-2 needs 8.0 or newer: "
+            "choose another --device"
+        )
+    return Machine(wanted, _cuda_spec(wanted, facts), str(facts.name), _driver(), used_before)
+
+
+def _parse(device: str) -> torch.device:
+    try:
+        parsed = torch.device(device)
+    except RuntimeError:
+        parsed = None
+    if parsed is None or parsed.type != "cuda":
+        raise DeviceUnavailable(f"replay runs on 'auto', 'cuda', 'cuda:N' or 'cpu', not on '{device}'")
+    return torch.device("cuda", parsed.index or 0)
+
+
+def _cuda_spec(device: torch.device, facts: Any) -> DeviceSpec:
+    """A device of the catalogue if the card is one, else one that is measured now."""
+    words = facts.name.lower().replace("-", " ").split()
+    for name in device_names():
+        if name.split("-")[0] in words or name.replace("-", "") in "".join(words):
+            known = load_device(name)
+            if abs(known.memory_bytes - facts.total_memory) < known.memory_bytes // 10:
+                return msgspec.structs.replace(
+                    known, memory_bytes=facts.total_memory, multiprocessors=facts.multi_processor_count
+                )
+    return DeviceSpec(
+        name=facts.name,
+        memory_bytes=facts.total_memory,
+        bandwidth_bytes_s=_measured_bandwidth(device),
+        bf16_flops=_measured_flops(device),
+        measured=True,
+        multiprocessors=facts.multi_processor_count,
+        host_link_bytes_s=_measured_host_link(device),
+        context_bytes=0,
+        step_tokens=8192 if facts.total_memory > 60 << 30 else 2048,
+        max_seqs=1024 if facts.total_memory > 60 << 30 else 256,
+        source="measured at the start of the run",
+    )
+
+
+def _cpu_spec() -> DeviceSpec:
+    return DeviceSpec(
+        name="cpu",
+        memory_bytes=CPU_MEMORY_BYTES,
+        bandwidth_bytes_s=10**10,
+        bf16_flops=10**11,
+        measured=False,
+        multiprocessors=0,
+        host_link_bytes_s=5 * 10**9,
+        context_bytes=0,
+        step_tokens=512,
+        max_seqs=32,
+        source="stands for any CPU; its rates only decide between swapping and computing again",
+    )
+
+
+def _seconds(device: torch.device, work: Any) -> float:
+    """The best of five."""
+    best = float("inf")
+    for _ in range(5):
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        start.record()
+        work()
+        end.record()
+        torch.cuda.synchronize(device)
+        best = min(best, start.elapsed_time(end) / 1e3)
+    return best
+
+
+def _measured_bandwidth(device: torch.device) -> int:
+    source = torch.empty(1 << 29, dtype=torch.bfloat16, device=device)
+    return round(source.nbytes / _seconds(device, source.sum), -9)
+
+
+def _measured_flops(device: torch.device) -> int:
+    a = torch.randn(4096, 4096, dtype=torch.bfloat16, device=device)
+    return round(2 * 4096**3 / _seconds(device, lambda: a @ a), -12)
+
+
+def _measured_host_link(device: torch.device) -> int:
+    host = torch.empty(1 << 28, dtype=torch.uint8, pin_memory=True)
+    there = torch.empty_like(host, device=device)
+    return round(host.nbytes / _seconds(device, lambda: there.copy_(host, non_blocking=True)), -9)
+
+
+def _used_before(index: int) -> int:
+    """In use before CUDA's context is made; NVML counts all cards, CUDA_VISIBLE_DEVICES says which is ours."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
+    name = visible[index].strip() if index < len(visible) else ""
+    try:
+        import pynvml
+
+        pynvml.nvmlInit()
+        if name.startswith("GPU-"):
+            handle = pynvml.nvmlDeviceGetHandleByUUID(name)
+        else:
+            handle = pynvml.nvmlDeviceGetHandleByIndex(int(name or index))
+        return int(pynvml.nvmlDeviceGetMemoryInfo(handle).used)
+    except Exception:  # without NVML the device is taken to be ours alone
+        return 0
+
+
+def _driver() -> str:
+    try:
+        import pynvml
+
+        pynvml.nvmlInit()
+        return str(pynvml.nvmlSystemGetDriverVersion())
+    except Exception:  # NVML is a convenience; whatever it lacks here, the replay can do without
+        return ""

@@ -1,0 +1,308 @@
+"""Replays a trace on an engine under one policy: the loop of plan, launch and commit, with real time between."""
+
+import signal
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import msgspec
+import torch
+
+from ..csrc import PolicySpec, Recorder, StepPlan, StepRecord
+from ..experiment import Experiment
+from ..outcome import conclude
+from ..records import MachineInfo, Run
+from .arrivals import LAG_LIMIT_S, Arrivals
+from .clock import Clock, Mark
+from .engine import Engine
+from .executor import Executor, Launched
+from .kv_pool import OutOfVram
+from .ledger import Ledger
+from .seats import random_prompts
+from .vram import Monitor
+from .weights import dtype_of
+
+_SWITCH_S = 0.0005
+"""How long Python's other threads wait for the interpreter at most: requests are to be submitted in time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What a replay is doing, for the eyes of whoever waits for it."""
+
+    ended: int
+    tokens: int
+    seconds: float
+    running: int
+    waiting: int
+    vram_bytes: int
+
+
+class ReplayOptions(msgspec.Struct, frozen=True):
+    """How a replay runs.
+
+    Attributes:
+        plan_ahead: 1: each step is planned while the one before it runs; 0: after it.
+    """
+
+    plan_ahead: int = 1
+    on_progress: Callable[[Progress], None] | None = None
+    note: str = ""
+    command: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _UnderWay:
+    """A step that was launched and committed, and is yet to be recorded."""
+
+    plan: StepPlan
+    facts: StepRecord
+    launched: Launched
+    drawn: torch.Tensor  # its tokens on the host, once its end is reached
+    start: Mark
+    end: Mark
+    budget_bytes: int
+
+
+class Replay:
+    """One trace under one policy on one engine.
+
+    Args:
+        experiment: what is run; its memory model is that of the machine.
+        fixed_bytes: what the process holds before the first step.
+        monitor: says what other processes take meanwhile.
+    """
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        policy: PolicySpec,
+        engine: Engine,
+        monitor: Monitor,
+        *,
+        fixed_bytes: int,
+        options: ReplayOptions,
+    ) -> None:
+        self._experiment, self._policy, self._engine, self._options = experiment, policy, engine, options
+        self._scheduler = experiment.scheduler(policy)
+        core = self._scheduler.policy
+        trace = experiment.trace
+        self._recorder = Recorder(len(trace), experiment.memory.budget_bytes)
+        self._monitor = monitor
+        self._ledger = Ledger(
+            engine.machine,
+            engine.pool,
+            experiment.memory,
+            cap_bytes=experiment.memory.budget_bytes,
+            fixed_bytes=fixed_bytes,
+            blind=not core.sees_memory,
+        )
+        engine.pool.open_host(core.swap_bytes)
+        prompts = random_prompts(trace.prompt_tokens, engine.spec.vocab, experiment.seed)
+        self.executor = Executor(
+            engine, self._ledger, prompts, trace.output_tokens, seed=experiment.seed, padded=core.is_padded
+        )
+        self._fixed_bytes = fixed_bytes
+        self._budget = experiment.memory.budget_bytes
+        self._under_way: deque[_UnderWay] = deque()
+        self._busy_ns = self._first_ns = self._last_ns = self._idle_ns = 0
+        self._steps = 0
+        self._tokens = 0
+        self._predicted_peak = self._measured_peak = self._predicted_temporary = 0
+        self._interrupted = False
+
+    def run(self) -> Run:
+        """To the end, or to the end of the step in which SIGINT came."""
+        with self._interrupts_noted(), _threads_heard():
+            self._clock = Clock(self._engine.machine)
+            with Arrivals(self._experiment.trace.arrival_ns, self._clock) as arrivals:
+                while not self._interrupted and self._step(arrivals):
+                    pass
+                self._settle()
+        if self._engine.machine.is_cuda:
+            torch.cuda.synchronize(self._engine.machine.device)
+        return self._conclude(arrivals)
+
+    def _step(self, arrivals: Arrivals) -> bool:
+        """One plan. False at the end."""
+        self._submit(arrivals)
+        self._follow_budget()
+        plan = self._scheduler.plan(self._clock.now_ns())
+        try:
+            self.executor.apply(plan)
+            self._ledger.trim()
+            if plan.horizon == 0:
+                return self._idle(plan, arrivals)
+            start = self._clock.mark()
+            launched = self.executor.launch(plan)
+        except OutOfVram as error:
+            self._run_out(plan, error)
+            return True
+        drawn = launched.tokens.to("cpu", non_blocking=True)
+        end = self._clock.mark()
+        facts = self._scheduler.commit(1, launched.finished)
+        self.executor.retire(launched.finished)
+        self._under_way.append(_UnderWay(plan, facts, launched, drawn, start, end, self._budget))
+        self._settle(leaving=self._options.plan_ahead)
+        return True
+
+    def _submit(self, arrivals: Arrivals) -> None:
+        trace = self._experiment.trace
+        for request in arrivals.take():
+            submission = self._scheduler.submit(
+                request,
+                arrival_ns=int(trace.arrival_ns[request]),
+                prompt_tokens=int(trace.prompt_tokens[request]),
+                max_new_tokens=trace.max_new_tokens,
+                output_tokens=int(trace.output_tokens[request]),
+            )
+            if not submission.accepted:
+                self._recorder.rejected(request, self._clock.now_ns(), submission.reason)
+            elif submission.pressed:
+                self._recorder.pressed(request, self._clock.now_ns())
+
+    def _follow_budget(self) -> None:
+        """What others took since the start is not ours to use."""
+        memory = self._experiment.memory
+        left = self._monitor.left_bytes
+        budget = memory.budget_bytes if left is None else min(memory.budget_bytes, left)
+        budget = max(budget, memory.fixed_bytes + memory.activation_reserve_bytes + memory.block_bytes)
+        if budget == self._budget:
+            return
+        self._budget = budget
+        self._scheduler.set_budget(budget)
+        self._ledger.set_budget(self._scheduler.memory)
+
+    def _idle(self, plan: StepPlan, arrivals: Arrivals) -> bool:
+        self._settle()
+        self._recorder.planned(plan)
+        if plan.wake_ns < 0 and arrivals.over:
+            assert self._scheduler.waiting == 0, "requests wait, nothing runs and nothing is to come"
+            return False
+        seconds = None if plan.wake_ns < 0 else max(plan.wake_ns - self._clock.now_ns(), 0) / 1e9
+        arrivals.wait(min(seconds, 0.1) if seconds is not None else 0.1)
+        return True
+
+    def _run_out(self, plan: StepPlan, error: OutOfVram) -> None:
+        self._settle()
+        begun = self._clock.now_ns()
+        self._recorder.planned(plan)
+        self._recorder.budget_bytes = self._budget
+        if plan.horizon == 0:
+            return
+        self._recorder.ran_out_of_memory(plan, error.needed_bytes, min(plan.plan_ns, begun), self._clock.now_ns())
+        self._scheduler.commit_oom()
+
+    def _settle(self, leaving: int = 0) -> None:
+        """Wait for steps and record them, until only so many are under way."""
+        while len(self._under_way) > leaving:
+            step = self._under_way.popleft()
+            step.end.reached()
+            start_ns, end_ns = self._clock.ns(step.start), self._clock.ns(step.end)
+            self._clock.compare(step.end)
+            places = step.launched.log_places
+            self.executor.log.tokens[places] = step.drawn.numpy()[: len(places)]  # behind them: rows that fill a graph
+            self._account(step, start_ns, end_ns)
+            self._recorder.planned(step.plan)
+            self._recorder.budget_bytes = step.budget_bytes
+            self._recorder.ran(
+                step.plan, step.facts, step.launched.peak_bytes, start_ns, end_ns, step.launched.finished
+            )
+            self._show(step)
+
+    def _account(self, step: _UnderWay, start_ns: int, end_ns: int) -> None:
+        if self._steps == 0:
+            self._first_ns = self._last_ns = start_ns
+        self._idle_ns += max(start_ns - self._last_ns, 0)
+        self._busy_ns += end_ns - max(start_ns, self._last_ns)
+        self._last_ns = end_ns
+        self._steps += 1
+        work = step.plan.work
+        self._tokens += work.prefill_tokens + work.decode_rows
+        activation = self._experiment.memory.activation(
+            prefill_tokens=work.prefill_tokens, decode_rows=work.decode_rows, sampled_rows=work.sampled_rows
+        )
+        self._predicted_temporary = max(self._predicted_temporary, activation.bytes)
+        self._predicted_peak = max(self._predicted_peak, step.facts.predicted_bytes)
+        self._measured_peak = max(self._measured_peak, step.launched.peak_bytes)
+
+    def _show(self, step: _UnderWay) -> None:
+        if self._options.on_progress is None or self._steps % 16:
+            return
+        self._options.on_progress(
+            Progress(
+                ended=self._recorder.ended,
+                tokens=self._tokens,
+                seconds=self._last_ns / 1e9,
+                running=step.facts.running,
+                waiting=step.facts.waiting,
+                vram_bytes=step.launched.peak_bytes,
+            )
+        )
+
+    @contextmanager
+    def _interrupts_noted(self) -> Iterator[None]:
+        """Ctrl-C ends the run after the step that is being planned."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def note(*_: object) -> None:
+            self._interrupted = True
+
+        before = signal.signal(signal.SIGINT, note)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+    def _conclude(self, arrivals: Arrivals) -> Run:
+        machine, engine = self._engine.machine, self._engine
+        attention = engine.model.attention.name
+        span = max(self._last_ns - self._first_ns, 1)
+        lag = arrivals.lag_p99_s
+        info = MachineInfo(
+            device=machine.name,
+            driver=machine.driver,
+            dtype=str(dtype_of(engine.spec)).removeprefix("torch."),
+            attention=attention,
+            plan_ahead=self._options.plan_ahead,
+            graphs=len(engine.graphs),
+            temperature=engine.temperature,
+            fixed_bytes=self._fixed_bytes,
+            predicted_peak_bytes=self._predicted_peak,
+            measured_peak_bytes=self._measured_peak,
+            predicted_temporary_bytes=self._predicted_temporary,
+            measured_temporary_bytes=self._ledger.peak_temporary_bytes,
+            process_peak_bytes=self._ledger.peak_bytes,
+            device_peak_bytes=self._monitor.peak_used_bytes,
+            busy_share=self._busy_ns / span,
+            host_gap_s=self._idle_ns / 1e9 / max(self._steps, 1),
+            schedule_lag_p99_s=lag,
+            degraded=lag > LAG_LIMIT_S,
+        )
+        return conclude(
+            self._experiment,
+            self._policy,
+            self._scheduler,
+            self._recorder,
+            kind="real",
+            step_time=f"{engine.spec.name} in {info.dtype} on {machine.name}, attention by {attention}",
+            complete=not self._interrupted,
+            note=self._options.note,
+            command=self._options.command,
+            machine=info,
+        )
+
+
+@contextmanager
+def _threads_heard() -> Iterator[None]:
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(_SWITCH_S)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
