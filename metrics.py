@@ -145,7 +145,8 @@ def _interruptions_s(run: Run) -> Array:
         if event in evictions and t_ns >= first_token_ns[request] >= 0:
             since.setdefault(request, t_ns)
         elif event == EVENTS.index("resume"):
-            gaps.append((t_ns - since.pop(request)) / 1e9)
+            # A step planned ahead may evict a request before its first token, of the step before, is there.
+            gaps.append((t_ns - since.pop(request, first_token_ns[request])) / 1e9)
     return np.array(gaps, dtype=np.float64)
 
 

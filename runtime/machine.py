@@ -53,7 +53,7 @@ def open_machine(device: str = "auto") -> Machine:
     used_before = _used_before(wanted.index)
     torch.cuda.set_device(wanted)
     # Segments that grow and shrink: under a cap, memory cached for one size of step must serve all others.
-    torch.cuda.memory._set_allocator_settings("expandable_segments:True")
+    torch._C._accelerator_setAllocatorSettings("expandable_segments:True")
     facts = torch.cuda.get_device_properties(wanted)
     if (facts.major, facts.minor) < LEAST_CAPABILITY:
         raise DeviceUnavailable(

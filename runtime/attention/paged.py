@@ -9,7 +9,7 @@ import triton
 
 from ..batch import Batch, LayerCache
 from ..inputs import Chunk, Integers, Shape
-from .paged_kernels import ITEM, attend_parts, gather, join_parts
+from .paged_kernels import ITEM, attend_parts, gather
 
 try:
     from .flash import varlen
@@ -35,6 +35,9 @@ _LONGEST_TILED = 1024
 _PROGRAMS = 2
 """For each multiprocessor: as many as run on it at once."""
 
+_MOST_COUNTERS = 1 << 18
+"""Tiles times KV heads of a step."""
+
 _LOG2_E = 1.4426950408889634
 
 
@@ -49,6 +52,7 @@ class PagedAttention:
     def __init__(self, multiprocessors: int, kv_heads: int) -> None:
         self._programs = max(multiprocessors, 1) * _PROGRAMS
         self._parts = max(self._programs // kv_heads, 1)
+        self._arrived = torch.empty(0)
 
     def arrays(self, shape: Shape) -> Iterator[tuple[str, int]]:
         """For decoding rows and for chunks: items, how many, and where each tile's begin."""
@@ -91,6 +95,7 @@ class PagedAttention:
         items[:, :4] = tiles[tile, :4]
         items[:, 4] = part * sizes[tile]
         items[:, 5] = np.minimum(items[:, 4] + sizes[tile], seen[tile])
+        items[:, 6], items[:, 7] = tile, counts[tile]
         slab[f"{name}_count"][0] = total
 
     def _sizes(self, seen: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
@@ -152,16 +157,18 @@ class PagedAttention:
         shape = (items.shape[0] // ITEM, kv_heads, rows)
         part_out = torch.empty((*shape, dim), dtype=torch.float32, device=query.device)
         part_scale = torch.empty(shape, dtype=torch.float32, device=query.device)
-        common = {"GROUP": group, "GROUP_ROWS": group_rows, "KV_HEADS": kv_heads, "DIM": dim}
         attend_parts[(self._programs,)](
-            query, *cache, tables, items, count, part_out, part_scale,
-            query.stride(0), *cache[0].stride()[:3], tables.shape[1], dim**-0.5 * _LOG2_E,
-            **common, BLOCK_TOKENS=block_tokens, QUERIES=queries, COLUMNS=_COLUMNS, ITEM=ITEM,
-            num_warps=4 if queries == 1 else 8, num_stages=_STAGES,
+            query, *cache, tables, items, count, edges, part_out, part_scale, self._counters(query.device), out,
+            query.stride(0), *cache[0].stride()[:3], out.stride(0), tables.shape[1], dim**-0.5 * _LOG2_E,
+            GROUP=group, GROUP_ROWS=group_rows, KV_HEADS=kv_heads, DIM=dim, BLOCK_TOKENS=block_tokens,
+            QUERIES=queries, COLUMNS=_COLUMNS, ITEM=ITEM, num_warps=4 if queries == 1 else 8, num_stages=_STAGES,
         )  # fmt: skip
-        join_parts[(edges.shape[0] - 1, kv_heads)](
-            part_out, part_scale, items, edges, out, out.stride(0), **common, QUERIES=queries, ITEM=ITEM
-        )
+
+    def _counters(self, device: torch.device) -> torch.Tensor:
+        """Zeros, and zeros again after every launch: captured graphs keep this very memory."""
+        if self._arrived.device != device or not len(self._arrived):
+            self._arrived = torch.zeros(_MOST_COUNTERS, dtype=torch.int32, device=device)
+        return self._arrived
 
 
 def _tiles(shape: Shape) -> int:

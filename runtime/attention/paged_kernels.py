@@ -9,19 +9,23 @@ import torch
 import triton
 import triton.language as tl
 
-ITEM = 6
+ITEM = 8
 """Integers of an item: first query (row of the step's tokens), queries, position of the first one, row of the block
-table, and where the part of the cache begins and ends."""
+table, where the part of the cache begins and ends, the tile, and how many parts that has."""
 
 
 @triton.jit
 def attend_parts(
-    query, key_cache, value_cache, tables, items, count, part_out, part_scale,
-    token_stride, block_stride, row_stride, head_stride, width, scale,
-    GROUP: tl.constexpr, GROUP_ROWS: tl.constexpr, KV_HEADS: tl.constexpr, DIM: tl.constexpr, BLOCK_TOKENS: tl.constexpr,
-    QUERIES: tl.constexpr, COLUMNS: tl.constexpr, ITEM: tl.constexpr,
+    query, key_cache, value_cache, tables, items, count, tile_edges, part_out, part_scale, arrived, out,
+    token_stride, block_stride, row_stride, head_stride, out_stride, width, scale,
+    GROUP: tl.constexpr, GROUP_ROWS: tl.constexpr, KV_HEADS: tl.constexpr, DIM: tl.constexpr,
+    BLOCK_TOKENS: tl.constexpr, QUERIES: tl.constexpr, COLUMNS: tl.constexpr, ITEM: tl.constexpr,
 ):  # fmt: skip
-    """The softmax of each item over its part: weighted values, and log2 of the sum of weights."""
+    """Each item's softmax over its part; whoever ends a tile's last part joins them into the tile's output.
+
+    `part_out` and `part_scale` hold an item's weighted values, and log2 of its sum of weights. `arrived` counts the
+    parts of each tile that are there; it is all zeros before and after.
+    """
     ROWS: tl.constexpr = QUERIES * GROUP_ROWS
     rows = tl.arange(0, ROWS)
     in_tile, in_group = rows // GROUP_ROWS, rows % GROUP_ROWS
@@ -35,6 +39,8 @@ def attend_parts(
         table = tables + tl.load(items + item * ITEM + 3) * width
         start = tl.load(items + item * ITEM + 4)
         end = tl.load(items + item * ITEM + 5)
+        tile = tl.load(items + item * ITEM + 6)
+        parts = tl.load(items + item * ITEM + 7)
         kept = (in_tile < queries) & (in_group < GROUP)
         at = (first + in_tile).to(tl.int64) * token_stride + (head * GROUP + in_group) * DIM
         q = tl.load(query + at[:, None] + dims[None, :], mask=kept[:, None], other=0.0)
@@ -58,45 +64,38 @@ def attend_parts(
             v = tl.load(value_cache + place[:, None] + dims[None, :], mask=inside[:, None], other=0.0)
             values = values * faded[:, None] + tl.dot(weight.to(v.dtype), v)
             largest = higher
-        at = (item * KV_HEADS + head) * ROWS + rows.to(tl.int64)
         nothing = weights == 0.0
         values = values / tl.where(nothing, 1.0, weights)[:, None]
-        tl.store(part_out + at[:, None] * DIM + dims[None, :], values, mask=kept[:, None])
-        tl.store(part_scale + at, tl.where(nothing, float("-inf"), largest + tl.log2(weights)), mask=kept)
-
-
-@triton.jit
-def join_parts(
-    part_out, part_scale, items, edges, out, out_stride,
-    GROUP: tl.constexpr, GROUP_ROWS: tl.constexpr, KV_HEADS: tl.constexpr, DIM: tl.constexpr,
-    QUERIES: tl.constexpr, ITEM: tl.constexpr,
-):  # fmt: skip
-    """A tile's output from those of its parts. Tiles without parts only fill a graph."""
-    ROWS: tl.constexpr = QUERIES * GROUP_ROWS
-    tile, head = tl.program_id(0), tl.program_id(1)
-    begin, end = tl.load(edges + tile), tl.load(edges + tile + 1)
-    if begin < end:
-        rows = tl.arange(0, ROWS)
-        in_tile, in_group = rows // GROUP_ROWS, rows % GROUP_ROWS
-        dims = tl.arange(0, DIM)
-        first = tl.load(items + begin * ITEM)
-        kept = (in_tile < tl.load(items + begin * ITEM + 1)) & (in_group < GROUP)
-        largest = tl.full((ROWS,), float("-inf"), tl.float32)
-        weights = tl.zeros((ROWS,), tl.float32)
-        values = tl.zeros((ROWS, DIM), tl.float32)
-        for item in range(begin, end):
+        to = (first + in_tile).to(tl.int64) * out_stride + (head * GROUP + in_group) * DIM
+        if parts == 1:
+            tl.store(out + to[:, None] + dims[None, :], values.to(out.dtype.element_ty), mask=kept[:, None])
+        else:
             at = (item * KV_HEADS + head) * ROWS + rows.to(tl.int64)
-            scales = tl.load(part_scale + at, mask=kept, other=0.0)
-            part = tl.load(part_out + at[:, None] * DIM + dims[None, :], mask=kept[:, None], other=0.0)
-            higher = tl.maximum(largest, scales)
-            shift = tl.where(higher == float("-inf"), 0.0, higher)
-            weight, faded = tl.exp2(scales - shift), tl.exp2(largest - shift)
-            weights = weights * faded + weight
-            values = values * faded[:, None] + part * weight[:, None]
-            largest = higher
-        at = (first + in_tile).to(tl.int64) * out_stride + (head * GROUP + in_group) * DIM
-        values = (values / weights[:, None]).to(out.dtype.element_ty)
-        tl.store(out + at[:, None] + dims[None, :], values, mask=kept[:, None])
+            tl.store(part_out + at[:, None] * DIM + dims[None, :], values, mask=kept[:, None])
+            tl.store(part_scale + at, tl.where(nothing, float("-inf"), largest + tl.log2(weights)), mask=kept)
+            # All of this part is written before it counts as arrived (release); whoever sees the last one arrive sees
+            # all the others' (acquire), past its own L1 cache.
+            tl.debug_barrier()
+            before = tl.atomic_add(arrived + tile * KV_HEADS + head, 1, sem="acq_rel", scope="gpu")
+            if before == parts - 1:
+                tl.store(arrived + tile * KV_HEADS + head, 0)
+                begin = tl.load(tile_edges + tile)
+                top = tl.full((ROWS,), float("-inf"), tl.float32)
+                sums = tl.zeros((ROWS,), tl.float32)
+                joined = tl.zeros((ROWS, DIM), tl.float32)
+                for part in range(0, parts):
+                    there = ((begin + part) * KV_HEADS + head) * ROWS + rows.to(tl.int64)
+                    scales = tl.load(part_scale + there, mask=kept, other=0.0, cache_modifier=".cg")
+                    theirs = part_out + there[:, None] * DIM + dims[None, :]
+                    found = tl.load(theirs, mask=kept[:, None], other=0.0, cache_modifier=".cg")
+                    above = tl.maximum(top, scales)
+                    base = tl.where(above == float("-inf"), 0.0, above)
+                    gain, loss = tl.exp2(scales - base), tl.exp2(top - base)
+                    sums = sums * loss + gain
+                    joined = joined * loss[:, None] + found * gain[:, None]
+                    top = above
+                result = (joined / sums[:, None]).to(out.dtype.element_ty)
+                tl.store(out + to[:, None] + dims[None, :], result, mask=kept[:, None])
 
 
 @triton.jit

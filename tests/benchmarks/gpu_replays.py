@@ -1,0 +1,177 @@
+"""Replays of the request sets on a GPU, each beside its simulation. Needs a GPU and flash-attn.
+
+    python tests/benchmarks/gpu_replays.py --sets DIR --out DIR [--only NAME,...] [--seconds N]
+
+DIR holds chat.json, growth.json and so on: lists of [prompt, output] (reference: the README's section on replays). For
+every replay OUT gets NAME/POLICY.json (its run.json), and replays.csv one row. reports/results/h200/ is one such run.
+"""
+
+import argparse
+import csv
+import json
+import os
+import time
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from warpgroup.csrc import parse_policy
+from warpgroup.experiment import Limits, build_experiment
+from warpgroup.runtime import Replay, ReplayOptions, choose_attention, open_machine, open_session
+from warpgroup.sim import simulate
+from warpgroup.workloads import Trace, load_model
+
+EAGER = "skyline(eager=1,chunk=256)"
+TABLE = ("count-static(n=16)", "count-continuous(n=16)", "paged", "ffd", "skyline", EAGER)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One request set under some policies."""
+
+    name: str
+    rows: str  # the set
+    policies: tuple[str, ...]
+    max_new_tokens: int
+    kv_budget_tokens: int = 0
+    step_tokens: int = 16_384
+    first: int = 10**9
+    outputs: int = 0  # in place of the set's own
+    attention: str = "auto"
+
+
+CASES = [
+    Case("growth", "growth", (EAGER,), 4096, 42_048, 8192),
+    Case("reason", "reason", (EAGER,), 32_768, 110_416, 8192),
+    Case("long100", "long100", ("skyline(eager=1,chunk=384)",), 2000, 110_416, 8192),
+    Case("chat", "chat", ("paged",), 1000),
+    Case("sharegpt", "sharegpt", ("paged",), 2048),
+    Case("long", "long", ("paged",), 2000),
+    Case("decode-32", "1024x32", ("paged",), 64, 60_000, 16_384, 32, 48),
+    Case("decode-256", "1024x256", ("paged",), 64, 400_000, 16_384, 256, 48),
+    Case("decode-32-flash", "1024x32", ("paged",), 64, 60_000, 16_384, 32, 48, "flash"),
+    Case("decode-256-flash", "1024x256", ("paged",), 64, 400_000, 16_384, 256, 48, "flash"),
+    Case(
+        "prefill-192",
+        "chat",
+        ("ffd-static", "paged", "count-static(n=8)", "count-static(n=32)"),
+        1,
+        first=192,
+        outputs=1,
+    ),
+    Case("chat-150", "chat", TABLE, 1000, 42_048, 8192, 150),
+    Case("growth-30", "growth", TABLE, 4096, 42_048, 8192, 30),
+    Case("oom", "growth", ("count-static(n=40)",), 4096, 42_048, 8192, 40),
+]
+
+
+def requests(case: Case, sets: Path) -> Trace:
+    prompt, times, count = case.rows.partition("x")
+    rows = [[int(prompt), 0]] * int(count) if times else json.loads((sets / f"{case.rows}.json").read_text())
+    rows = rows[: case.first]
+    return Trace.of_rows(
+        [(0, max(p, 1), case.outputs or min(max(o, 1), case.max_new_tokens)) for p, o in rows],
+        max_new_tokens=case.max_new_tokens,
+        name=case.name,
+    )
+
+
+def row_of(case: Case, info, steps, simulated) -> dict:
+    s, machine = info.summary, info.machine
+    decoding = (steps["prefill_tokens"] == 0) & (steps["decode_rows"] > 0)
+    durations = steps["duration_ns"][decoding] / 1e6
+    fixed = machine.fixed_bytes - info.scenario.memory.weight_bytes
+    return {
+        "case": case.name,
+        "policy": info.policy,
+        "attention": machine.attention,
+        "wall_s": round(s["makespan_s"], 2),
+        "total_tok_s": round(s["total_tok_s"]),
+        "output_tok_s": round(s["output_tok_s"]),
+        "finished": s["finished"],
+        "failed": s["failed"],
+        "ooms": s["ooms"],
+        "preemptions": s["preemptions"],
+        "recompute_tax": round(s["recompute_tax"], 4),
+        "running_mean": round(s["running_mean"], 1),
+        "mean_kv_use": round(s["mean_kv_use"], 3),
+        "steps": int(steps["steps"].sum()),
+        "decode_step_ms": round(float(np.median(durations)), 3) if len(durations) else None,
+        "busy_share": round(machine.busy_share, 4),
+        "host_gap_ms": round(machine.host_gap_s * 1e3, 4),
+        "peak_gib_predicted": round(machine.predicted_peak_bytes / 2**30, 3),
+        "peak_gib_measured": round(machine.measured_peak_bytes / 2**30, 3),
+        "other_mib_predicted": round((machine.predicted_temporary_bytes + fixed) / 2**20),
+        "other_mib_measured": round((machine.measured_temporary_bytes + fixed) / 2**20),
+        "simulated_wall_s": round(simulated["makespan_s"], 2) if simulated else None,
+        "simulated_ooms": simulated["ooms"] if simulated else None,
+        "simulated_preemptions": simulated["preemptions"] if simulated else None,
+    }
+
+
+def run(case: Case, sets: Path, out: Path, machine, deadline: float) -> list[dict]:
+    spec = load_model("qwen2.5-7b")
+    attention = choose_attention(case.attention, machine, spec)
+    limits = Limits(
+        kv_budget_tokens=case.kv_budget_tokens,
+        block_tokens=attention.block_multiple,
+        step_tokens=case.step_tokens,
+        max_seqs=1024,
+    )
+    experiment = build_experiment(requests(case, sets), spec, machine.spec, limits=limits, name=case.name)
+    policies = [parse_policy(text) for text in case.policies]
+    began = time.time()
+    session = open_session(experiment, policies, machine, attention=attention)
+    print(f"{case.name}: opened in {time.time() - began:.1f} s, {len(session.engine.graphs)} graphs", flush=True)
+    rows = []
+    for policy in policies:
+        if time.time() > deadline:
+            print(f"{case.name} {policy}: no time left", flush=True)
+            continue
+        options = ReplayOptions(command=f"python tests/benchmarks/gpu_replays.py --only {case.name}")
+        with session.monitor() as monitor:
+            replay = Replay(
+                session.experiment, policy, session.engine, monitor, fixed_bytes=session.fixed_bytes, options=options
+            )
+            try:
+                real = replay.run()
+            except Exception:
+                traceback.print_exc()  # the other replays are still wanted
+                continue
+        session.engine.pool.clear()
+        predicted = simulate(session.experiment, policy).info.summary
+        rows.append(row_of(case, real.info, real.steps, predicted))
+        folder = out / case.name
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{policy.slug}.json").write_bytes(msgspec.json.format(msgspec.json.encode(real.info), indent=1))
+        print(json.dumps(rows[-1]), flush=True)
+    session.close()
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sets", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--only", default="")
+    parser.add_argument("--seconds", type=float, default=1e9, help="no replay is begun after so long")
+    given = parser.parse_args()
+    deadline = time.time() + given.seconds
+    wanted = given.only.split(",") if given.only else [case.name for case in CASES]
+    machine = open_machine("auto")
+    found: list[dict] = []
+    for case in sorted((case for case in CASES if case.name in wanted), key=lambda case: wanted.index(case.name)):
+        found += run(case, given.sets, given.out, machine, deadline)
+        given.out.mkdir(parents=True, exist_ok=True)
+        with (given.out / "replays.csv").open("w", newline="") as file:
+            writer = csv.DictWriter(file, fieldnames=list(found[0]))
+            writer.writeheader()
+            writer.writerows(found)
+    os._exit(0)  # the driver's own teardown of captured graphs takes seconds
+
+
+if __name__ == "__main__":
+    main()
