@@ -68,7 +68,7 @@ class Options:
     device: Annotated[
         str | None,
         _option(
-            f"See `warpgroup devices`; default: {DEFAULT_DEVICE}. For `replay`: auto, cuda, cuda:N or cpu; default: auto.",
+            f"See `warpgroup devices`; default: {DEFAULT_DEVICE}. For `replay`: auto (default), cuda, cuda:N or cpu.",
             panel=_WHAT,
         ),
     ] = None
@@ -101,9 +101,7 @@ class Options:
     kv_blocks: Annotated[int | None, _option("Size of the KV pool in blocks.", min=1)] = None
     block_tokens: Annotated[
         int | None,
-        _option(
-            "Tokens in a KV block, a multiple of 16. Default: 16; for `replay` the least that attention allows.", min=16
-        ),
+        _option("Tokens in a KV block, a multiple of 16. Default: 16, or what attention needs in `replay`.", min=16),
     ] = None
     max_seqs: Annotated[
         int | None,

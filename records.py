@@ -154,7 +154,7 @@ class Run:
 
 
 def versions(*more: str) -> dict[str, str]:
-    """The versions that can change a result, those of `more` packages if they are here, and the core's commit if known."""
+    """The versions that can change a result, of `more` packages too if here, and the core's commit if known."""
     found = {"warpgroup": metadata.version("warpgroup"), "python": platform.python_version()}
     for name in ("numpy", "simpy", *more):
         with suppress(metadata.PackageNotFoundError):

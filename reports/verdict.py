@@ -98,7 +98,7 @@ def _cautions(infos: Sequence[RunInfo], summaries: list[Summary]) -> list[str]:
             if not info.complete
         ]
         + [
-            f"{s.policy} was DEGRADED: requests were submitted up to {info.machine.schedule_lag_p99_s * 1e3:.1f} ms late (p99)."
+            f"{s.policy} was DEGRADED: its requests came {info.machine.schedule_lag_p99_s * 1e3:.1f} ms late (p99)."
             for s, info in zip(summaries, infos, strict=True)
             if info.machine is not None and info.machine.degraded
         ]

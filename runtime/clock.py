@@ -53,8 +53,7 @@ class Clock:
         if mark.event is None:
             return mark.ns
         assert self._base.event is not None
-        since = round(self._base.event.elapsed_time(mark.event) * 1e6)
-        return self._base_ns + since
+        return self._base_ns + int(self._base.event.elapsed_time(mark.event) * 1e6)
 
     def compare(self, mark: Mark) -> None:
         """Take a mark that the device has just reached as the new common point, now and then."""

@@ -31,7 +31,9 @@ class OutOfVram(Exception):
 class BlockMemory(Protocol):
     """Where the blocks lie."""
 
-    bytes: int
+    @property
+    def bytes(self) -> int:
+        """How much memory there is."""
 
     def resize(self, size: int) -> None:
         """Memory for the first `size` bytes. Raises OutOfDeviceMemory."""
@@ -41,11 +43,16 @@ class HostRange:
     """The same for a CPU, whose memory is taken at once: what has a size of its own is only the count."""
 
     def __init__(self) -> None:
-        self.bytes = 0
+        self._bytes = 0
+
+    @property
+    def bytes(self) -> int:
+        """See `BlockMemory`."""
+        return self._bytes
 
     def resize(self, size: int) -> None:
         """See `BlockMemory`."""
-        self.bytes = size
+        self._bytes = size
 
 
 class KvPool:

@@ -131,7 +131,7 @@ class Ledger:
 
     def _cached(self) -> int:
         """What torch has reserved beyond what was there at the start."""
-        return torch.cuda.memory_reserved(self._machine.device) - (self._fixed - self._outside)
+        return int(torch.cuda.memory_reserved(self._machine.device)) - (self._fixed - self._outside)
 
     def _release_cached(self) -> None:
         if self._machine.is_cuda:

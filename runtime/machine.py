@@ -31,7 +31,7 @@ class Machine:
     @property
     def is_cuda(self) -> bool:
         """Whether it is a GPU."""
-        return self.device.type == "cuda"
+        return bool(self.device.type == "cuda")
 
 
 def open_machine(device: str = "auto") -> Machine:
@@ -129,18 +129,18 @@ def _seconds(device: torch.device, work: Any) -> float:
 
 def _measured_bandwidth(device: torch.device) -> int:
     source = torch.empty(1 << 29, dtype=torch.bfloat16, device=device)
-    return round(source.nbytes / _seconds(device, source.sum), -9)
+    return int(round(source.nbytes / _seconds(device, source.sum), -9))
 
 
 def _measured_flops(device: torch.device) -> int:
     a = torch.randn(4096, 4096, dtype=torch.bfloat16, device=device)
-    return round(2 * 4096**3 / _seconds(device, lambda: a @ a), -12)
+    return int(round(2 * 4096**3 / _seconds(device, lambda: a @ a), -12))
 
 
 def _measured_host_link(device: torch.device) -> int:
     host = torch.empty(1 << 28, dtype=torch.uint8, pin_memory=True)
     there = torch.empty_like(host, device=device)
-    return round(host.nbytes / _seconds(device, lambda: there.copy_(host, non_blocking=True)), -9)
+    return int(round(host.nbytes / _seconds(device, lambda: there.copy_(host, non_blocking=True)), -9))
 
 
 def _used_before(index: int) -> int:

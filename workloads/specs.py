@@ -13,7 +13,7 @@ DEFAULT_DEVICE = "rtx-4090"
 
 
 class RopeScaling(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Llama 3.1's stretched rotary embedding: low frequencies are divided by `factor`, high ones kept, with a ramp between."""
+    """Llama 3.1's stretched rotary embedding: low frequencies divided by `factor`, high ones kept, a ramp between."""
 
     factor: float
     low_freq_factor: float

@@ -13,8 +13,8 @@ BACKENDS = ("auto", "flash", "paged", "torch-flash", "sdpa")
 
 
 def choose_attention(name: str, machine: Machine, spec: ModelSpec) -> Attention:
-    """The backend by name; `auto`: our own paged kernels with flash-attn for prompts where both can run, else flash-attn,
-    else torch's own FlashAttention-2, else SDPA.
+    """The backend by name; `auto`: our own paged kernels with flash-attn for prompts where both run, else flash-attn
+    alone, else torch's own FlashAttention-2, else SDPA.
 
     Raises:
         DeviceUnavailable: what was asked for is not installed, or cannot run this model here.
@@ -57,7 +57,7 @@ def _attention(name: str, machine: Machine, spec: ModelSpec) -> Attention | None
 
         if name == "flash":
             return FlashAttention()
-        from .paged import PagedAttention
+        from .paged import PagedAttention  # needs flash-attn for prompts
     except ImportError:
         return None
     return PagedAttention(machine.spec.multiprocessors, spec.kv_heads)

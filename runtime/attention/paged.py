@@ -1,6 +1,7 @@
 """Our own attention over small pages: balanced parts for decoding and short chunks, FlashAttention-2 for long ones."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 
 import numpy as np
 import numpy.typing as npt
@@ -11,10 +12,8 @@ from ..batch import Batch, LayerCache
 from ..inputs import Chunk, Integers, Shape
 from .paged_kernels import ITEM, attend_parts, gather
 
-try:
+with suppress(ImportError):  # without flash-attn only caches can be attended to, as the kernels' tests do
     from .flash import varlen
-except ImportError:  # then prompts go through the paged kernel too
-    varlen = None
 
 _TILE = 16
 """Queries of a chunk that one program takes: with the heads of a group they fill the matrix units."""
@@ -44,7 +43,7 @@ _LOG2_E = 1.4426950408889634
 class PagedAttention:
     """Paged attention on blocks of 16 tokens or more, a power of two."""
 
-    name = "paged (Triton)" + (", prompts by flash-attn 2.8.3" if varlen else "")
+    name = "paged (Triton), prompts by flash-attn 2.8.3"
     block_multiple = 16
     captures = True
     sees_width = False
@@ -128,7 +127,7 @@ class PagedAttention:
         if batch.continued is not None:
             part = batch.continued
             here = slice(token, token + part.tokens)
-            if varlen is None or part.tokens <= _LONGEST_TILED:
+            if part.tokens <= _LONGEST_TILED:
                 self._tiled("chunk", _TILE, query[here], cache, part.blocks, batch, out[here])
             else:
                 keys, values = (gather(each, part.blocks, part.cache_edges, part.cached) for each in cache)

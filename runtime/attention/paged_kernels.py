@@ -83,7 +83,7 @@ def attend_parts(
                 top = tl.full((ROWS,), float("-inf"), tl.float32)
                 sums = tl.zeros((ROWS,), tl.float32)
                 joined = tl.zeros((ROWS, DIM), tl.float32)
-                for part in range(0, parts):
+                for part in range(parts):
                     there = ((begin + part) * KV_HEADS + head) * ROWS + rows.to(tl.int64)
                     scales = tl.load(part_scale + there, mask=kept, other=0.0, cache_modifier=".cg")
                     theirs = part_out + there[:, None] * DIM + dims[None, :]

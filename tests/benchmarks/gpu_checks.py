@@ -45,7 +45,7 @@ def milliseconds(work: Callable[[], Any], repeats: int = 5) -> float:
 
 
 def check_paged() -> dict:
-    """Our paged kernels against float32 SDPA, and against themselves: parts are joined in one order, whoever is last."""
+    """Our paged kernels against float32 SDPA, and against themselves: whoever joins parts does so in one order."""
     rng, worst = np.random.default_rng(0), 0.0
     blocks = 4000
     pool = torch.randn(blocks, 2, KV_HEADS, 16, DIM, dtype=torch.bfloat16, device="cuda")
@@ -110,7 +110,8 @@ def check_tokens() -> dict:
         found[name] = [replay.executor.log.output(i, row[2]).tolist() for i, row in enumerate(rows)]
         counts[name] = (run.info.summary["preemptions"], int(run.steps["swap_bytes"].sum()))
         session.close()
-    assert counts["recompute"][0] > 0 and counts["swap"][1] > 0, counts
+    assert counts["recompute"][0] > 0, counts
+    assert counts["swap"][1] > 0, counts
     assert found["ample"] == found["recompute"] == found["swap"]
     return {"requests": len(rows), "evictions_and_swapped_bytes": counts, "tokens_equal": True}
 
@@ -144,6 +145,7 @@ def check_crossover() -> dict:
 
 def check_workspace() -> dict:
     """Memory of prefill attention beside its inputs, by length: FlashAttention-2, and scores written out."""
+    torch.cuda.set_per_process_memory_fraction(1.0)  # an earlier check's engine had set its own
     found = {}
     for tokens in (2048, 4096, 8192, 16_384, 32_768, 65_536, 131_072):
         query = torch.randn(tokens, QUERY_HEADS, DIM, dtype=torch.bfloat16, device="cuda")
@@ -199,7 +201,8 @@ def check_cudnn() -> dict:
 
 TAKER = """
 import sys, time, torch
-held = torch.empty(int(sys.argv[1]), dtype=torch.uint8, device="cuda"); torch.cuda.synchronize(); print("took", flush=True)
+held = torch.empty(int(sys.argv[1]), dtype=torch.uint8, device="cuda")
+torch.cuda.synchronize()
 time.sleep(float(sys.argv[2]))
 """
 
@@ -207,7 +210,7 @@ time.sleep(float(sys.argv[2]))
 def check_second_process() -> dict:
     """Another process takes 30 % of the card in mid-run and gives it back: nothing is lost, the budget follows."""
     machine, spec = open_machine("auto"), load_model("qwen2.5-7b")
-    trace = Trace.of_rows([(0, 600, 500)] * 600, max_new_tokens=1000)
+    trace = Trace.of_rows([(0, 600, 500)] * 400, max_new_tokens=1000)
     experiment = build_experiment(trace, spec, machine.spec, limits=Limits(max_seqs=128, step_tokens=8192))
     policy = parse_policy("skyline")
     session = open_session(experiment, [policy], machine)
@@ -228,7 +231,7 @@ def check_second_process() -> dict:
     session.close()
     summary = run.info.summary
     assert taker.returncode == 0, "the other process did not get its memory"
-    assert summary["finished"] == 600, summary["finished"]
+    assert summary["finished"] == 400, summary["finished"]
     assert budgets.min() < budgets.max(), "the budget never moved"
     return {
         "finished": summary["finished"],

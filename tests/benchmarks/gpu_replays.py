@@ -57,7 +57,7 @@ CASES = [
     Case(
         "prefill-192",
         "chat",
-        ("ffd-static", "paged", "count-static(n=8)", "count-static(n=32)"),
+        ("ffd-static", "count-static(n=8)"),
         1,
         first=192,
         outputs=1,
