@@ -2,6 +2,7 @@
 
 from .attention import BACKENDS, choose_attention, require_blocks
 from .campaign import missing_runs, replay_all
+from .generate import generate
 from .machine import Machine, open_machine
 from .replay import Progress, Replay, ReplayOptions
 from .session import Session, open_session
@@ -14,6 +15,7 @@ __all__ = [
     "ReplayOptions",
     "Session",
     "choose_attention",
+    "generate",
     "missing_runs",
     "open_machine",
     "open_session",

@@ -54,11 +54,15 @@ class Launched:
     """A step that is under way.
 
     Attributes:
+        tokens: what it draws; behind those of `requests`, rows that only fill a graph.
+        requests: for whom, in order.
+        log_places: where each token belongs in the log.
         finished: requests that make their last token in it.
         peak_bytes: the most that the process held during it, KV blocks that nobody holds left out.
     """
 
     tokens: torch.Tensor
+    requests: Seated
     log_places: npt.NDArray[np.int64]
     finished: list[int]
     peak_bytes: int
@@ -142,7 +146,7 @@ class Executor:
         for piece in work.pieces:
             self.seats.cached[piece.seat] += piece.tokens
         self.seats.tokens[drawing] += 1
-        return Launched(tokens, places, self.seats.ended(drawing), peak_bytes)
+        return Launched(tokens, self.seats.request[drawing], places, self.seats.ended(drawing), peak_bytes)
 
     def _work(self, plan: StepPlan) -> Work:
         joining = {joined.id for joined in plan.joined}

@@ -89,6 +89,10 @@ class Seats:
         """The seat of a request that sits."""
         return self._seat_of[request]
 
+    def made(self, request: int) -> int:
+        """How many tokens a request that sits has generated."""
+        return int(self.tokens[self._seat_of[request]] - self._log.prompt_tokens[request])
+
     def rows(self, requests: list[int]) -> npt.NDArray[np.int64]:
         """The seats of many; mostly those of the step before, which is noticed."""
         if requests != self._last_rows[0]:

@@ -1,0 +1,124 @@
+"""Continues real prompts, given as token ids, until an end token: the engine for those who want its output."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ..csrc import PolicySpec, Scheduler, StepPlan, parse_policy
+from ..errors import InvalidScenario, OverBudget
+from ..experiment import Experiment, Limits, build_experiment
+from ..workloads import ModelSpec, Trace, load_model, read_model_folder
+from .attention import choose_attention
+from .executor import Executor
+from .kv_pool import OutOfVram
+from .ledger import Ledger
+from .machine import open_machine
+from .session import Session, open_session
+
+
+def generate(
+    prompts: Sequence[Sequence[int]],
+    model: str | Path,
+    *,
+    max_new_tokens: int,
+    eos_token: int | None = None,
+    policy: str = "skyline",
+    device: str = "auto",
+    attention: str = "auto",
+    limits: Limits | None = None,
+    temperature: float = 0.0,
+    seed: int = 0,
+) -> list[list[int]]:
+    """Continue each prompt by at most `max_new_tokens` tokens, the end token included where it came.
+
+    Args:
+        prompts: token ids, at least one each.
+        model: a Hugging Face folder, or the name of a shape, whose weights are then random.
+        eos_token: what ends an output; None: nothing but the limit.
+        policy: as `parse_policy` reads it; it must not ask for true output lengths.
+        temperature: 0: greedy; else tokens are drawn, by `seed`.
+
+    Raises:
+        WarpGroupError: an unknown name, a model that cannot be used, a prompt that does not fit.
+    """
+    chosen = parse_policy(policy)
+    if chosen.build().sees_lengths:
+        raise InvalidScenario(f"policy '{policy}' needs true output lengths, which only a trace has")
+    machine = open_machine(device)
+    spec, folder = _model(model)
+    backend = choose_attention(attention, machine, spec)
+    trace = Trace.of_rows([(0, len(prompt), max_new_tokens) for prompt in prompts], max_new_tokens=max_new_tokens)
+    wanted = limits or Limits(block_tokens=max(backend.block_multiple, 16))
+    experiment = build_experiment(trace, spec, machine.spec, limits=wanted, seed=seed)
+    session = open_session(
+        experiment, [chosen], machine, attention=backend, weights_folder=folder, temperature=temperature
+    )
+    try:
+        return _Generation(session, chosen, prompts, eos_token).run()
+    finally:
+        session.close()
+
+
+def _model(model: str | Path) -> tuple[ModelSpec, Path | None]:
+    folder = Path(model)
+    return (read_model_folder(folder), folder) if folder.is_dir() else (load_model(str(model)), None)
+
+
+class _Generation:
+    """One step after another: what a step drew decides who takes part in the next."""
+
+    def __init__(
+        self, session: Session, policy: PolicySpec, prompts: Sequence[Sequence[int]], eos_token: int | None
+    ) -> None:
+        experiment: Experiment = session.experiment
+        self._trace, self._eos = experiment.trace, eos_token
+        self._scheduler: Scheduler = experiment.scheduler(policy)
+        core = self._scheduler.policy
+        ledger = Ledger(
+            session.engine.machine,
+            session.engine.pool,
+            experiment.memory,
+            cap_bytes=experiment.memory.budget_bytes,
+            fixed_bytes=session.fixed_bytes,
+            blind=not core.sees_memory,
+        )
+        session.engine.pool.open_host(core.swap_bytes)
+        ids = [np.array(prompt, dtype=np.int32) for prompt in prompts]
+        self._executor = Executor(
+            session.engine, ledger, ids, self._trace.output_tokens, seed=experiment.seed, padded=core.is_padded
+        )
+        self._made: dict[int, int] = {}
+
+    def run(self) -> list[list[int]]:
+        """All outputs, in the order of the prompts."""
+        for request, prompt_tokens in enumerate(self._trace.prompt_tokens.tolist()):
+            submission = self._scheduler.submit(
+                request, arrival_ns=0, prompt_tokens=prompt_tokens, max_new_tokens=self._trace.max_new_tokens
+            )
+            if not submission:
+                raise OverBudget(f"prompt {request}: {submission.reason}")
+        while self._scheduler.waiting or self._scheduler.running:
+            self._step(self._scheduler.plan(len(self._made)))
+        return [self._executor.log.output(request, self._made[request]).tolist() for request in range(len(self._trace))]
+
+    def _step(self, plan: StepPlan) -> None:
+        for failed in plan.failed:
+            raise OverBudget(
+                f"prompt {failed.id} and its output need {failed.needed_bytes:,} bytes, more than there are"
+            )
+        try:
+            self._executor.apply(plan)
+            if plan.horizon == 0:
+                return
+            launched = self._executor.launch(plan)
+        except OutOfVram:
+            self._scheduler.commit_oom()
+            return
+        drawn = launched.tokens.cpu().numpy()[: len(launched.log_places)]
+        self._executor.log.tokens[launched.log_places] = drawn
+        finished = {*launched.finished, *launched.requests[drawn == self._eos].tolist()} - self._made.keys()
+        for request in finished:
+            self._made[request] = self._executor.seats.made(request)
+        self._scheduler.commit(1, sorted(finished))
+        self._executor.retire(sorted(finished))
