@@ -87,8 +87,9 @@ def sample(logits: torch.Tensor, sampled: Sampled, temperature: float, last_toke
     """
     scores = logits.float()
     if temperature > 0:
-        noise = torch.stack([_gumbel(int(seed), scores.shape[-1]) for seed in sampled.seeds.tolist()])
-        scores = scores / temperature + noise.to(scores.device)
+        scores = scores / temperature
+        for row, seed in zip(scores, sampled.seeds.tolist(), strict=True):
+            row += _gumbel(seed, len(row)).to(row.device)
     tokens = scores.argmax(-1).to(torch.int32)
     last_tokens[sampled.seats] = tokens
     return tokens

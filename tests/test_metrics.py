@@ -65,6 +65,16 @@ def test_an_eviction_is_one_long_gap():
     assert (gaps * counts).sum() == pytest.approx(sum(metrics.e2e_s(result) - metrics.ttft_s(result)))
 
 
+def test_an_eviction_that_was_planned_before_the_first_token_came_interrupts_from_that_token_on():
+    """A step that is planned while the one before runs evicts at a time before that one's end."""
+    result = run([(0, 30, 20), (0, 30, 20)], blocks=5)
+    evicted = int(result.events["request"][0])
+    first_token_ns = result.requests["first_token_ns"]
+    resumed_ns = int(result.events["t_ns"][-1])
+    first_token_ns[evicted] = int(result.events["t_ns"][0]) + 7
+    assert metrics.itl_s(result)[0].max() == pytest.approx((resumed_ns - first_token_ns[evicted]) / 1e9)
+
+
 def test_rows_that_ended_in_a_static_batch_have_no_gaps():
     _, counts = metrics.itl_s(run([(0, 10, 5), (0, 10, 2)], "count-static(n=2)"))
     assert counts.sum() == 4 + 1

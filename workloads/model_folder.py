@@ -10,6 +10,11 @@ from .specs import ModelSpec, RopeScaling
 
 FAMILIES = ("llama", "mistral", "qwen2", "qwen3")
 
+_WHOLE = (
+    *("num_hidden_layers", "hidden_size", "num_attention_heads", "intermediate_size", "vocab_size"),
+    "max_position_embeddings",
+)
+
 
 def read_model_folder(folder: Path) -> ModelSpec:
     """The model that a folder describes; its weights are not looked at.
@@ -52,6 +57,9 @@ def _refuse_what_is_not_computed(config: dict[str, Any], path: Path) -> None:
 
 def _spec(folder: Path, family: str, config: dict[str, Any]) -> ModelSpec:
     rope = _rope(config)
+    for name in _WHOLE:
+        if not isinstance(config[name], int):
+            raise InvalidModel(f"{folder / 'config.json'}: {name} is {config[name]!r}, expected a whole number")
     context = config["max_position_embeddings"]
     if config.get("sliding_window") and config.get("use_sliding_window", True):
         context = min(context, config["sliding_window"])  # within the window, attention is full attention

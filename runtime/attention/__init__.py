@@ -9,7 +9,7 @@ from ...workloads import ModelSpec
 from ..machine import Machine
 from .interface import Attention
 
-BACKENDS = ("auto", "flash", "paged", "torch-flash", "sdpa")
+BACKENDS = ("auto", "paged", "flash", "torch-flash", "sdpa")
 
 
 def choose_attention(name: str, machine: Machine, spec: ModelSpec) -> Attention:
@@ -24,7 +24,7 @@ def choose_attention(name: str, machine: Machine, spec: ModelSpec) -> Attention:
         raise InvalidScenario(f"--attention is '{name}', expected one of {', '.join(BACKENDS)}")
     if name == "auto":
         return next(
-            filter(None, (_attention(each, machine, spec) for each in ("paged", "flash", "torch-flash", "sdpa")))
+            filter(None, (_attention(each, machine, spec) for each in BACKENDS[1:]))
         )
     found = _attention(name, machine, spec)
     if found is not None:

@@ -1,5 +1,6 @@
 """The command line, as a user meets it: in a process of its own."""
 
+import importlib.util
 import json
 import signal
 import subprocess
@@ -106,6 +107,19 @@ def test_a_scenarios_kv_budget_stays_with_its_own_model_and_card(place):
     assert "llama-2-13b does not fit on rtx-4090: its weights take 24.2 GiB" in done.stderr
 
 
+def test_replay_without_a_gpu_or_torch_says_what_it_needs(place):
+    done = warpgroup(
+        "replay", "--trace", "lengths.csv", "--arrivals", "at-zero", "--model", "tiny", "--policy", "paged"
+    )
+    if importlib.util.find_spec("torch") is None:
+        needed = "error: replay needs torch, which is not installed: pip install 'warpgroup[runtime]'"
+    else:
+        needed = "error: no CUDA device is usable here"
+    assert done.returncode == 2
+    assert done.stderr.startswith(needed)
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
 @pytest.mark.parametrize("listing", ["policies", "models", "devices", "scenarios"])
 def test_listings_are_for_people_and_for_programs(listing):
     assert warpgroup(listing).stdout
@@ -123,7 +137,7 @@ def test_inspect_shows_lengths_and_dropped_rows(place):
 
 def test_help_names_every_command():
     shown = warpgroup("--help").stdout
-    for command in ("compare", "simulate", "report", "trace", "policies", "models", "devices", "scenarios"):
+    for command in ("compare", "simulate", "replay", "report", "trace", "policies", "models", "devices", "scenarios"):
         assert command in shown
     assert warpgroup("--version").stdout.strip()
 

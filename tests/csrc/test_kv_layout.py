@@ -19,10 +19,11 @@ class Paged(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.kv = PagedKv(BLOCKS, BLOCK)
+        self.blocks = BLOCKS
         self.tokens: dict[int, int] = {}
 
     def free(self) -> int:
-        return BLOCKS - sum(-(-tokens // BLOCK) for tokens in self.tokens.values())
+        return self.blocks - sum(-(-tokens // BLOCK) for tokens in self.tokens.values())
 
     @rule(id=IDS, tokens=TOKENS)
     def allocate(self, id, tokens):
@@ -55,12 +56,26 @@ class Paged(RuleBasedStateMachine):
         else:
             self.kv.free(id)
 
+    @rule(blocks=st.integers(1, 2 * BLOCKS))
+    def resize(self, blocks):
+        held = self.blocks - self.free()
+        if blocks < held:
+            with pytest.raises(ValueError, match=f"cannot shrink to {blocks} blocks, {held} are held"):
+                self.kv.resize(blocks)
+            return
+        before = {id: self.kv.block_table(id).tolist() for id in self.tokens}
+        moves = dict(self.kv.resize(blocks))
+        self.blocks = blocks
+        assert not set(moves) & set(moves.values())
+        for id, table in before.items():
+            assert self.kv.block_table(id).tolist() == [moves.get(block, block) for block in table]
+
     @invariant()
     def blocks_are_conserved(self):
         tables = [self.kv.block_table(id).tolist() for id in self.tokens]
         held = [block for table in tables for block in table]
         assert len(held) == len(set(held))
-        assert all(0 <= block < BLOCKS for block in held)
+        assert all(0 <= block < self.blocks for block in held)
         assert [len(t) for t in tables] == [-(-n // BLOCK) for n in self.tokens.values()]
         assert self.kv.free_blocks == self.free()
         assert self.kv.filled_tokens == sum(self.tokens.values())

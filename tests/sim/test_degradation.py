@@ -75,6 +75,15 @@ def test_memory_that_shrinks_without_notice_ends_nobodys_run(policy, seed, cuts)
     assert summary["finished"] + summary["failed"] + summary["rejected"] == 60
 
 
+def test_an_eager_skyline_fills_memory_and_swaps_instead_of_computing_again():
+    made = experiment(crowd(3, count=100), kv_blocks=60)
+    careful, eager = (simulate(made, policy) for policy in ("skyline", "skyline(eager=1)"))
+    assert eager.info.summary["mean_kv_use"] > careful.info.summary["mean_kv_use"]
+    assert eager.info.summary["preemptions"] > careful.info.summary["preemptions"]
+    assert eager.info.summary["recompute_tax"] == 0
+    assert "swap-out" in happened(eager)
+
+
 def test_pressure_acts_at_its_time():
     made = experiment(crowd(3, count=100), kv_blocks=60)
     budget = made.memory.budget_bytes

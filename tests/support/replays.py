@@ -30,6 +30,7 @@ def replay(
     weights_folder: Path | None = None,
     max_new_tokens: int = 100,
     slow_device: bool = False,
+    temperature: float = 0.0,
     options: ReplayOptions | None = None,
     prepare: Callable[[Replay], None] | None = None,
     **limits: int,
@@ -46,7 +47,7 @@ def replay(
     wanted = Limits(**({"max_seqs": 16, "step_tokens": 64, "kv_blocks": 400} | limits))
     experiment = build_experiment(trace, spec, device, limits=wanted)
     chosen = parse_policy(policy)
-    session = open_session(experiment, [chosen], machine, weights_folder=weights_folder)
+    session = open_session(experiment, [chosen], machine, weights_folder=weights_folder, temperature=temperature)
     with session.monitor() as monitor:
         made = Replay(
             session.experiment,

@@ -1,0 +1,151 @@
+"""Replays on the CPU: the same code as on a GPU, but for the kernels."""
+
+import os
+import signal
+
+import numpy as np
+import pytest
+from support.replays import replay
+
+from warpgroup.csrc import policy_catalogue
+from warpgroup.records import read_run, write_run
+from warpgroup.runtime import ReplayOptions, replay_all
+from warpgroup.runtime import arrivals as arrivals_module
+
+RNG = np.random.default_rng(0)
+ROWS = [(0, int(RNG.integers(1, 150)), int(RNG.integers(1, 40))) for _ in range(16)]
+GIB = 1 << 30
+
+
+@pytest.fixture(scope="module")
+def alone() -> list[list[int]]:
+    """What each request says when nobody else is there and nothing is short."""
+    return replay(ROWS, "paged", max_seqs=1, kv_blocks=400).tokens
+
+
+@pytest.mark.parametrize("policy", [info.id for info in policy_catalogue()])
+@pytest.mark.parametrize("kv_blocks", [40, 400])
+def test_every_policy_gives_every_request_its_own_tokens(alone, policy, kv_blocks):
+    made = replay(ROWS, policy + ("(n=6)" if policy.startswith("count") else ""), kv_blocks=kv_blocks)
+    assert made.run.info.summary["finished"] == len(ROWS)
+    assert made.tokens == alone
+
+
+@pytest.mark.parametrize("plan_ahead", [0, 1])
+def test_a_step_may_be_planned_before_or_after_the_one_before_it_ends(alone, plan_ahead):
+    made = replay(ROWS, "skyline", options=ReplayOptions(plan_ahead=plan_ahead))
+    assert made.tokens == alone
+    assert made.run.info.machine.plan_ahead == plan_ahead
+
+
+def test_a_batch_that_is_too_large_runs_out_of_memory_is_split_and_nothing_is_lost(alone):
+    made = replay(ROWS, "count-static(n=16)", kv_blocks=40)
+    assert made.run.info.summary["ooms"] > 0
+    assert made.run.info.summary["finished"] == len(ROWS)
+    assert made.run.info.summary["padding_waste"] > 0.1
+    assert made.tokens == alone
+
+
+def test_the_record_says_what_it_ran_on_and_never_more_than_it_may_use():
+    run = replay(ROWS, "paged", kv_blocks=20).run
+    machine = run.info.machine
+    assert (run.info.kind, machine.device, machine.dtype, machine.attention) == (
+        "real",
+        "CPU",
+        "float32",
+        "sdpa (torch)",
+    )
+    assert run.info.scenario.step_time == "tiny in float32 on CPU, attention by sdpa (torch)"
+    assert run.info.versions["torch"]
+    assert (run.steps["vram_used_bytes"] <= run.steps["vram_budget_bytes"]).all()
+    assert machine.measured_peak_bytes == run.steps["vram_used_bytes"].max()
+    assert (np.diff(run.steps["start_ns"]) >= 0).all()
+    assert (run.steps["plan_ns"] <= run.steps["start_ns"]).all()
+
+
+def test_drawn_tokens_depend_on_the_seed_and_the_request_alone():
+    def drawn(policy: str, **limits: int) -> list[list[int]]:
+        return replay(ROWS[:8], policy, temperature=0.8, **limits).tokens
+
+    first = drawn("paged")
+    assert first == drawn("paged", kv_blocks=20)
+    assert first == drawn("count-static(n=3)")
+    assert first != replay(ROWS[:8], "paged").tokens
+
+
+def other_process(used: dict[str, int]):
+    """Another process that holds what `used` says; sampled at every step in place of the monitor's thread."""
+
+    def prepare(made):
+        monitor, step = made._monitor, made._step
+        monitor._used = lambda: used["bytes"]
+
+        def watched(arrivals):
+            used["steps"] += 1
+            used["bytes"] = used["takes"] if 20 <= used["steps"] < 60 else 0
+            monitor.look()
+            return step(arrivals)
+
+        made._step = watched
+
+    return prepare
+
+
+def test_memory_that_another_process_takes_shrinks_the_budget_and_comes_back(alone, monkeypatch):
+    monkeypatch.setattr("warpgroup.runtime.vram.GRAIN_BYTES", 4)
+    budget = replay(ROWS, "skyline", kv_blocks=60).run.info.scenario.memory.budget_bytes
+    total = 2 * GIB
+    used = {"bytes": 0, "steps": 0, "takes": total - budget + 40 * 16 * 1024}
+    made = replay(ROWS, "skyline", kv_blocks=60, prepare=other_process(used))
+    budgets = made.run.steps["vram_budget_bytes"]
+    assert budgets.min() < budget
+    assert budgets[0] == budgets[-1] == budget
+    assert made.run.info.summary["finished"] == len(ROWS)
+    assert made.tokens == alone
+
+
+def test_requests_come_at_their_times():
+    rows = [(i * 20_000_000, 10, 3) for i in range(10)]
+    run = replay(rows, "paged").run
+    assert (run.requests["admitted_ns"] >= run.requests["arrival_ns"]).all()
+    assert run.info.summary["makespan_s"] >= 0.18
+    assert run.info.machine.schedule_lag_p99_s >= 0
+
+
+def test_a_run_whose_requests_came_late_is_marked(monkeypatch):
+    monkeypatch.setattr(arrivals_module, "LAG_LIMIT_S", -1.0)
+    monkeypatch.setattr("warpgroup.runtime.replay.LAG_LIMIT_S", -1.0)
+    assert replay([(0, 10, 3), (10_000_000, 10, 3)], "paged").run.info.machine.degraded
+
+
+def test_an_interrupted_run_can_be_read_and_is_marked(tmp_path):
+    def interrupt(now):
+        if now.ended:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    run = replay(ROWS * 4, "paged", options=ReplayOptions(on_progress=interrupt)).run
+    write_run(tmp_path / "run", run)
+    again = read_run(tmp_path / "run")
+    assert not again.info.complete
+    assert 0 < again.info.summary["finished"] < 4 * len(ROWS)
+    assert again.info.summary["aborted"] == 4 * len(ROWS) - again.info.summary["finished"]
+
+
+def test_a_campaign_replays_each_policy_and_resumes(tmp_path):
+    from warpgroup.csrc import parse_policies
+    from warpgroup.experiment import Limits, build_experiment
+    from warpgroup.runtime import missing_runs, open_machine, open_session
+    from warpgroup.workloads import Trace, load_model
+
+    machine = open_machine("cpu")
+    trace = Trace.of_rows(ROWS, max_new_tokens=100)
+    limits = Limits(kv_blocks=60, max_seqs=16, step_tokens=64)
+    experiment = build_experiment(trace, load_model("tiny"), machine.spec, limits=limits)
+    policies = parse_policies("paged,skyline")
+    session = open_session(experiment, policies, machine)
+    replay_all(session, policies[:1], tmp_path, options=ReplayOptions())
+    assert missing_runs(experiment, policies, tmp_path, resume=True) == policies[1:]
+    assert missing_runs(experiment, policies, tmp_path, resume=False) == policies
+    replay_all(session, policies[1:], tmp_path, options=ReplayOptions())
+    assert missing_runs(experiment, policies, tmp_path, resume=True) == []
+    assert session.engine.pool.held_blocks == 0
