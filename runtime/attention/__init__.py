@@ -23,9 +23,7 @@ def choose_attention(name: str, machine: Machine, spec: ModelSpec) -> Attention:
     if name not in BACKENDS:
         raise InvalidScenario(f"--attention is '{name}', expected one of {', '.join(BACKENDS)}")
     if name == "auto":
-        return next(
-            filter(None, (_attention(each, machine, spec) for each in BACKENDS[1:]))
-        )
+        return next(filter(None, (_attention(each, machine, spec) for each in BACKENDS[1:])))
     found = _attention(name, machine, spec)
     if found is not None:
         return found

@@ -46,7 +46,7 @@ class Case:
 CASES = [
     Case("growth", "growth", (EAGER,), 4096, 42_048, 8192),
     Case("reason", "reason", (EAGER,), 32_768, 110_416, 8192),
-    Case("long100", "long100", ("skyline(eager=1,chunk=384)",), 2000, 110_416, 8192),
+    Case("long100", "long100", ("skyline(eager=1,chunk=0)",), 2000, 110_416, 8192),
     Case("chat", "chat", ("paged",), 1000),
     Case("sharegpt", "sharegpt", ("paged",), 2048),
     Case("long", "long", ("paged",), 2000),
