@@ -185,7 +185,7 @@ def replay(
     """
     runtime = _runtime()
     machine = runtime.open_machine(options.device or "auto")
-    spec = model_of(options)
+    spec, weights_folder = model_of(options)
     backend = runtime.choose_attention(attention, machine, spec)
     experiment, named = experiment_from(
         with_speed(options, speed), device=machine.spec, block_tokens=max(backend.block_multiple, 16)
@@ -199,7 +199,12 @@ def replay(
     folder = out or _fresh_folder()
     claim_folder(folder, force=force, resume=resume)
     terminal.note_trace(experiment.trace)
-    missing = runtime.missing_runs(experiment, specs, folder, resume=resume)
+    settings = runtime.ReplayOptions(plan_ahead=plan_ahead, command=_command())
+    missing = specs
+    if resume:
+        missing = runtime.missing_runs(
+            experiment, specs, folder, attention=backend, temperature=temperature, options=settings
+        )
     if missing:
         with terminal.replaying(len(experiment.trace)) as (say, watch):
             session = runtime.open_session(
@@ -207,14 +212,15 @@ def replay(
                 missing,
                 machine,
                 attention=backend,
-                weights_folder=Path(options.model) if options.model and Path(options.model).is_dir() else None,
+                weights_folder=weights_folder,
                 temperature=temperature,
                 graphs=graphs,
                 say=say,
             )
-            settings = runtime.ReplayOptions(plan_ahead=plan_ahead, command=_command())
-            runtime.replay_all(session, missing, folder, options=settings, on_progress=watch)
-            session.close()
+            try:
+                runtime.replay_all(session, missing, folder, options=settings, on_progress=watch)
+            finally:
+                session.close()
     folders = [folder / each.slug for each in specs]
     if len(folders) > 1:
         _write_report(folders, folder / "report.html")
@@ -227,10 +233,10 @@ def _runtime() -> Any:
     try:
         from . import runtime
     except ModuleNotFoundError as error:
-        if error.name not in ("torch", "safetensors"):
+        if error.name != "torch":
             raise
         raise DeviceUnavailable(
-            f"replay needs {error.name}, which is not installed: pip install 'warpgroup[runtime]'"
+            "replay needs torch, which is not installed: pip install 'warpgroup[runtime]'"
         ) from None
     return runtime
 

@@ -155,7 +155,7 @@ def experiment_from(
         scale_rate(trace, rate_scale),
         model_named(_first(options.model, scenario and scenario.model, DEFAULT_MODEL)),
         device or load_device(_first(options.device, scenario and scenario.device, DEFAULT_DEVICE)),
-        limits=_limits(options, scenario, block_tokens),
+        limits=_limits(options, scenario, block_tokens, device),
         slo=_slo(options, scenario),
         seed=seed,
         name=scenario.name if scenario else trace.name,
@@ -165,10 +165,11 @@ def experiment_from(
     return experiment, list(scenario.policies) if scenario else DEFAULT_POLICIES.split(",")
 
 
-def model_of(options: Options) -> ModelSpec:
-    """The model that is asked for, before anything else is read."""
+def model_of(options: Options) -> tuple[ModelSpec, Path | None]:
+    """The model that is asked for, before anything else is read, and the folder that has its weights, if any."""
     scenario = _scenario(options)
-    return model_named(_first(options.model, scenario and scenario.model, DEFAULT_MODEL))
+    name = _first(options.model, scenario and scenario.model, DEFAULT_MODEL)
+    return model_named(name), Path(name) if Path(name).is_dir() else None
 
 
 def with_speed(options: Options, speed: float) -> Options:
@@ -209,7 +210,7 @@ def _trace(options: Options, scenario: Scenario | None, seed: int) -> tuple[Trac
     return with_arrivals(trace, arrivals, seed), arrivals
 
 
-def _limits(options: Options, scenario: Scenario | None, default_block: int) -> Limits:
+def _limits(options: Options, scenario: Scenario | None, default_block: int, device: DeviceSpec | None) -> Limits:
     given = [n for n in ("vram", "kv_budget_tokens", "kv_blocks") if getattr(options, n) is not None]
     if len(given) > 1:
         names = " and ".join("--" + name.replace("_", "-") for name in given)
@@ -220,7 +221,8 @@ def _limits(options: Options, scenario: Scenario | None, default_block: int) -> 
     vram, kv_budget_tokens = options.vram, options.kv_budget_tokens
     if scenario and not given:
         vram, kv_budget_tokens = scenario.vram or None, scenario.kv_budget_tokens or None
-        changed = (options.device or scenario.device, options.model or scenario.model)
+        card = device.name if device else options.device or scenario.device
+        changed = (card, options.model or scenario.model)
         if changed != (scenario.device, scenario.model):
             kv_budget_tokens = None  # the scenario's budget is what its own model leaves on its own card
     return Limits(

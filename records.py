@@ -110,7 +110,7 @@ class MachineInfo(msgspec.Struct, frozen=True):
     measured_peak_bytes: int  # the same, the temporary tensors as the allocator counted them
     predicted_temporary_bytes: int  # the largest step's tensors, by the memory model
     measured_temporary_bytes: int  # by the allocator
-    process_peak_bytes: int  # most that the process held, KV blocks that nobody held included
+    process_peak_bytes: int  # most that the process used, KV blocks that nobody held included
     device_peak_bytes: int  # most in use on the device by anybody, as sampled
     busy_share: float  # of the time from the first step to the last, in which the device computed
     host_gap_s: float  # mean time between two steps, while there was work, in which it did not

@@ -70,7 +70,7 @@ def verdict(infos: Sequence[RunInfo]) -> Verdict:
     details += _memory(real, tied)
     details += _out_of_memory(best, summaries)
     details += [f"{s.policy}: {info.note}." for s, info in zip(summaries, infos, strict=True) if info.note]
-    details.append(_certainty(infos[order[0]]))
+    details += dict.fromkeys(_certainty(info) for info in (infos[order[0]], *infos))
     sentence = f"{_warning(infos[order[0]])}{_sentence(best, others, tied, baseline)}; {_bottleneck(best, real)}."
     return Verdict(sentence, details, order[0], tied=len(tied) > 1, contested=True)
 

@@ -18,10 +18,12 @@ class Mark:
     event: torch.cuda.Event | None
     ns: int = 0
 
-    def reached(self) -> None:
-        """Wait until the device is there."""
-        if self.event is not None:
-            self.event.synchronize()
+    def reached(self) -> bool:
+        """Wait until the device is there; whether it was not there yet."""
+        if self.event is None or self.event.query():
+            return False
+        self.event.synchronize()
+        return True
 
 
 class Clock:
@@ -55,8 +57,7 @@ class Clock:
         assert self._base.event is not None
         return self._base_ns + int(self._base.event.elapsed_time(mark.event) * 1e6)
 
-    def compare(self, mark: Mark) -> None:
-        """Take a mark that the device has just reached as the new common point, now and then."""
-        now = self.now_ns()
-        if mark.event is not None and now - self._base_ns > _AGAIN_NS:
-            self._base_ns, self._base = self.ns(mark), mark
+    def compare(self, mark: Mark, now_ns: int) -> None:
+        """A mark that the device reached just now, by the host's clock: every so often both are set by one."""
+        if now_ns - self._base_ns > _AGAIN_NS:
+            self._base_ns, self._base = now_ns, mark

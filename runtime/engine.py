@@ -1,7 +1,5 @@
 """The engine: a model on a machine, its KV pool, its captured graphs. It computes steps and knows no scheduler."""
 
-from collections.abc import Callable
-
 import numpy as np
 import torch
 
@@ -54,11 +52,9 @@ class Engine:
         self._slabs = Slabs(machine)
         self.graphs = Graphs(machine, spec, attention, extent)
 
-    def capture(self, on_progress: Callable[[int, int], None] | None = None) -> None:
+    def capture(self) -> None:
         """Capture the graphs; before this every step is eager."""
-        self.graphs.capture(
-            lambda batch: self.model.step(batch, self._cache, self._last_tokens), self.spare_seat, on_progress
-        )
+        self.graphs.capture(lambda batch: self.model.step(batch, self._cache, self._last_tokens), self.spare_seat)
 
     def begin(self, shape: Shape) -> tuple[Layout, dict[str, Integers]]:
         """The slab for a step of that shape, to be filled in."""

@@ -135,7 +135,7 @@ class Executor:
     def launch(self, plan: StepPlan) -> Launched:
         """Launch the plan's first step, and count it as done: the device works through steps in order.
 
-        Raises OutOfVram; nothing was counted then.
+        Raises OutOfVram; no token was counted then. Blocks that were taken for it stay with their requests.
         """
         work = self._padded_work(plan) if self._padded else self._work(plan)
         self._hold(work)
@@ -321,5 +321,6 @@ def _edges(lengths: list[int]) -> npt.NDArray[np.int64]:
 
 def _seeds(seed: int, requests: Seated, tokens: Seated) -> npt.NDArray[np.int64]:
     """One seed for each token of each request, however often and in whatever batch it is drawn."""
-    mixed = (requests + 1) * 0x9E3779B1 + tokens * 0x85EBCA77 + seed * 0xC2B2AE3D
+    salt = seed * 0xC2B2AE3D & 0xFFFFFFFF  # Python's integers have no bounds, NumPy's do
+    mixed = (requests + 1) * 0x9E3779B1 + tokens * 0x85EBCA77 + salt
     return (mixed ^ (mixed >> 15)) & 0x7FFFFFFF

@@ -47,6 +47,11 @@ def generate(
         raise InvalidScenario(f"policy '{policy}' needs true output lengths, which only a trace has")
     machine = open_machine(device)
     spec, folder = _model(model)
+    for number, prompt in enumerate(prompts):
+        if not all(0 <= token < spec.vocab for token in prompt):
+            raise InvalidScenario(
+                f"prompt {number} has a token id outside 0 to {spec.vocab - 1}, {spec.name}'s vocabulary"
+            )
     backend = choose_attention(attention, machine, spec)
     trace = Trace.of_rows([(0, len(prompt), max_new_tokens) for prompt in prompts], max_new_tokens=max_new_tokens)
     wanted = limits or Limits(block_tokens=max(backend.block_multiple, 16))
@@ -89,6 +94,7 @@ class _Generation:
             session.engine, ledger, ids, self._trace.output_tokens, seed=experiment.seed, padded=core.is_padded
         )
         self._made: dict[int, int] = {}
+        self._now_ns = 0
 
     def run(self) -> list[list[int]]:
         """All outputs, in the order of the prompts."""
@@ -99,7 +105,7 @@ class _Generation:
             if not submission:
                 raise OverBudget(f"prompt {request}: {submission.reason}")
         while self._scheduler.waiting or self._scheduler.running:
-            self._step(self._scheduler.plan(len(self._made)))
+            self._step(self._scheduler.plan(self._now_ns))
         return [self._executor.log.output(request, self._made[request]).tolist() for request in range(len(self._trace))]
 
     def _step(self, plan: StepPlan) -> None:
@@ -110,6 +116,7 @@ class _Generation:
         try:
             self._executor.apply(plan)
             if plan.horizon == 0:
+                self._now_ns = max(plan.wake_ns, self._now_ns)  # an incomplete batch need not wait for company
                 return
             launched = self._executor.launch(plan)
         except OutOfVram:

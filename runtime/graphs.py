@@ -44,7 +44,7 @@ class Graphs:
         self._machine, self._attention = machine, attention
         self._rows = row_sizes(extent.seats)
         self._chunks = tuple(sorted(extent.graph_chunks))
-        self._width, self._seats, self._block_tokens = extent.width, extent.seats, extent.block_tokens
+        self._width, self._block_tokens = extent.width, extent.block_tokens
         self._few_rows = _rows_that_split(machine, spec) if attention.sees_width else 0
         self._enabled = machine.is_cuda and attention.captures
         self._captured: dict[Shape, Captured] = {}
@@ -99,7 +99,7 @@ class Graphs:
         """The graph of exactly that shape."""
         return self._captured.get(shape)
 
-    def capture(self, step: Step, spare_seat: int, on_progress: Callable[[int, int], None] | None = None) -> None:
+    def capture(self, step: Step, spare_seat: int) -> None:
         """Capture every shape. `step` must not look at what the inputs hold."""
         shapes = self.shapes()
         if not shapes:
@@ -110,10 +110,8 @@ class Graphs:
         torch.cuda.empty_cache()
         before = torch.cuda.mem_get_info(device)[0]
         pool = torch.cuda.graph_pool_handle()
-        for done, shape in enumerate(shapes):
+        for shape in shapes:
             self._captured[shape] = self._capture(step, shape, spare_seat, pool)
-            if on_progress:
-                on_progress(done + 1, len(shapes))
         torch.cuda.synchronize(device)
         torch.cuda.empty_cache()
         self.pool_bytes = max(before - torch.cuda.mem_get_info(device)[0], 0)

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import torch
 
 from ..csrc import PagedKv
+from ..errors import OverBudget
 from ..workloads import ModelSpec
 from .batch import LayerCache
 from .machine import Machine
@@ -88,6 +89,7 @@ class KvPool:
         self.tables: npt.NDArray[np.int32] = np.zeros((seats, width), dtype=np.int32)
         """Block table of every seat; what lies behind a request's last block is stale."""
         self._seat_of: dict[int, int] = {}
+        self._tokens_of: dict[int, int] = {}  # for how many tokens each holds blocks
 
     @property
     def blocks(self) -> int:
@@ -133,14 +135,18 @@ class KvPool:
             if not self._kv.allocate(request, tokens):
                 return False
             self._seat_of[request] = seat
+        elif tokens <= self._tokens_of[request]:
+            return True  # a step that ran out of memory had asked for more
         elif not self._kv.grow(request, tokens):
             return False
+        self._tokens_of[request] = tokens
         self._refresh(request)
         return True
 
     def release(self, request: int) -> None:
-        """Give back what a request holds, here and on the host, if anything."""
+        """Give back the blocks that a request holds, if any; what it has on the host stays there."""
         if self._seat_of.pop(request, None) is not None:
+            del self._tokens_of[request]
             self._kv.free(request)
 
     def _refresh(self, request: int) -> None:
@@ -148,13 +154,24 @@ class KvPool:
         self.tables[self._seat_of[request], : len(table)] = table
 
     def open_host(self, size: int) -> None:
-        """Pinned host memory for evicted caches, of at most `size` bytes and at most the pool's own size."""
-        blocks = min(size // self.block_bytes, self.limit_blocks)
-        if blocks < 1 or (self._host is not None and self._host.blocks >= blocks):
+        """Pinned host memory for `size` bytes of evicted caches, and for one more that is on its way back.
+
+        Raises OverBudget: the host does not have that much to pin.
+        """
+        blocks = size // self.block_bytes
+        if blocks < 1:
+            return
+        blocks += self.tables.shape[1]
+        if self._host is not None and self._host.blocks >= blocks:
             return
         self._host = PagedKv(blocks, self.block_tokens)
         shape = (blocks, *self._blocks.shape[1:])
-        self._host_blocks = torch.empty(shape, dtype=self._blocks.dtype, pin_memory=self._machine.is_cuda)
+        try:
+            self._host_blocks = torch.empty(shape, dtype=self._blocks.dtype, pin_memory=self._machine.is_cuda)
+        except RuntimeError:
+            raise OverBudget(
+                f"the host cannot pin {size / (1 << 30):.1f} GiB for evicted caches: lower the policy's swap_gib"
+            ) from None
 
     def swap_out(self, request: int, tokens: int) -> None:
         """Copy a request's first `tokens` tokens to the host; its blocks are still to be released."""

@@ -32,10 +32,11 @@ class Ledger:
         self._machine, self._pool, self._memory, self._blind = machine, pool, memory, blind
         self._cap = cap_bytes
         self._fixed = fixed_bytes
+        self._release_cached()  # of the run before: what is reserved now is what stays
         self._allocated = torch.cuda.memory_allocated(machine.device) if machine.is_cuda else 0
         self._outside = fixed_bytes - (torch.cuda.memory_reserved(machine.device) if machine.is_cuda else 0)
         self.peak_bytes = fixed_bytes
-        """The most that the process really held, pool and all."""
+        """The most that the process used at once: with blocks that nobody held, without what torch kept for later."""
         self.peak_temporary_bytes = 0
         """The most that a step's tensors took."""
         self._limit_torch()
@@ -43,8 +44,8 @@ class Ledger:
     @property
     def pool_blocks(self) -> int:
         """As many as the pool may have."""
-        free = self._cap - self._fixed
-        return free // self._pool.block_bytes if self._blind else self._memory.pool_blocks
+        free = (self._cap - self._fixed) // self._pool.block_bytes
+        return min(free if self._blind else self._memory.pool_blocks, self._pool.limit_blocks)
 
     def held_bytes(self) -> int:
         """What is held between steps, blocks that nobody holds left out."""
@@ -54,6 +55,8 @@ class Ledger:
         """Another budget: from now on; the pool gives back what is beyond it as far as nobody holds it."""
         self._memory = memory
         self._cap = memory.budget_bytes
+        self._release_cached()
+        self._limit_torch()
         self.trim()
 
     def trim(self) -> None:
@@ -78,8 +81,19 @@ class Ledger:
         wanted = self._fixed + blocks * self._pool.block_bytes
         if self._machine.is_cuda and wanted + self._cached() > self._cap:
             self._release_cached()
-        self._pool.resize(blocks)
+        try:
+            self._pool.resize(blocks)
+        except OutOfVram:
+            self._release_cached()  # what torch keeps for later may be all that is missing
+            self._grow_by_one()
         self._limit_torch()
+
+    def _grow_by_one(self) -> None:
+        blocks = self._pool.blocks + 1
+        try:
+            self._pool.resize(blocks)
+        except OutOfVram:
+            raise OutOfVram(self._fixed + blocks * self._pool.block_bytes) from None
 
     def watch(self, step: Callable[[], torch.Tensor], plan: StepPlan) -> tuple[torch.Tensor, int]:
         """Launch a step that allocates, and see what it takes at its peak. Raises OutOfVram.

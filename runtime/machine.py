@@ -1,6 +1,5 @@
 """The machine that a replay runs on: what it is, what it holds and how fast it is."""
 
-import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,7 +49,7 @@ def open_machine(device: str = "auto") -> Machine:
         )
     if wanted.index >= torch.cuda.device_count():
         raise DeviceUnavailable(f"there is no device '{device}': this machine has {torch.cuda.device_count()} GPUs")
-    used_before = _used_before(wanted.index)
+    used = _used_by_uuid()  # before CUDA's context is made
     torch.cuda.set_device(wanted)
     # Segments that grow and shrink: under a cap, memory cached for one size of step must serve all others.
     torch._C._accelerator_setAllocatorSettings("expandable_segments:True")
@@ -60,7 +59,7 @@ def open_machine(device: str = "auto") -> Machine:
             f"{facts.name} has compute capability {facts.major}.{facts.minor}, FlashAttention-2 needs 8.0 or newer: "
             "choose another --device"
         )
-    return Machine(wanted, _cuda_spec(wanted, facts), str(facts.name), _driver(), used_before)
+    return Machine(wanted, _cuda_spec(wanted, facts), str(facts.name), _driver(), used.get(uuid_of(facts), 0))
 
 
 def _parse(device: str) -> torch.device:
@@ -75,14 +74,31 @@ def _parse(device: str) -> torch.device:
 
 def _cuda_spec(device: torch.device, facts: Any) -> DeviceSpec:
     """A device of the catalogue if the card is one, else one that is measured now."""
-    words = facts.name.lower().replace("-", " ").split()
-    for name in device_names():
-        if name.split("-")[0] in words or name.replace("-", "") in "".join(words):
-            known = load_device(name)
-            if abs(known.memory_bytes - facts.total_memory) < known.memory_bytes // 10:
-                return msgspec.structs.replace(
-                    known, memory_bytes=facts.total_memory, multiprocessors=facts.multi_processor_count
-                )
+    known = next(
+        (spec for spec in map(load_device, device_names()) if is_card(spec, facts.name, facts.total_memory)), None
+    )
+    if known is not None:
+        return msgspec.structs.replace(
+            known, memory_bytes=facts.total_memory, multiprocessors=facts.multi_processor_count
+        )
+    try:
+        return _measured_spec(device, facts)
+    except torch.OutOfMemoryError:
+        raise DeviceUnavailable(f"{facts.name} has no GiB left to measure it: stop what else uses it") from None
+
+
+def is_card(spec: DeviceSpec, name: str, memory_bytes: int) -> bool:
+    """Whether a card of that name and size is the one of the catalogue: every part of its name, and no other build."""
+    words = name.lower().replace("-", " ").split()
+    named = all(
+        part in words or (part.isdigit() and any(word.startswith(part) for word in words))
+        for part in spec.name.split("-")
+    )
+    other_build = {"pcie", "nvl", "laptop", "d"} & {*words}
+    return named and not other_build and abs(spec.memory_bytes - memory_bytes) < spec.memory_bytes // 10
+
+
+def _measured_spec(device: torch.device, facts: Any) -> DeviceSpec:
     return DeviceSpec(
         name=facts.name,
         memory_bytes=facts.total_memory,
@@ -143,21 +159,22 @@ def _measured_host_link(device: torch.device) -> int:
     return int(round(host.nbytes / _seconds(device, lambda: there.copy_(host, non_blocking=True)), -9))
 
 
-def _used_before(index: int) -> int:
-    """In use before CUDA's context is made; NVML counts all cards, CUDA_VISIBLE_DEVICES says which is ours."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
-    name = visible[index].strip() if index < len(visible) else ""
+def uuid_of(facts: Any) -> str:
+    """How NVML names a card, of the properties that CUDA gives: the two number cards differently."""
+    uuid = str(facts.uuid)
+    return uuid if uuid.startswith("GPU-") else f"GPU-{uuid}"
+
+
+def _used_by_uuid() -> dict[str, int]:
+    """Bytes in use on every card; empty without NVML: then the card is taken to be ours alone."""
     try:
         import pynvml
 
         pynvml.nvmlInit()
-        if name.startswith("GPU-"):
-            handle = pynvml.nvmlDeviceGetHandleByUUID(name)
-        else:
-            handle = pynvml.nvmlDeviceGetHandleByIndex(int(name or index))
-        return int(pynvml.nvmlDeviceGetMemoryInfo(handle).used)
-    except Exception:  # without NVML the device is taken to be ours alone
-        return 0
+        handles = [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(pynvml.nvmlDeviceGetCount())]
+        return {pynvml.nvmlDeviceGetUUID(each): int(pynvml.nvmlDeviceGetMemoryInfo(each).used) for each in handles}
+    except Exception:  # whatever NVML lacks here, the replay can do without
+        return {}
 
 
 def _driver() -> str:

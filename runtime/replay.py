@@ -50,7 +50,6 @@ class ReplayOptions(msgspec.Struct, frozen=True):
 
     plan_ahead: int = 1
     on_progress: Callable[[Progress], None] | None = None
-    note: str = ""
     command: str = ""
 
 
@@ -65,6 +64,7 @@ class _UnderWay:
     start: Mark
     end: Mark
     budget_bytes: int
+    waited: bool  # there was nothing to do before it
 
 
 class Replay:
@@ -112,6 +112,7 @@ class Replay:
         self._steps = 0
         self._tokens = 0
         self._predicted_peak = self._measured_peak = self._predicted_temporary = 0
+        self._waited = False
         self._interrupted = False
 
     def run(self) -> Run:
@@ -122,21 +123,23 @@ class Replay:
                 while not self._interrupted and self._step(arrivals):
                     pass
                 self._settle()
-        if self._engine.machine.is_cuda:
-            torch.cuda.synchronize(self._engine.machine.device)
-        return self._conclude(arrivals)
+            if self._engine.machine.is_cuda:
+                torch.cuda.synchronize(self._engine.machine.device)
+            return self._conclude(arrivals)
 
     def _step(self, arrivals: Arrivals) -> bool:
         """One plan. False at the end."""
         self._submit(arrivals)
         self._follow_budget()
         plan = self._scheduler.plan(self._clock.now_ns())
+        if {evicted.id for evicted in plan.evicted} & {*plan.admitted}:
+            self._settle()  # it is computed again from tokens of which the last may still be on the device
+        start = self._clock.mark()
         try:
             self.executor.apply(plan)
             self._ledger.trim()
             if plan.horizon == 0:
                 return self._idle(plan, arrivals)
-            start = self._clock.mark()
             launched = self.executor.launch(plan)
         except OutOfVram as error:
             self._run_out(plan, error)
@@ -145,7 +148,8 @@ class Replay:
         end = self._clock.mark()
         facts = self._scheduler.commit(1, launched.finished)
         self.executor.retire(launched.finished)
-        self._under_way.append(_UnderWay(plan, facts, launched, drawn, start, end, self._budget))
+        self._under_way.append(_UnderWay(plan, facts, launched, drawn, start, end, self._budget, self._waited))
+        self._waited = False
         self._settle(leaving=self._options.plan_ahead)
         return True
 
@@ -178,6 +182,7 @@ class Replay:
 
     def _idle(self, plan: StepPlan, arrivals: Arrivals) -> bool:
         self._settle()
+        self._waited = True
         self._recorder.planned(plan)
         if plan.wake_ns < 0 and arrivals.over:
             assert self._scheduler.waiting == 0, "requests wait, nothing runs and nothing is to come"
@@ -188,21 +193,22 @@ class Replay:
 
     def _run_out(self, plan: StepPlan, error: OutOfVram) -> None:
         self._settle()
-        begun = self._clock.now_ns()
         self._recorder.planned(plan)
         self._recorder.budget_bytes = self._budget
         if plan.horizon == 0:
             return
-        self._recorder.ran_out_of_memory(plan, error.needed_bytes, min(plan.plan_ns, begun), self._clock.now_ns())
+        begun_ns = max(plan.plan_ns, self._last_ns)
+        self._recorder.ran_out_of_memory(plan, error.needed_bytes, begun_ns, self._clock.now_ns())
         self._scheduler.commit_oom()
 
     def _settle(self, leaving: int = 0) -> None:
         """Wait for steps and record them, until only so many are under way."""
         while len(self._under_way) > leaving:
             step = self._under_way.popleft()
-            step.end.reached()
+            waited, now_ns = step.end.reached(), self._clock.now_ns()
             start_ns, end_ns = self._clock.ns(step.start), self._clock.ns(step.end)
-            self._clock.compare(step.end)
+            if waited:
+                self._clock.compare(step.end, now_ns)
             places = step.launched.log_places
             self.executor.log.tokens[places] = step.drawn.numpy()[: len(places)]  # behind them: rows that fill a graph
             self._account(step, start_ns, end_ns)
@@ -216,7 +222,8 @@ class Replay:
     def _account(self, step: _UnderWay, start_ns: int, end_ns: int) -> None:
         if self._steps == 0:
             self._first_ns = self._last_ns = start_ns
-        self._idle_ns += max(start_ns - self._last_ns, 0)
+        if not step.waited:
+            self._idle_ns += max(start_ns - self._last_ns, 0)
         self._busy_ns += end_ns - max(start_ns, self._last_ns)
         self._last_ns = end_ns
         self._steps += 1
@@ -230,7 +237,9 @@ class Replay:
         self._measured_peak = max(self._measured_peak, step.launched.peak_bytes)
 
     def _show(self, step: _UnderWay) -> None:
-        if self._options.on_progress is None or self._steps % 16:
+        if self._options.on_progress is None or (
+            self._steps % 16 and self._recorder.ended < len(self._experiment.trace)
+        ):
             return
         self._options.on_progress(
             Progress(
@@ -251,6 +260,8 @@ class Replay:
             return
 
         def note(*_: object) -> None:
+            if self._interrupted:
+                raise KeyboardInterrupt  # asked twice: the device may not answer any more
             self._interrupted = True
 
         before = signal.signal(signal.SIGINT, note)
@@ -292,7 +303,6 @@ class Replay:
             kind="real",
             step_time=f"{engine.spec.name} in {info.dtype} on {machine.name}, attention by {attention}",
             complete=not self._interrupted,
-            note=self._options.note,
             command=self._options.command,
             machine=info,
         )

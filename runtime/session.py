@@ -12,12 +12,13 @@ import msgspec
 import torch
 
 from ..csrc import PolicySpec
-from ..errors import OverBudget
+from ..errors import DeviceUnavailable, OverBudget
 from ..experiment import GIB, Experiment, build_experiment
 from ..workloads import ModelSpec
 from .attention import Attention, choose_attention
 from .engine import Engine
 from .inputs import Extent
+from .kv_pool import OutOfVram
 from .machine import Machine
 from .vram import Monitor, device_used
 from .weights import Weights, load_weights, random_weights, tensors_of
@@ -38,16 +39,19 @@ class Session:
     experiment: Experiment
     engine: Engine
     fixed_bytes: int
+    rest_bytes: int
+    """In use on the device when this was opened, beside what the engine takes and gives back."""
 
     def monitor(self) -> Monitor:
-        """Watches what others take of the device from now on."""
-        machine, pool = self.engine.machine, self.engine.pool
-
-        def ours() -> int:
-            return torch.cuda.memory_reserved(machine.device) + pool.memory.bytes if machine.is_cuda else 0
-
-        used = device_used(machine)
-        return Monitor(machine.spec.memory_bytes, used, ours, before_bytes=machine.used_before)
+        """Watches what others take of the device that they did not hold when this was opened."""
+        machine, engine = self.engine.machine, self.engine
+        return Monitor(
+            machine.spec.memory_bytes,
+            device_used(machine),
+            lambda: _changing_bytes(engine),
+            rest_bytes=self.rest_bytes,
+            before_bytes=machine.used_before,
+        )
 
     def close(self) -> None:
         """Give the device back."""
@@ -79,6 +83,8 @@ def open_session(
         DeviceUnavailable: no attention backend for it.
     """
     spec = experiment.model
+    if machine.is_cuda and spec.head_dim & (spec.head_dim - 1):
+        raise DeviceUnavailable(f"{spec.name} has heads of {spec.head_dim} dimensions: the kernels take powers of two")
     attention = attention or choose_attention("auto", machine, spec)
     try:
         say(f"loading {spec.name} onto {machine.name}")
@@ -97,8 +103,11 @@ def open_session(
             f"{spec.name} does not fit under {experiment.memory.budget_bytes / GIB:.1f} GiB on {machine.name}: "
             "raise --vram, choose a smaller model, or stop what else uses the device"
         ) from None
+    except OutOfVram:
+        raise OverBudget(f"{machine.name} has no memory left for a KV pool: stop what else uses it") from None
     fixed = _fixed_bytes(engine)
-    return Session(_as_measured(experiment, engine, fixed), engine, fixed)
+    rest = device_used(machine)() - _changing_bytes(engine)
+    return Session(_as_measured(experiment, engine, fixed), engine, fixed, rest)
 
 
 def _weights(spec: ModelSpec, machine: Machine, folder: Path | None, seed: int) -> Weights:
@@ -138,6 +147,12 @@ def _warm_up(engine: Engine, experiment: Experiment, *, graphs: bool, say: Say) 
         total = len(engine.graphs.shapes())
         say(f"capturing {total} CUDA graphs" if total else "steps run without CUDA graphs here")
         engine.capture()
+
+
+def _changing_bytes(engine: Engine) -> int:
+    """What the process holds of the device as far as it takes and gives back: torch's memory and the pool."""
+    machine = engine.machine
+    return torch.cuda.memory_reserved(machine.device) + engine.pool.memory.bytes if machine.is_cuda else 0
 
 
 def _fixed_bytes(engine: Engine) -> int:

@@ -2,11 +2,10 @@
 
 import threading
 from collections.abc import Callable
-from typing import Any
 
 import torch
 
-from .machine import Machine
+from .machine import Machine, uuid_of
 
 SAMPLE_S = 0.02
 """How often the monitor looks. NVML answers in tens of microseconds."""
@@ -23,17 +22,11 @@ def device_used(machine: Machine) -> Callable[[], int]:
         import pynvml
 
         pynvml.nvmlInit()
-        handle = _handle(pynvml, machine.device)
+        handle = pynvml.nvmlDeviceGetHandleByUUID(uuid_of(torch.cuda.get_device_properties(machine.device)))
         pynvml.nvmlDeviceGetMemoryInfo(handle)
     except Exception:  # no NVML, or one that does not know this card: CUDA can answer, a little slower
         return lambda: _used_by_cuda(machine.device)
     return lambda: int(pynvml.nvmlDeviceGetMemoryInfo(handle).used)
-
-
-def _handle(pynvml: Any, device: torch.device) -> Any:
-    """NVML counts all cards, CUDA only the visible ones: the UUID names the same one for both."""
-    uuid = str(torch.cuda.get_device_properties(device).uuid)
-    return pynvml.nvmlDeviceGetHandleByUUID(uuid if uuid.startswith("GPU-") else f"GPU-{uuid}")
 
 
 def _used_by_cuda(device: torch.device) -> int:
@@ -48,19 +41,26 @@ class Monitor:
         total_bytes: of the device.
         used: bytes in use on the device, by whoever.
         ours: bytes that this process holds, as far as it changes.
+        rest_bytes: used less ours when the engine had just been opened.
         before_bytes: what others held before this process came.
     """
 
     def __init__(
-        self, total_bytes: int, used: Callable[[], int], ours: Callable[[], int], *, before_bytes: int = 0
+        self,
+        total_bytes: int,
+        used: Callable[[], int],
+        ours: Callable[[], int],
+        *,
+        rest_bytes: int = 0,
+        before_bytes: int = 0,
     ) -> None:
         self._used, self._ours = used, ours
-        self._others = used() - ours()  # and what of ours does not change
+        self._others = rest_bytes
         self._left_at_start = total_bytes - before_bytes
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="warpgroup-vram", daemon=True)
         self.taken_bytes = 0
-        """What others hold more than when the monitor started, rounded up to `GRAIN_BYTES`; never below 0."""
+        """What others hold more than when the engine was opened, rounded up to `GRAIN_BYTES`; never below 0."""
 
         self.peak_used_bytes = 0
         """The most that was in use on the device, as sampled."""

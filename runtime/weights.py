@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from ..errors import InvalidModel
+from ..errors import DeviceUnavailable, InvalidModel
 from ..workloads import ModelSpec
 
 STANDARD_DEVIATION = 0.02
@@ -152,8 +152,10 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _read(file: Path, device: torch.device) -> Iterator[tuple[str, torch.Tensor]]:
-    from safetensors import SafetensorError, safe_open
-
+    try:
+        from safetensors import SafetensorError, safe_open
+    except ModuleNotFoundError:
+        raise DeviceUnavailable("reading weights needs safetensors: pip install 'warpgroup[runtime]'") from None
     try:
         opened: Any = safe_open(file, framework="pt", device=str(device))
         with opened as tensors:

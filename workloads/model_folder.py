@@ -39,7 +39,7 @@ def read_model_folder(folder: Path) -> ModelSpec:
         return _spec(folder, family, config)
     except KeyError as error:
         raise InvalidModel(f"{path} lacks {error.args[0]}") from None
-    except (TypeError, msgspec.ValidationError) as error:
+    except (TypeError, ValueError, AttributeError, msgspec.ValidationError) as error:
         raise InvalidModel(f"{path}: {error}") from None
 
 
@@ -58,8 +58,8 @@ def _refuse_what_is_not_computed(config: dict[str, Any], path: Path) -> None:
 def _spec(folder: Path, family: str, config: dict[str, Any]) -> ModelSpec:
     rope = _rope(config)
     for name in _WHOLE:
-        if not isinstance(config[name], int):
-            raise InvalidModel(f"{folder / 'config.json'}: {name} is {config[name]!r}, expected a whole number")
+        if not isinstance(config[name], int) or config[name] < 1:
+            raise InvalidModel(f"{folder / 'config.json'}: {name} is {config[name]!r}, expected a number from 1 on")
     context = config["max_position_embeddings"]
     if config.get("sliding_window") and config.get("use_sliding_window", True):
         context = min(context, config["sliding_window"])  # within the window, attention is full attention

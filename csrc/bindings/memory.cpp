@@ -30,7 +30,8 @@ void bind_layouts(py::module_& m) {
           "resize",
           [](PagedKv& kv, std::int64_t blocks) {
             std::vector<std::pair<std::int32_t, std::int32_t>> moves;
-            for (const PagedKv::Move move : kv.resize(blocks)) moves.emplace_back(move.from, move.to);
+            for (const PagedKv::Move move : kv.resize(blocks))
+              moves.emplace_back(move.from, move.to);
             return moves;
           },
           py::arg("blocks"))

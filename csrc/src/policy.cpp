@@ -40,7 +40,10 @@ const PolicyParameter kChunk{
     "chunk", 128, 0, 1e6, "prefill tokens of a step while half the pool is used; 0: no limit",
     true};
 const PolicyParameter kEager{
-    "eager", 0, 0, 1,
+    "eager",
+    0,
+    0,
+    1,
     "1: every prompt that fits now is admitted, for hosts to which a cache is swapped in a step or "
     "two: an eviction then costs less than memory left unused",
     true};

@@ -41,7 +41,7 @@ _LOG2_E = 1.4426950408889634
 
 
 class PagedAttention:
-    """Paged attention on blocks of 16 tokens or more, a power of two."""
+    """Paged attention on blocks of any multiple of 16 tokens."""
 
     name = "paged (Triton), prompts by flash-attn 2.8.3"
     block_multiple = 16

@@ -101,7 +101,7 @@ def attend_parts(
 @triton.jit
 def _gather(
     cache, tables, edges, out, chunks, block_stride, row_stride, head_stride, width,
-    KV_HEADS: tl.constexpr, DIM: tl.constexpr, BLOCK_TOKENS: tl.constexpr, CHUNKS: tl.constexpr,
+    VALUES: tl.constexpr, DIM: tl.constexpr, BLOCK_TOKENS: tl.constexpr, CHUNKS: tl.constexpr, SIZE: tl.constexpr,
 ):  # fmt: skip
     token = tl.program_id(0)
     lanes = tl.arange(0, CHUNKS)
@@ -109,17 +109,18 @@ def _gather(
     chunk = tl.sum((ends <= token).to(tl.int32), axis=0)
     position = token - tl.load(edges + chunk)
     block = tl.load(tables + chunk * width + position // BLOCK_TOKENS).to(tl.int64)
-    values = tl.arange(0, KV_HEADS * DIM)
+    values = tl.arange(0, SIZE)
+    kept = values < VALUES
     head, dim = values // DIM, values % DIM
     place = block * block_stride + (position % BLOCK_TOKENS) * row_stride + head * head_stride + dim
-    tl.store(out + token.to(tl.int64) * (KV_HEADS * DIM) + values, tl.load(cache + place))
+    tl.store(out + token.to(tl.int64) * VALUES + values, tl.load(cache + place, mask=kept), mask=kept)
 
 
 def gather(cache: torch.Tensor, tables: torch.Tensor, edges: torch.Tensor, tokens: int) -> torch.Tensor:
     """The cached tokens of several requests side by side, (tokens, kv_heads, head_dim).
 
     Args:
-        cache: (blocks, block_tokens, kv_heads, head_dim); kv_heads * head_dim is a power of two.
+        cache: (blocks, block_tokens, kv_heads, head_dim).
         tables, edges: block table of each request, and where its tokens begin.
     """
     _, block_tokens, kv_heads, dim = cache.shape
@@ -127,6 +128,7 @@ def gather(cache: torch.Tensor, tables: torch.Tensor, edges: torch.Tensor, token
     chunks, width = tables.shape
     _gather[(tokens,)](
         cache, tables, edges, out, chunks, *cache.stride()[:3], width,
-        KV_HEADS=kv_heads, DIM=dim, BLOCK_TOKENS=block_tokens, CHUNKS=triton.next_power_of_2(chunks),
+        VALUES=kv_heads * dim, DIM=dim, BLOCK_TOKENS=block_tokens, CHUNKS=triton.next_power_of_2(chunks),
+        SIZE=triton.next_power_of_2(kv_heads * dim),
     )  # fmt: skip
     return out

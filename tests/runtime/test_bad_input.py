@@ -65,7 +65,10 @@ def test_a_whole_folder_is_read(folder):
         ({"attention_bias": True}, "attention_bias on the output projection is not supported"),
         ({"quantization_config": {"bits": 4}}, "quantised weights is not supported"),
         ({"rope_parameters": {"rope_type": "yarn", "factor": 4.0}}, "rope scaling 'yarn' is not supported"),
-        ({"hidden_size": "many"}, "hidden_size is 'many', expected a whole number"),
+        ({"hidden_size": "many"}, "hidden_size is 'many', expected a number from 1 on"),
+        ({"num_attention_heads": 0}, "num_attention_heads is 0, expected a number from 1 on"),
+        ({"rope_theta": "high"}, "could not convert string to float: 'high'"),
+        ({"rope_scaling": [4]}, "'list' object has no attribute 'get'"),
         ({"rms_norm_eps": [1]}, "float() argument must be a string or a real number"),
     ],
 )

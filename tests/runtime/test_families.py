@@ -96,5 +96,5 @@ def test_an_output_ends_with_its_end_token(checkpoint):
     whole = [greedy(model, prompt, 30) for prompt in prompts]
     end = whole[0][7]
     expected = [tokens[: tokens.index(end) + 1] if end in tokens else tokens for tokens in whole]
-    for policy in ("paged", "count-static(n=2)"):
+    for policy in ("paged", "count-static(n=2)", "count-static(n=8)"):
         assert generate(prompts, folder, max_new_tokens=30, eos_token=end, policy=policy, device="cpu") == expected

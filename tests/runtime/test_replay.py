@@ -11,6 +11,7 @@ from warpgroup.csrc import policy_catalogue
 from warpgroup.records import read_run, write_run
 from warpgroup.runtime import ReplayOptions, replay_all
 from warpgroup.runtime import arrivals as arrivals_module
+from warpgroup.runtime.kv_pool import OutOfVram
 
 RNG = np.random.default_rng(0)
 ROWS = [(0, int(RNG.integers(1, 150)), int(RNG.integers(1, 40))) for _ in range(16)]
@@ -71,6 +72,61 @@ def test_drawn_tokens_depend_on_the_seed_and_the_request_alone():
     assert first == drawn("paged", kv_blocks=20)
     assert first == drawn("count-static(n=3)")
     assert first != replay(ROWS[:8], "paged").tokens
+
+
+@pytest.mark.parametrize("policy", ["paged", "skyline", "ffd"])
+def test_a_step_that_the_device_has_no_memory_for_is_planned_again_smaller(alone, policy):
+    """As on a GPU, whose allocator may refuse what was predicted to fit."""
+    refused = []
+
+    def refuse_twice(made):
+        watch = made._ledger.watch
+
+        def watched(step, plan):
+            if plan.work.prefill_tokens > 64 and len(refused) < 2:
+                refused.append(plan.step)
+                raise OutOfVram(plan.predicted_bytes)
+            return watch(step, plan)
+
+        made._ledger.watch = watched
+
+    made = replay(ROWS, policy, kv_blocks=60, step_tokens=128, prepare=refuse_twice)
+    assert made.run.info.summary["ooms"] == 2
+    assert made.run.info.summary["finished"] == len(ROWS)
+    assert made.tokens == alone
+
+
+def test_caches_that_were_evicted_one_by_one_all_find_room_on_the_host():
+    rows = [(0, 16, 130)] * 40
+    made = replay(rows, "skyline(eager=1)", kv_blocks=60, max_seqs=40, max_new_tokens=130, slow_device=True)
+    assert made.run.info.summary["finished"] == 40
+    assert (made.run.steps["swap_bytes"] > 0).sum() > 10
+
+
+def test_a_request_that_is_evicted_and_admitted_by_one_plan_goes_on_where_it_was():
+    """The budget shrinks to one request's: the other fails or waits, and this one is computed again at once."""
+    rows = [(0, 40, 60), (0, 30, 60)]
+    apart = replay(rows, "paged", max_seqs=1).tokens
+
+    def shrink(made):
+        plan = made._scheduler.plan
+        memory = made._experiment.memory
+        steps = []
+
+        def planned():
+            steps.append(1)
+            if len(steps) == 12:
+                made._scheduler.set_budget(memory.budget_bytes - (memory.pool_blocks - 3) * memory.block_bytes)
+                made._ledger.set_budget(made._scheduler.memory)
+
+        follow = made._follow_budget
+        made._follow_budget = lambda: (follow(), planned())
+        assert plan
+
+    made = replay(rows, "paged", kv_blocks=20, prepare=shrink)
+    finished = made.run.requests["finish_ns"] >= 0
+    for request in range(2):
+        assert not finished[request] or made.tokens[request] == apart[request]
 
 
 def other_process(used: dict[str, int]):
@@ -144,8 +200,11 @@ def test_a_campaign_replays_each_policy_and_resumes(tmp_path):
     policies = parse_policies("paged,skyline")
     session = open_session(experiment, policies, machine)
     replay_all(session, policies[:1], tmp_path, options=ReplayOptions())
-    assert missing_runs(experiment, policies, tmp_path, resume=True) == policies[1:]
-    assert missing_runs(experiment, policies, tmp_path, resume=False) == policies
+    engine = {"attention": session.engine.model.attention, "options": ReplayOptions()}
+    assert missing_runs(experiment, policies, tmp_path, **engine) == policies[1:]
     replay_all(session, policies[1:], tmp_path, options=ReplayOptions())
-    assert missing_runs(experiment, policies, tmp_path, resume=True) == []
+    assert missing_runs(experiment, policies, tmp_path, **engine) == []
+    assert missing_runs(experiment, policies, tmp_path, **engine, temperature=0.5) == policies
+    tighter = build_experiment(trace, load_model("tiny"), machine.spec, limits=Limits(kv_blocks=50, max_seqs=16))
+    assert missing_runs(tighter, policies, tmp_path, **engine) == policies
     assert session.engine.pool.held_blocks == 0

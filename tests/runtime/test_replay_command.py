@@ -50,11 +50,12 @@ def test_simulated_and_real_runs_of_one_trace_are_laid_side_by_side(place):
 
 
 def test_ctrl_c_keeps_what_was_done(place):
-    (place / "lengths.json").write_text(json.dumps([[100, 100]] * 400))
+    (place / "lengths.json").write_text(json.dumps([[100, 100]] * 1500))
     process = subprocess.Popen([*WARPGROUP, *ON_THE_CPU, "--policy", "paged", "--out", "out"], stderr=subprocess.PIPE)
-    while not (place / "out").exists():
-        time.sleep(0.05)
-    time.sleep(4)
+    assert process.stderr is not None
+    while b"trace" not in process.stderr.readline():
+        pass  # torch is being imported
+    time.sleep(6)
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 1

@@ -21,8 +21,9 @@ class PagedKv {
   // More tokens in all, never fewer.
   bool grow(std::int64_t id, std::int64_t tokens);
   void free(std::int64_t id);
-  // The pool gets larger or smaller. What lies in blocks that go is to be copied: each move's `from`
-  // to its `to`; no block is both. Throws std::invalid_argument if more blocks than that are held.
+  // The pool gets larger or smaller. What lies in blocks that go is to be copied: each move's
+  // `from` to its `to`; no block is both. Throws std::invalid_argument if more blocks than that are
+  // held.
   struct Move {
     std::int32_t from;
     std::int32_t to;
