@@ -23,13 +23,16 @@ class SdpaAttention(Unscheduled):
         token = 0
         if batch.decoding is not None:
             for row, length in enumerate(batch.decoding.lengths.tolist()):
-                self._parts.append((row, 1, length, batch.decoding.blocks[row]))
+                if length:  # else the row only fills a shape
+                    self._parts.append((row, 1, length, batch.decoding.blocks[row]))
             token = batch.decoding.rows
         if batch.continued is not None:
             edges, cache_edges = batch.continued.edges.tolist(), batch.continued.cache_edges.tolist()
             for chunk in range(len(edges) - 1):
                 cached = cache_edges[chunk + 1] - cache_edges[chunk]
                 tokens = edges[chunk + 1] - edges[chunk]
+                if not tokens:
+                    continue
                 self._parts.append((token + edges[chunk], tokens, cached, batch.continued.blocks[chunk]))
             token += batch.continued.tokens
         if batch.fresh is not None:

@@ -5,12 +5,14 @@ import signal
 
 import numpy as np
 import pytest
+import torch
 from support.replays import replay
 
 from warpgroup.csrc import policy_catalogue
 from warpgroup.records import read_run, write_run
 from warpgroup.runtime import ReplayOptions, replay_all
 from warpgroup.runtime import arrivals as arrivals_module
+from warpgroup.runtime.inputs import Filling
 from warpgroup.runtime.kv_pool import OutOfVram
 
 RNG = np.random.default_rng(0)
@@ -127,6 +129,43 @@ def test_a_request_that_is_evicted_and_admitted_by_one_plan_goes_on_where_it_was
     finished = made.run.requests["finish_ns"] >= 0
     for request in range(2):
         assert not finished[request] or made.tokens[request] == apart[request]
+
+
+class EagerStandIn:
+    """What a captured graph would compute, step by step: reads the same slab, in the same filled-up shape."""
+
+    def __init__(self, engine, shape):
+        self.engine, self.shape, self.replays = engine, shape, 0
+
+    def replay(self):
+        self.replays += 1
+        layout = self.engine.graphs._layout(self.shape)
+        width = self.shape.width * self.engine.extent.block_tokens
+        batch = layout.batch(self.engine.graphs.slab, Filling(self.shape.chunk_tokens, width))
+        return self.engine.model.step(batch, self.engine._cache, self.engine._last_tokens)
+
+
+@pytest.mark.parametrize("policy", ["paged", "sarathi(chunk=32)", "skyline(chunk=16)", "count-static(n=5)"])
+@pytest.mark.parametrize("kv_blocks", [40, 400])
+def test_steps_that_are_filled_up_to_a_captured_shape_give_the_same_tokens(alone, policy, kv_blocks):
+    stand_ins = {}
+
+    def capture(made):
+        engine = made._engine
+        engine.graphs._enabled = True
+        engine.graphs._few_rows = 4  # and narrow tables for few rows, as flash-attn wants them
+        for shape in engine.graphs.shapes():
+            stand_ins[shape] = EagerStandIn(engine, shape)
+        engine.graphs._captured = dict(stand_ins)
+        sizes = [engine.graphs._layout(shape).size for shape in stand_ins]
+        engine.graphs.slab = torch.zeros(max(sizes), dtype=torch.int32)
+
+    made = replay(ROWS, policy, kv_blocks=kv_blocks, prepare=capture)
+    assert made.tokens == alone
+    used = [shape for shape, stand_in in stand_ins.items() if stand_in.replays]
+    assert used
+    if kv_blocks == 40 and "chunk" in policy:
+        assert any(shape.chunk_tokens for shape in used)
 
 
 def other_process(used: dict[str, int]):
