@@ -57,13 +57,13 @@ CASES = [
     Case(
         "prefill-192",
         "chat",
-        ("ffd-static", "count-static(n=8)"),
+        ("ffd-static", "paged", "count-static(n=8)", "count-static(n=32)"),
         1,
         first=192,
         outputs=1,
     ),
-    Case("chat-150", "chat", TABLE, 1000, 42_048, 8192, 150),
-    Case("growth-30", "growth", TABLE, 4096, 42_048, 8192, 30),
+    Case("chat-300", "chat", TABLE, 1000, 42_048, 8192, 300),
+    Case("growth-60", "growth", TABLE, 4096, 42_048, 8192, 60),
     Case("oom", "growth", ("count-static(n=40)",), 4096, 42_048, 8192, 40),
 ]
 

@@ -26,6 +26,10 @@ REAL = {
 }
 
 
+POLICIES = [info.id for info in policy_catalogue()]
+POLICIES.insert(POLICIES.index("skyline") + 1, "skyline(eager=1)")
+
+
 def row(job: tuple[str, Path | None, PolicySpec]) -> dict[str, object]:
     scenario, trace, policy = job
     experiment, _ = experiment_from(Options(scenario=scenario, trace=trace))
@@ -53,7 +57,7 @@ def row(job: tuple[str, Path | None, PolicySpec]) -> dict[str, object]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--traces", type=Path, default=Path(__file__).parents[3] / "shared" / "traces")
-    parser.add_argument("--policies", default=",".join(info.id for info in policy_catalogue()))
+    parser.add_argument("--policies", default=",".join(POLICIES))
     parser.add_argument("--scenarios", default=",".join(REAL))
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
