@@ -106,29 +106,33 @@ def test_caches_that_were_evicted_one_by_one_all_find_room_on_the_host():
 
 
 def test_a_request_that_is_evicted_and_admitted_by_one_plan_goes_on_where_it_was():
-    """The budget shrinks to one request's: the other fails or waits, and this one is computed again at once."""
-    rows = [(0, 40, 60), (0, 30, 60)]
-    apart = replay(rows, "paged", max_seqs=1).tokens
+    """The budget shrinks under both: the long one outgrows it and fails; the short one is computed again at once, while
+    its last token may still be on the device.
+    """
+    rows = [(0, 200, 90), (0, 20, 60)]
+    apart = replay(rows, "paged", step_tokens=256).tokens
+    both = []
 
     def shrink(made):
-        plan = made._scheduler.plan
-        memory = made._experiment.memory
-        steps = []
+        memory, apply, plans = made._experiment.memory, made.executor.apply, []
+        small = memory.fixed_bytes + memory.activation_reserve_bytes + 6 * memory.block_bytes
 
-        def planned():
-            steps.append(1)
-            if len(steps) == 12:
-                made._scheduler.set_budget(memory.budget_bytes - (memory.pool_blocks - 3) * memory.block_bytes)
+        def follow():
+            plans.append(1)
+            if len(plans) == 30:
+                made._scheduler.set_budget(small)
                 made._ledger.set_budget(made._scheduler.memory)
 
-        follow = made._follow_budget
-        made._follow_budget = lambda: (follow(), planned())
-        assert plan
+        def watched(plan):
+            both.extend({evicted.id for evicted in plan.evicted} & {*plan.admitted})
+            apply(plan)
 
-    made = replay(rows, "paged", kv_blocks=20, prepare=shrink)
-    finished = made.run.requests["finish_ns"] >= 0
-    for request in range(2):
-        assert not finished[request] or made.tokens[request] == apart[request]
+        made._follow_budget, made.executor.apply = follow, watched
+
+    made = replay(rows, "paged", kv_blocks=40, step_tokens=256, prepare=shrink)
+    assert both == [1]
+    assert made.run.info.summary["failed"] == 1
+    assert made.tokens[1] == apart[1]
 
 
 class EagerStandIn:
