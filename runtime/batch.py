@@ -46,8 +46,12 @@ class Fresh:
     """Prompts from their first token on: they attend to nothing but themselves."""
 
     edges: torch.Tensor  # (prompts + 1,) int32
-    tokens: int
-    longest: int
+    lengths: tuple[int, ...]  # ascending
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest prompt."""
+        return self.lengths[-1]
 
 
 @dataclass(frozen=True, slots=True)

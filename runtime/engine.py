@@ -83,7 +83,7 @@ class Engine:
         slab["ids"][:], slab["positions"][:], slab["slots"][:] = 0, positions, -1
         slab["prompt_edges"][:] = (0, tokens)
         slab["sampled_tokens"][:], slab["sampled_seats"][:], slab["seeds"][:] = 0, self.spare_seat, 0
-        self.run(layout, Filling(longest_prompt=tokens))
+        self.run(layout, Filling(prompts=(tokens,)))
 
     def close(self) -> None:
         """Give back graphs and pool."""

@@ -123,8 +123,7 @@ class Executor:
             Piece(chunk.id, self.seats.of(chunk.id), chunk.start, chunk.tokens, 0, chunk.id in joining)
             for chunk in plan.prefill
         ]
-        # Continued chunks lie before fresh prompts, wherever the plan has them.
-        return Work(self.seats.rows(plan.decode), sorted(pieces, key=lambda piece: piece.start == 0))
+        return Work(self.seats.rows(plan.decode), sorted(pieces, key=_place))
 
     def _padded_work(self, plan: StepPlan) -> Work:
         """All rows of the batch take part, those that have ended too."""
@@ -175,3 +174,8 @@ class Executor:
         if self._engine.graphs.find(step.shape) is not None:
             return self._layout.launch(step), self._ledger.held_bytes()
         return self._ledger.watch(lambda: self._layout.launch(step), plan)
+
+
+def _place(piece: Piece) -> tuple[bool, int]:
+    """Where a piece lies in a step: chunks that continue a cache before fresh prompts, and those by length."""
+    return piece.start == 0, 0 if piece.start else piece.tokens

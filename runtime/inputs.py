@@ -44,12 +44,13 @@ class Extent:
 
 @dataclass(frozen=True, slots=True)
 class Filling:
-    """Lengths that size the attention kernels' grids; the others are read on the device."""
+    """Lengths that decide which attention kernels are launched, and how many blocks of them; the others are read on the
+    device."""
 
     longest_chunk: int = 0
     longest_cache: int = 1
     cached: int = 0  # in all the chunks' caches
-    longest_prompt: int = 0
+    prompts: tuple[int, ...] = ()  # lengths, ascending
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +122,7 @@ class Layout:
                 filling.cached,
             )
         if s.prompts:
-            fresh = Fresh(at["prompt_edges"], s.prompt_tokens, filling.longest_prompt)
+            fresh = Fresh(at["prompt_edges"], filling.prompts)
         sampled = Sampled(at["sampled_tokens"], at["sampled_seats"], at["seeds"])
         schedule = {name: at[name] for name in self.more}
         return Batch(at["ids"], at["positions"], at["slots"], decoding, continued, fresh, sampled, schedule)

@@ -85,7 +85,7 @@ class StepLayout:
             longest_chunk=max((piece.tokens for piece in continued), default=0),
             longest_cache=max((piece.start + piece.tokens for piece in continued), default=1),
             cached=sum(piece.start + piece.tokens for piece in continued),
-            longest_prompt=max((piece.tokens + piece.padding for piece in fresh), default=0),
+            prompts=tuple(piece.tokens + piece.padding for piece in fresh),
         )
         return Arranged(work.rows, continued, fresh, shape, filling)
 

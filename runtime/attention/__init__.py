@@ -4,6 +4,8 @@
 that torch carries, `sdpa` runs on any device.
 """
 
+import torch
+
 from ...errors import DeviceUnavailable, InvalidScenario
 from ...workloads import ModelSpec
 from ..machine import Machine
@@ -13,8 +15,8 @@ BACKENDS = ("auto", "paged", "flash", "torch-flash", "sdpa")
 
 
 def choose_attention(name: str, machine: Machine, spec: ModelSpec) -> Attention:
-    """The backend by name; `auto`: our own paged kernels with flash-attn for prompts where both run, else flash-attn
-    alone, else torch's own FlashAttention-2, else SDPA.
+    """The backend by name; `auto`: our own paged kernels, with flash-attn and cuDNN for prompts, where they run, else
+    flash-attn alone, else torch's own FlashAttention-2, else SDPA.
 
     Raises:
         DeviceUnavailable: what was asked for is not installed, or cannot run this model here.
@@ -55,10 +57,16 @@ def _attention(name: str, machine: Machine, spec: ModelSpec) -> Attention | None
 
         if name == "flash":
             return FlashAttention()
-        from .paged import PagedAttention  # needs flash-attn for prompts
+        from .paged import PagedAttention
+        from .prompts import PromptAttention  # needs flash-attn
     except ImportError:
         return None
-    return PagedAttention(machine.spec.multiprocessors, spec.kv_heads)
+    return PagedAttention(machine.spec.multiprocessors, spec.kv_heads, PromptAttention(cudnn=_has_fast_cudnn(spec)))
+
+
+def _has_fast_cudnn(spec: ModelSpec) -> bool:
+    on_hopper = torch.cuda.get_device_capability() >= (9, 0)
+    return on_hopper and torch.backends.cudnn.is_available() and spec.head_dim in (64, 128)
 
 
 def _is_flash_able(machine: Machine, spec: ModelSpec) -> bool:

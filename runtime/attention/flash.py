@@ -118,3 +118,19 @@ def varlen(
         False,  # softmax
         None,  # generator
     )
+
+
+def suffix(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, out: torch.Tensor) -> None:
+    """Causal attention of a prompt's last queries, at least two, to all of its keys, written into `out`."""
+    flash.fwd(
+        *(each.unsqueeze(0) for each in (query, key, value, out)),
+        None,  # alibi
+        0.0,  # dropout
+        query.shape[-1] ** -0.5,
+        True,  # causal: the last query sees the last key
+        -1,  # no window
+        -1,
+        0.0,  # no soft cap
+        False,  # softmax
+        None,  # generator
+    )

@@ -9,9 +9,10 @@ import torch
 import triton
 import triton.language as tl
 
-ITEM = 8
+ITEM = 9
 """Integers of an item: first query (row of the step's tokens), queries, position of the first one, row of the block
-table, where the part of the cache begins and ends, the tile, and how many parts that has."""
+table, where the part of the cache begins and ends, the tile, how many parts that has, and this one's place among all
+parts, where those of a tile lie side by side."""
 
 
 @triton.jit
@@ -41,6 +42,7 @@ def attend_parts(
         end = tl.load(items + item * ITEM + 5)
         tile = tl.load(items + item * ITEM + 6)
         parts = tl.load(items + item * ITEM + 7)
+        place_of_part = tl.load(items + item * ITEM + 8)
         kept = (in_tile < queries) & (in_group < GROUP)
         at = (first + in_tile).to(tl.int64) * token_stride + (head * GROUP + in_group) * DIM
         q = tl.load(query + at[:, None] + dims[None, :], mask=kept[:, None], other=0.0)
@@ -70,7 +72,7 @@ def attend_parts(
         if parts == 1:
             tl.store(out + to[:, None] + dims[None, :], values.to(out.dtype.element_ty), mask=kept[:, None])
         else:
-            at = (item * KV_HEADS + head) * ROWS + rows.to(tl.int64)
+            at = (place_of_part * KV_HEADS + head) * ROWS + rows.to(tl.int64)
             tl.store(part_out + at[:, None] * DIM + dims[None, :], values, mask=kept[:, None])
             tl.store(part_scale + at, tl.where(nothing, float("-inf"), largest + tl.log2(weights)), mask=kept)
             # All of this part is written before it counts as arrived (release); whoever sees the last one arrive sees
