@@ -8,10 +8,12 @@
     ├── InvalidModel      a model folder whose config or weights cannot be used
     ├── DeviceUnavailable a GPU, or a library for it, that a replay needs and that is not there
     ├── OutputRefused     a folder or file that must not or cannot be written
+    ├── QueueFull         a request that the submission queue has no room for, or that came after its end
     └── InvalidRun        a run folder that cannot be read
 
 Each message is one line: what is wrong, where, and what to do about it. Expected overload (a rejected
-request, an out-of-memory step) is an outcome in the record of a run, never an exception.
+request, an out-of-memory step) is an outcome in the record of a run, never an exception; a submitter that
+meets a full queue is told by one, since it has to decide what to do.
 """
 
 from collections.abc import Iterable
@@ -64,6 +66,10 @@ class DeviceUnavailable(WarpGroupError):
 
 class OutputRefused(WarpGroupError):
     """The output place is occupied, or cannot be written."""
+
+
+class QueueFull(WarpGroupError):
+    """The submission queue has no room, for as long as the submitter would wait; or it is closed."""
 
 
 class InvalidRun(WarpGroupError):

@@ -14,7 +14,9 @@ from ._core import (
     BinPacker,
     BlockedBy,
     Degradation,
+    Drained,
     ExtentKv,
+    Intake,
     MemoryModel,
     ModelGeometry,
     Packing,
@@ -34,6 +36,7 @@ from ._core import (
     packing_algorithms,
     policy_catalogue,
 )
+from .async_intake import AsyncIntake
 from .policy_spec import PolicySpec, parse_policies, parse_policy
 
 __all__ = [
@@ -43,10 +46,13 @@ __all__ = [
     "STEP_EVENTS",
     "STEP_FIELDS",
     "Activation",
+    "AsyncIntake",
     "BinPacker",
     "BlockedBy",
     "Degradation",
+    "Drained",
     "ExtentKv",
+    "Intake",
     "MemoryModel",
     "ModelGeometry",
     "Packing",

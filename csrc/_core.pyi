@@ -505,6 +505,95 @@ class Scheduler:
     memory: Final[MemoryModel]
     policy: Final[Policy]
 
+class Drained:
+    """What became of the items that were taken from a queue."""
+
+    accepted: Final[list[int]]
+    """Ids, in order."""
+    refused: Final[list[tuple[int, str]]]
+    """Ids that the scheduler did not take, and why."""
+    pressed: Final[list[int]]
+    """Of those accepted: ids that would wait for long."""
+    aborted: Final[int]
+    """Aborts that met their request."""
+
+class Intake:
+    """Where requests come in: any thread submits and goes on, the scheduler's thread takes them in order.
+
+    A bounded queue without locks. Every item gets a ticket, 0, 1, 2 ...; a request's id is its ticket, so that ids are
+    in order of arrival. Prompts travel in pages of 256 tokens of one memory. What waits here waits without the GIL.
+    """
+
+    def __init__(self, capacity: int, memory: npt.NDArray[np.int32]) -> None:
+        """For up to `capacity` items at once, a power of two, and prompts of as many tokens as `memory` holds.
+
+        The memory is written to, and kept alive; it may be pinned. ValueError: a capacity that is no power of two, or
+        memory for less than one page.
+        """
+    def submit(
+        self,
+        tokens: Any,
+        max_new_tokens: int,
+        arrival_ns: int = 0,
+        output_tokens: int = 0,
+        timeout_s: float | None = 0.0,
+    ) -> int:
+        """Queue a request; its id. Any thread.
+
+        Args:
+            tokens: of the prompt: integers of 2, 4 or 8 bytes in one piece, as a NumPy array or anything that has the
+                buffer protocol or DLPack. They are copied.
+            max_new_tokens: that it may make.
+            arrival_ns: when it came.
+            output_tokens: how many it will make, where that is known; else 0.
+            timeout_s: how long to wait for room; 0: not at all, None: for as long as it takes.
+
+        Raises:
+            QueueFull: there is no room, or the queue is closed.
+            ValueError: an empty prompt, one that can never fit, an id that is no token, or a length below 1.
+            TypeError: no array of integers.
+            RuntimeError: this process was forked from the one that made the queue.
+        """
+    def submit_many(
+        self,
+        *,
+        tokens: Any,
+        prompt_tokens: npt.NDArray[np.int64],
+        max_new_tokens: npt.NDArray[np.int64],
+        arrival_ns: npt.NDArray[np.int64],
+        output_tokens: npt.NDArray[np.int64],
+        timeout_s: float | None = 0.0,
+    ) -> int:
+        """Queue many requests, all or none; the first id, the others follow it. Any thread.
+
+        `tokens` holds the prompts end to end, `prompt_tokens` their lengths. Otherwise as `submit`.
+        """
+    def abort(self, id: int, timeout_s: float | None = 0.0) -> None:
+        """Queue the wish that a request be forgotten; it needs room as `submit` does. Any thread."""
+    def drain(
+        self, scheduler: Scheduler, log: npt.NDArray[np.int32], starts: npt.NDArray[np.int64], most: int = ...
+    ) -> Drained:
+        """Give up to `most` items to the scheduler; each prompt is copied to `log` from `starts[id]` on.
+
+        The scheduler's thread only. IndexError: an id that `starts` does not have; its request is lost.
+        """
+    def wait(self, timeout_s: float | None = None) -> bool:
+        """Until something can be drained, the queue is closed, or so long; whether something can be.
+
+        The scheduler's thread only.
+        """
+    def close(self) -> None:
+        """Nothing more is queued, and whoever waits for room is told; what is queued can still be drained."""
+    def watch_room(self, fd: int) -> None:
+        """Write to this eventfd whenever room was made, until `unwatch_room`: for event loops."""
+    def unwatch_room(self, fd: int) -> None:
+        """The end of `watch_room`."""
+    closed: Final[bool]
+    queued: Final[int]
+    """Items that wait."""
+    free_tokens: Final[int]
+    """Room for prompts, in whole pages."""
+
 class RooflineStepTime:
     """max(weights, products) + attention + KV read + copies + overhead, in integer femtoseconds."""
 

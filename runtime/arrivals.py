@@ -1,69 +1,99 @@
 """Submits requests at their times, from a thread of its own: an open loop, whatever the engine is doing."""
 
 import threading
-from collections import deque
 
 import numpy as np
-import numpy.typing as npt
 
+from ..csrc import Intake
+from ..errors import QueueFull
+from ..workloads import Trace
 from .clock import Clock
+from .host_memory import host_integers
+from .machine import Machine
+from .seats import Integers
 
 LAG_LIMIT_S = 0.001
 """A run whose requests came later than this, at p99, is marked degraded."""
 
+_REQUESTS = 4096
+_TOKENS = 1 << 20
+"""That may be on their way from the submitter to the scheduler; a prompt may be longer than this."""
+
 
 class Arrivals:
-    """A trace's requests as they come.
+    """A trace's requests as they come: into the queue, from which the scheduler's thread takes them.
 
-    Those of time 0 are there before the clock starts. The others become due one by one; `lag_s` is how late each was.
+    Those of time 0 are submitted before the clock starts. The others become due one by one; `lag_p99_s` is how late
+    they were submitted.
+
+    Attributes:
+        intake: the queue. A request's ticket is its number in the trace.
     """
 
-    def __init__(self, arrival_ns: npt.NDArray[np.int64], clock: Clock) -> None:
-        self._arrival_ns, self._clock = arrival_ns, clock
-        at_zero = int(np.searchsorted(arrival_ns, 0, side="right"))
-        self._due: deque[int] = deque(range(at_zero))
-        self._next = at_zero
-        self._lags_ns = [0] * at_zero
-        self._came = threading.Event()
+    def __init__(self, trace: Trace, prompts: list[Integers], machine: Machine) -> None:
+        self._trace, self._prompts = trace, prompts
+        self._at_zero = int(np.searchsorted(trace.arrival_ns, 0, side="right"))
+        self._next = 0
+        self._lags_ns: list[int] = []
+        longest = int(trace.prompt_tokens.max(initial=1))
+        memory = host_integers(machine, max(_TOKENS, -(-longest // 256) * 256))
+        self.intake = Intake(_REQUESTS, memory.numpy())
         self._stop = threading.Event()
+        self._clock: Clock | None = None
         self._thread = threading.Thread(target=self._feed, name="warpgroup-arrivals", daemon=True)
-        self._feeding = at_zero < len(arrival_ns)
 
-    def __enter__(self) -> "Arrivals":
-        if self._feeding:
+    def submit_first(self) -> bool:
+        """Submit requests of time 0, as many as there is room for; whether all of them have been."""
+        try:
+            while self._next < self._at_zero:
+                self._submit(0.0)
+        except QueueFull:
+            return False
+        self._lags_ns = [0] * self._at_zero
+        return True
+
+    def start(self, clock: Clock) -> None:
+        """Submit the others when they are due by that clock."""
+        self._clock = clock
+        if self._next < len(self._trace):
             self._thread.start()
-        return self
 
-    def __exit__(self, *_: object) -> None:
+    def stop(self) -> None:
+        """Submit no more."""
         self._stop.set()
+        self.intake.close()
         if self._thread.is_alive():
             self._thread.join()
 
     def _feed(self) -> None:
-        for request in range(self._next, len(self._arrival_ns)):
-            due_ns = int(self._arrival_ns[request])
-            if self._stop.wait(max(due_ns - self._clock.now_ns(), 0) / 1e9):
+        clock = self._clock
+        assert clock is not None
+        while self._next < len(self._trace):
+            due_ns = int(self._trace.arrival_ns[self._next])
+            if self._stop.wait(max(due_ns - clock.now_ns(), 0) / 1e9):
                 return
-            self._lags_ns.append(self._clock.now_ns() - due_ns)
-            self._due.append(request)
-            self._came.set()
-        self._feeding = False
-        self._came.set()
+            try:
+                self._submit(None)
+            except QueueFull:  # closed
+                return
+            self._lags_ns.append(clock.now_ns() - due_ns)
 
-    def take(self) -> list[int]:
-        """Requests that came since the last call, in order."""
-        self._came.clear()
-        return [self._due.popleft() for _ in range(len(self._due))]
-
-    def wait(self, seconds: float | None) -> None:
-        """Until another request comes, or so long."""
-        if not self._due:
-            self._came.wait(seconds)
+    def _submit(self, timeout_s: float | None) -> None:
+        request, trace = self._next, self._trace
+        ticket = self.intake.submit(
+            self._prompts[request],
+            trace.max_new_tokens,
+            int(trace.arrival_ns[request]),
+            int(trace.output_tokens[request]),
+            timeout_s,
+        )
+        assert ticket == request, "tickets are not in the order of submission"
+        self._next += 1
 
     @property
     def over(self) -> bool:
-        """Whether all have come and were taken."""
-        return not self._feeding and not self._due
+        """Whether all have been submitted and were taken."""
+        return self._next == len(self._trace) and not self.intake.queued
 
     @property
     def lag_p99_s(self) -> float:

@@ -12,7 +12,6 @@ import torch
 
 from ..csrc import StepPlan
 from .engine import Engine
-from .inputs import Integers
 from .ledger import Ledger
 from .seats import Seats, TokenLog
 from .step_layout import Piece, Seated, StepLayout, Work
@@ -41,7 +40,7 @@ class Executor:
     """One run's requests on an engine.
 
     Args:
-        outputs: how many tokens each request makes.
+        prompt_tokens, outputs: of each request; prompts are written to `log` before they are computed.
         seed: of drawn tokens, if any are drawn.
         padded: whether batches are static: padded to the longest, held until the last row ends.
     """
@@ -50,14 +49,14 @@ class Executor:
         self,
         engine: Engine,
         ledger: Ledger,
-        prompts: list[Integers],
+        prompt_tokens: npt.NDArray[np.int64],
         outputs: npt.NDArray[np.int64],
         *,
         seed: int = 0,
         padded: bool = False,
     ) -> None:
         self._engine, self._ledger, self._pool = engine, ledger, engine.pool
-        self.log = TokenLog(prompts, outputs)
+        self.log = TokenLog(prompt_tokens, outputs)
         self.seats = Seats(engine.extent.seats, self.log, outputs)
         self._layout = StepLayout(engine, self.seats, self.log, seed)
         self._padded = padded

@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from ..csrc import PolicySpec, Scheduler, StepPlan, parse_policy
 from ..errors import InvalidScenario, OverBudget
 from ..experiment import Experiment, Limits, build_experiment
@@ -89,10 +87,17 @@ class _Generation:
             blind=not core.sees_memory,
         )
         session.engine.pool.open_host(core.swap_bytes)
-        ids = [np.array(prompt, dtype=np.int32) for prompt in prompts]
         self._executor = Executor(
-            session.engine, ledger, ids, self._trace.output_tokens, seed=experiment.seed, padded=core.is_padded
+            session.engine,
+            ledger,
+            self._trace.prompt_tokens,
+            self._trace.output_tokens,
+            seed=experiment.seed,
+            padded=core.is_padded,
         )
+        log = self._executor.log
+        for start, prompt in zip(log.starts, prompts, strict=True):
+            log.tokens[start : start + len(prompt)] = prompt
         self._made: dict[int, int] = {}
         self._now_ns = 0
 

@@ -8,6 +8,7 @@ import numpy.typing as npt
 import torch
 
 from .batch import Batch, Continued, Decoding, Fresh, Sampled
+from .host_memory import host_integers
 from .machine import Machine
 
 Integers = npt.NDArray[np.int32]
@@ -141,7 +142,7 @@ class Slabs:
         self._turn = (self._turn + 1) % _RING
         if self._ring[self._turn].numel() < layout.size:
             size = 1 << (layout.size - 1).bit_length()
-            self._ring[self._turn] = torch.zeros(size, dtype=torch.int32, pin_memory=self._machine.is_cuda)
+            self._ring[self._turn] = host_integers(self._machine, size)
         slab = self._ring[self._turn].numpy()
         return {name: slab[place] for name, place in layout.places.items()}
 

@@ -102,8 +102,9 @@ class Replay:
         )
         engine.pool.open_host(core.swap_bytes)
         prompts = random_prompts(trace.prompt_tokens, engine.spec.vocab, experiment.seed)
+        self._arrivals = Arrivals(trace, prompts, engine.machine)
         self.executor = Executor(
-            engine, self._ledger, prompts, trace.output_tokens, seed=experiment.seed, padded=core.is_padded
+            engine, self._ledger, trace.prompt_tokens, trace.output_tokens, seed=experiment.seed, padded=core.is_padded
         )
         self._fixed_bytes = fixed_bytes
         self._budget = experiment.memory.budget_bytes
@@ -118,18 +119,24 @@ class Replay:
     def run(self) -> Run:
         """To the end, or to the end of the step in which SIGINT came."""
         with self._interrupts_noted(), _threads_heard():
+            while not self._arrivals.submit_first():
+                self._receive(now_ns=0)
+            self._receive(now_ns=0)
             self._clock = Clock(self._engine.machine)
-            with Arrivals(self._experiment.trace.arrival_ns, self._clock) as arrivals:
-                while not self._interrupted and self._step(arrivals):
+            self._arrivals.start(self._clock)
+            try:
+                while not self._interrupted and self._step():
                     pass
-                self._settle()
+            finally:
+                self._arrivals.stop()
+            self._settle()
             if self._engine.machine.is_cuda:
                 torch.cuda.synchronize(self._engine.machine.device)
-            return self._conclude(arrivals)
+            return self._conclude()
 
-    def _step(self, arrivals: Arrivals) -> bool:
+    def _step(self) -> bool:
         """One plan. False at the end."""
-        self._submit(arrivals)
+        self._receive(self._clock.now_ns())
         self._follow_budget()
         plan = self._scheduler.plan(self._clock.now_ns())
         if {evicted.id for evicted in plan.evicted} & {*plan.admitted}:
@@ -139,7 +146,7 @@ class Replay:
             self.executor.apply(plan)
             self._ledger.trim()
             if plan.horizon == 0:
-                return self._idle(plan, arrivals)
+                return self._idle(plan)
             launched = self.executor.launch(plan)
         except OutOfVram as error:
             self._run_out(plan, error)
@@ -153,20 +160,14 @@ class Replay:
         self._settle(leaving=self._options.plan_ahead)
         return True
 
-    def _submit(self, arrivals: Arrivals) -> None:
-        trace = self._experiment.trace
-        for request in arrivals.take():
-            submission = self._scheduler.submit(
-                request,
-                arrival_ns=int(trace.arrival_ns[request]),
-                prompt_tokens=int(trace.prompt_tokens[request]),
-                max_new_tokens=trace.max_new_tokens,
-                output_tokens=int(trace.output_tokens[request]),
-            )
-            if not submission.accepted:
-                self._recorder.rejected(request, self._clock.now_ns(), submission.reason)
-            elif submission.pressed:
-                self._recorder.pressed(request, self._clock.now_ns())
+    def _receive(self, now_ns: int) -> None:
+        """Requests that came go to the scheduler, their prompts to the log."""
+        log = self.executor.log
+        drained = self._arrivals.intake.drain(self._scheduler, log.tokens, log.starts)
+        for request, reason in drained.refused:
+            self._recorder.rejected(request, now_ns, reason)
+        for request in drained.pressed:
+            self._recorder.pressed(request, now_ns)
 
     def _follow_budget(self) -> None:
         """What others took since the start is not ours to use."""
@@ -180,15 +181,15 @@ class Replay:
         self._scheduler.set_budget(budget)
         self._ledger.set_budget(self._scheduler.memory)
 
-    def _idle(self, plan: StepPlan, arrivals: Arrivals) -> bool:
+    def _idle(self, plan: StepPlan) -> bool:
         self._settle()
         self._waited = True
         self._recorder.planned(plan)
-        if plan.wake_ns < 0 and arrivals.over:
+        if plan.wake_ns < 0 and self._arrivals.over:
             assert self._scheduler.waiting == 0, "requests wait, nothing runs and nothing is to come"
             return False
         seconds = None if plan.wake_ns < 0 else max(plan.wake_ns - self._clock.now_ns(), 0) / 1e9
-        arrivals.wait(min(seconds, 0.1) if seconds is not None else 0.1)
+        self._arrivals.intake.wait(min(seconds, 0.1) if seconds is not None else 0.1)
         return True
 
     def _run_out(self, plan: StepPlan, error: OutOfVram) -> None:
@@ -270,11 +271,11 @@ class Replay:
         finally:
             signal.signal(signal.SIGINT, before)
 
-    def _conclude(self, arrivals: Arrivals) -> Run:
+    def _conclude(self) -> Run:
         machine, engine = self._engine.machine, self._engine
         attention = engine.model.attention.name
         span = max(self._last_ns - self._first_ns, 1)
-        lag = arrivals.lag_p99_s
+        lag = self._arrivals.lag_p99_s
         info = MachineInfo(
             device=machine.name,
             driver=machine.driver,

@@ -16,19 +16,20 @@ class TokenLog:
     """The tokens of all requests, prompts and outputs, end to end in one array.
 
     Args:
-        prompts: token ids of each request's prompt.
+        prompt_tokens: of each request; the prompts themselves are written when it comes.
         outputs: how many tokens each may make at most.
+
+    Attributes:
+        starts: where each request's prompt begins in `tokens`.
     """
 
-    def __init__(self, prompts: list[Integers], outputs: npt.NDArray[np.int64]) -> None:
-        self.prompt_tokens = np.array([len(prompt) for prompt in prompts], dtype=np.int64)
+    def __init__(self, prompt_tokens: npt.NDArray[np.int64], outputs: npt.NDArray[np.int64]) -> None:
+        self.prompt_tokens = prompt_tokens.astype(np.int64)
         lengths = self.prompt_tokens + outputs
         self.starts = np.cumsum(lengths) - lengths
         self.trash = int(lengths.sum())
         """A place for tokens that nobody asked for: rows of a padded batch that ended before it."""
         self.tokens: Integers = np.zeros(self.trash + 1, dtype=np.int32)
-        for start, prompt in zip(self.starts, prompts, strict=True):
-            self.tokens[start : start + len(prompt)] = prompt
 
     def output(self, request: int, count: int) -> Integers:
         """The first `count` tokens that a request made."""

@@ -172,10 +172,13 @@ void bind_scheduler(py::module_& m) {
 
 }  // namespace
 
-PYBIND11_MODULE(_core, m) {
+// Free-threaded Pythons need no lock for this module: an Intake is any thread's, every other object
+// is one thread's at a time, as in a program of C++.
+PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
   m.doc() = "The C++ core of WarpGroup: packing, memory arithmetic, policies and the scheduler.";
   bind_packing(m);
   m.attr("BUILD_COMMIT") = WARPGROUP_COMMIT;
+  bind_intake(m);
   bind_memory(m);
   bind_policy(m);
   bind_plan(m);

@@ -1,0 +1,75 @@
+"""Submission from an event loop: what would wait in a thread is awaited."""
+
+import asyncio
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from ..errors import QueueFull
+from ._core import Intake
+
+Result = TypeVar("Result")
+
+
+class AsyncIntake:
+    """An `Intake` for the coroutines of one event loop.
+
+    Room is announced through a file descriptor that the loop watches while somebody waits; the thread that makes it
+    never takes the GIL for that.
+    """
+
+    def __init__(self, intake: Intake) -> None:
+        self._intake = intake
+        self._waiting = 0
+        self._room = asyncio.Event()
+        self._fd = -1
+
+    async def submit(self, tokens: Any, max_new_tokens: int, *, arrival_ns: int = 0, output_tokens: int = 0) -> int:
+        """As `Intake.submit`; awaits room. A cancelled call has queued nothing.
+
+        Raises QueueFull: the queue was closed.
+        """
+        return await self._when_there_is_room(
+            lambda: self._intake.submit(tokens, max_new_tokens, arrival_ns, output_tokens)
+        )
+
+    async def abort(self, id: int) -> None:
+        """As `Intake.abort`; awaits room. Raises QueueFull: the queue was closed."""
+        await self._when_there_is_room(lambda: self._intake.abort(id))
+
+    async def _when_there_is_room(self, attempt: Callable[[], Result]) -> Result:
+        try:
+            return attempt()
+        except QueueFull:
+            if self._intake.closed:
+                raise
+        with self._watching():
+            while True:
+                self._room.clear()
+                try:
+                    return attempt()
+                except QueueFull:
+                    if self._intake.closed:
+                        raise
+                await self._room.wait()
+
+    @contextmanager
+    def _watching(self) -> Iterator[None]:
+        if self._waiting == 0:
+            self._fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+            asyncio.get_running_loop().add_reader(self._fd, self._told)
+            self._intake.watch_room(self._fd)
+        self._waiting += 1
+        try:
+            yield
+        finally:
+            self._waiting -= 1
+            if self._waiting == 0:
+                self._intake.unwatch_room(self._fd)
+                asyncio.get_running_loop().remove_reader(self._fd)
+                os.close(self._fd)
+
+    def _told(self) -> None:
+        os.eventfd_read(self._fd)
+        self._room.set()

@@ -1,0 +1,414 @@
+"""The submission queue: order, bounds, waiting, and what its callers may do wrong."""
+
+import array
+import asyncio
+import os
+import subprocess
+import sys
+import sysconfig
+import threading
+import time
+from collections import deque
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from support.driving import memory
+
+from warpgroup.csrc import AsyncIntake, Intake, Scheduler, parse_policy
+from warpgroup.errors import QueueFull
+
+PAGE = 256
+
+
+def scheduler() -> Scheduler:
+    return Scheduler(parse_policy("paged").build(), memory(100), max_seqs=64, step_tokens=256)
+
+
+def intake(capacity: int = 4, pages: int = 8) -> Intake:
+    return Intake(capacity, np.zeros(pages * PAGE, dtype=np.int32))
+
+
+def tokens(*ids: int) -> np.ndarray:
+    return np.array(ids, dtype=np.int32)
+
+
+def drain(queue: Intake, most: int | None = None, *, length: int = 4096):
+    """What came of it, and the prompts by id."""
+    log, starts = np.zeros(length * PAGE, dtype=np.int32), np.arange(length, dtype=np.int64) * PAGE
+    found = queue.drain(scheduler(), log, starts, *([] if most is None else [most]))
+    return found, {id: log[id * PAGE : id * PAGE + PAGE] for id in found.accepted}
+
+
+class AgainstAModel(RuleBasedStateMachine):
+    """Any sequence of calls from one thread gives what a list with two limits would give."""
+
+    CAPACITY, PAGES = 8, 12
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.queue = intake(self.CAPACITY, self.PAGES)
+        self.waiting: deque = deque()  # (id, prompt), or (None, id) for an abort
+        self.scheduler = scheduler()
+        self.known: set[int] = set()
+        self.tickets = 0
+        self.log = np.zeros(5000 * 1000, dtype=np.int32)
+        self.starts = np.arange(5000, dtype=np.int64) * 1000
+
+    @property
+    def free_pages(self) -> int:
+        return self.PAGES - sum(-(-len(prompt) // PAGE) for id, prompt in self.waiting if id is not None)
+
+    def has_room(self, prompts: list[list[int]]) -> bool:
+        pages = sum(-(-len(prompt) // PAGE) for prompt in prompts)
+        return len(self.waiting) + len(prompts) <= self.CAPACITY and pages <= self.free_pages
+
+    @rule(size=st.integers(1, 700), first=st.integers(0, 2**31 - 800))
+    def submit(self, size, first):
+        prompt = list(range(first, first + size))
+        if self.has_room([prompt]):
+            assert self.queue.submit(np.array(prompt), 5) == self.tickets
+            self.waiting.append((self.tickets, prompt))
+            self.tickets += 1
+        else:
+            with pytest.raises(QueueFull, match="the submission queue is full"):
+                self.queue.submit(np.array(prompt), 5)
+
+    @rule(sizes=st.lists(st.integers(1, 400), max_size=5))
+    def submit_many(self, sizes):
+        prompts = [[size] * size for size in sizes]
+        count = len(sizes)
+        given = {
+            "tokens": np.array([token for prompt in prompts for token in prompt], dtype=np.int32),
+            "prompt_tokens": np.array(sizes, dtype=np.int64),
+            "max_new_tokens": np.full(count, 5),
+            "arrival_ns": np.zeros(count, dtype=np.int64),
+            "output_tokens": np.zeros(count, dtype=np.int64),
+        }
+        if self.has_room(prompts):
+            first = self.queue.submit_many(**given)
+            assert not count or first == self.tickets
+            self.waiting.extend((self.tickets + i, prompt) for i, prompt in enumerate(prompts))
+            self.tickets += count
+        else:
+            with pytest.raises(QueueFull):
+                self.queue.submit_many(**given)
+
+    @precondition(lambda self: self.tickets)
+    @rule(data=st.data())
+    def abort(self, data):
+        id = data.draw(st.integers(0, self.tickets))
+        if len(self.waiting) < self.CAPACITY:
+            self.queue.abort(id)
+            self.waiting.append((None, id))
+            self.tickets += 1
+        else:
+            with pytest.raises(QueueFull):
+                self.queue.abort(id)
+
+    @rule(most=st.integers(0, 10))
+    def drain(self, most):
+        assert self.queue.wait(0) == bool(self.waiting)
+        found = self.queue.drain(self.scheduler, self.log, self.starts, most)
+        accepted, aborted = [], 0
+        for id, what in (self.waiting.popleft() for _ in range(min(most, len(self.waiting)))):
+            if id is None:
+                aborted += what in self.known
+                self.known.discard(what)
+                continue
+            accepted.append(id)
+            self.known.add(id)
+            start = self.starts[id]
+            assert self.log[start : start + len(what)].tolist() == what
+        assert (found.accepted, found.aborted, found.refused) == (accepted, aborted, [])
+        assert self.scheduler.waiting == len(self.known)
+
+    @invariant()
+    def counts(self):
+        assert self.queue.queued == len(self.waiting)
+        assert self.queue.free_tokens == self.free_pages * PAGE
+
+
+AgainstAModel.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestAgainstAModel = AgainstAModel.TestCase
+
+
+class Dlpack:
+    """What a torch tensor is to the queue: no buffer, only DLPack."""
+
+    def __init__(self, values: np.ndarray) -> None:
+        self._values = values
+
+    def __dlpack__(self, **given):
+        return self._values.__dlpack__(**given)
+
+    def __dlpack_device__(self):
+        return self._values.__dlpack_device__()
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        *(np.array([1, 2, 60_000 if kind != "int16" else 3], dtype=kind) for kind in ("int16", "uint16", "int32")),
+        *(np.array([1, 2, 60_000], dtype=kind) for kind in ("uint32", "int64", "uint64")),
+        array.array("i", [7, 8, 9]),
+        memoryview(array.array("q", [7, 8, 9])),
+        Dlpack(np.array([5, 6, 7])),
+    ],
+    ids=lambda prompt: f"{type(prompt).__name__}-{getattr(prompt, 'dtype', '')}",
+)
+def test_tokens_are_any_integers_in_one_piece(prompt):
+    queue = intake()
+    id = queue.submit(prompt, 5)
+    _, found = drain(queue)
+    assert found[id][:3].tolist() == np.asarray(getattr(prompt, "_values", prompt)).tolist()
+
+
+@pytest.mark.parametrize(
+    ("prompt", "max_new_tokens", "error", "message"),
+    [
+        (tokens(), 5, ValueError, "a prompt of no tokens"),
+        (tokens(1, -1), 5, ValueError, "a token id is below 0 or above 2147483647"),
+        (np.array([2**31]), 5, ValueError, "a token id is below 0 or above 2147483647"),
+        (np.array([2**32 + 1]), 5, ValueError, "a token id is below 0 or above 2147483647"),
+        (np.ones(PAGE * 8 + 1, dtype=np.int32), 5, ValueError, "do not fit into a queue of 4 requests and 2048 tokens"),
+        (tokens(1), 0, ValueError, "max_new_tokens is 0, expected at least 1"),
+        (np.ones((2, 2), dtype=np.int32), 5, ValueError, "token ids lie in one dimension, in one piece"),
+        (np.ones(8, dtype=np.int32)[::2], 5, ValueError, "token ids lie in one dimension, in one piece"),
+        (np.ones(2), 5, TypeError, "token ids are integers of 2, 4 or 8 bytes, not float64"),
+        (b"text", 5, TypeError, "token ids are integers of 2, 4 or 8 bytes, not uint8"),
+        (np.ones(2, dtype=">i4"), 5, TypeError, "token ids are integers of 2, 4 or 8 bytes, not >i4"),
+        ([1, 2], 5, TypeError, "token ids are an array of integers .*, not list"),
+    ],
+)
+def test_bad_prompts_are_refused_and_leave_nothing_behind(prompt, max_new_tokens, error, message):
+    queue = intake()
+    with pytest.raises(error, match=message):
+        queue.submit(prompt, max_new_tokens)
+    assert (queue.queued, queue.free_tokens) == (0, 8 * PAGE)
+    assert queue.submit(tokens(1), 1) == 0
+
+
+@pytest.mark.parametrize(
+    ("capacity", "size", "message"),
+    [(3, PAGE, "capacity is 3, expected a power of two"), (4, PAGE - 1, "memory for 255 tokens")],
+)
+def test_a_queue_has_a_power_of_two_of_places_and_a_page(capacity, size, message):
+    with pytest.raises(ValueError, match=message):
+        Intake(capacity, np.zeros(size, dtype=np.int32))
+
+
+def test_memory_has_the_right_type_and_stays_alive():
+    with pytest.raises(TypeError):
+        Intake(4, np.zeros(PAGE, dtype=np.int64))
+    queue = intake()  # nobody else holds its memory
+    queue.submit(tokens(1, 2, 3), 5)
+    assert drain(queue)[1][0][:3].tolist() == [1, 2, 3]
+
+
+def test_arrays_of_different_lengths_are_refused():
+    one, two = np.ones(1, dtype=np.int64), np.ones(2, dtype=np.int64)
+    with pytest.raises(ValueError, match="the arrays differ in length"):
+        intake().submit_many(tokens=two, prompt_tokens=two, max_new_tokens=one, arrival_ns=two, output_tokens=two)
+    with pytest.raises(ValueError, match="the prompts have 2 tokens, 1 were given"):
+        intake().submit_many(tokens=one, prompt_tokens=two, max_new_tokens=two, arrival_ns=two, output_tokens=two)
+
+
+def test_a_request_that_the_scheduler_refuses_is_named_with_the_reason():
+    queue = intake()
+    queue.submit(np.ones(1700, dtype=np.int32), 5)
+    log, starts = np.zeros(1700, dtype=np.int32), np.zeros(1, dtype=np.int64)
+    found = queue.drain(scheduler(), log, starts)
+    assert found.accepted == []
+    assert found.refused == [(0, "prompt of 1700 tokens needs 107 KV blocks, the pool has 100")]
+
+
+def test_a_request_without_a_place_in_the_log_is_an_error():
+    queue = intake()
+    queue.submit(tokens(1), 5)
+    with pytest.raises(IndexError, match="request 0 has no place in the log"):
+        queue.drain(scheduler(), np.zeros(1, dtype=np.int32), np.zeros(0, dtype=np.int64))
+    assert queue.free_tokens == 8 * PAGE
+
+
+def fill(queue: Intake) -> None:
+    for _ in range(4):
+        queue.submit(tokens(1), 5)
+
+
+def test_waiting_for_room_ends_when_the_time_is_up():
+    queue = intake()
+    fill(queue)
+    start = time.monotonic()
+    with pytest.raises(QueueFull, match="4 of 4 requests wait"):
+        queue.submit(tokens(1), 5, timeout_s=0.12)
+    assert time.monotonic() - start >= 0.12
+
+
+@pytest.mark.parametrize("timeout_s", [None, 30.0])
+def test_waiting_for_room_ends_with_the_next_drain(timeout_s):
+    queue = intake()
+    fill(queue)
+    found: list[int] = []
+    waiting = threading.Thread(target=lambda: found.append(queue.submit(tokens(1), 5, timeout_s=timeout_s)))
+    waiting.start()
+    time.sleep(0.02)
+    assert not found
+    drain(queue, 1)
+    waiting.join(10)
+    assert found == [4]
+
+
+def test_closing_tells_whoever_waits_for_room_and_whoever_comes_later():
+    queue = intake()
+    fill(queue)
+    told: list[str] = []
+
+    def wait() -> None:
+        try:
+            queue.submit(tokens(1), 5, timeout_s=None)
+        except QueueFull as error:
+            told.append(str(error))
+
+    threads = [threading.Thread(target=wait) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    time.sleep(0.02)
+    queue.close()
+    for thread in threads:
+        thread.join(10)
+    assert told == ["the submission queue is closed"] * 3
+    with pytest.raises(QueueFull, match="closed"):
+        queue.abort(0, timeout_s=None)
+    assert drain(queue)[0].accepted == [0, 1, 2, 3]
+
+
+def test_the_consumer_is_woken_by_an_item_and_by_the_end():
+    queue = intake()
+    assert not queue.wait(0)
+    assert not queue.wait(0.01)
+    for act, expected in ((lambda: queue.submit(tokens(1), 5), True), (queue.close, True)):
+        later = threading.Timer(0.02, act)
+        later.start()
+        assert queue.wait(30) == expected
+        later.join()
+    drain(queue)
+    assert not queue.wait(30), "a closed queue has nothing to wait for"
+
+
+def test_threads_submit_and_nothing_is_lost_or_out_of_order():
+    queue = intake(capacity=64, pages=128)
+    each, mine = 500, [[] for _ in range(4)]
+
+    def submit(thread: int) -> None:
+        for number in range(each):
+            mine[thread].append(queue.submit(tokens(thread, number), 5, timeout_s=None))
+
+    threads = [threading.Thread(target=submit, args=(thread,)) for thread in range(4)]
+    for thread in threads:
+        thread.start()
+    prompts: dict[int, np.ndarray] = {}
+    while len(prompts) < 4 * each:
+        queue.wait(1)
+        prompts |= drain(queue)[1]
+    for thread in threads:
+        thread.join()
+    assert sorted(prompts) == [*range(4 * each)]
+    for thread, ids in enumerate(mine):
+        assert all(a < b for a, b in pairwise(ids))
+        assert [prompts[id][:2].tolist() for id in ids] == [[thread, number] for number in range(each)]
+
+
+def test_coroutines_await_room():
+    async def run() -> None:
+        queue = intake()
+        door = AsyncIntake(queue)
+        fill(queue)
+        waiting = [asyncio.create_task(door.submit(tokens(9), 5)) for _ in range(6)]
+        aborting = asyncio.create_task(door.abort(0))
+        await asyncio.sleep(0.02)
+        assert not any(task.done() for task in waiting)
+        waiting[0].cancel()
+        taken = 0
+        while not all(task.done() for task in (*waiting, aborting)):
+            found, _ = drain(queue)
+            taken += len(found.accepted)
+            await asyncio.sleep(0)
+        taken += len(drain(queue)[0].accepted)
+        assert waiting[0].cancelled()
+        assert len({task.result() for task in waiting[1:]}) == 5
+        assert taken == 4 + 5, "the cancelled request was queued"
+
+    asyncio.run(run())
+
+
+def test_coroutines_are_told_of_the_end():
+    async def run() -> None:
+        queue = intake()
+        door = AsyncIntake(queue)
+        fill(queue)
+        waiting = asyncio.create_task(door.submit(tokens(9), 5))
+        await asyncio.sleep(0.01)
+        queue.close()
+        with pytest.raises(QueueFull, match="closed"):
+            await waiting
+        with pytest.raises(QueueFull, match="closed"):
+            await door.submit(tokens(9), 5)
+
+    asyncio.run(run())
+
+
+def test_a_forked_child_is_told_that_the_queue_is_not_its_own():
+    queue = intake()
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            queue.submit(tokens(1), 5)
+        except RuntimeError as error:
+            os.write(writing, str(error).encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    os.close(writing)
+    with os.fdopen(reading) as said:
+        assert said.read() == ("this submission queue belongs to the process that made it: after a fork make another")
+    assert queue.submit(tokens(1), 5) == 0
+
+
+DYING = """
+import threading, time
+import numpy as np
+from warpgroup.csrc import Intake
+queue = Intake(2, np.zeros(256 * 4, dtype=np.int32))
+prompt = np.ones(3, dtype=np.int32)
+queue.submit(prompt, 1)
+queue.submit(prompt, 1)
+for _ in range(3):
+    threading.Thread(target=lambda: queue.submit(prompt, 1, timeout_s=None), daemon=True).start()
+time.sleep(0.1)
+print("over", flush=True)
+"""
+
+
+def test_the_interpreter_ends_while_threads_wait_for_room():
+    ended = subprocess.run([sys.executable, "-c", DYING], capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stdout.strip()) == (0, "over"), ended.stderr
+
+
+def test_ctrl_c_reaches_whoever_waits():
+    code = DYING.replace("daemon=True).start()", "daemon=True)").replace(
+        'print("over", flush=True)',
+        "import signal, os\n"
+        "threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()\n"
+        "try:\n    queue.submit(prompt, 1, timeout_s=None)\nexcept KeyboardInterrupt:\n    print('interrupted')",
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert ended.stdout.strip() == "interrupted", ended.stderr
+
+
+@pytest.mark.skipif(not sysconfig.get_config_var("Py_GIL_DISABLED"), reason="this Python has a GIL")
+def test_without_a_gil_the_module_asks_for_none():
+    assert not sys._is_gil_enabled()
