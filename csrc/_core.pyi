@@ -505,6 +505,110 @@ class Scheduler:
     memory: Final[MemoryModel]
     policy: Final[Policy]
 
+class SlabShape:
+    """How large each part of a step is, filling included: what a captured graph is good for.
+
+    A step's tokens lie in one row: decoding requests, one each | chunks that continue a cache | whole prompts.
+    """
+
+    def __init__(
+        self,
+        rows: int,
+        chunks: int,
+        chunk_tokens: int,
+        prompts: int,
+        prompt_tokens: int,
+        sampled: int,
+        width: int,
+    ) -> None:
+        """How many decode; chunks, and all their tokens; prompts, and all their tokens; drawn tokens; block table."""
+    def arrays(self) -> list[tuple[str, int, int]]:
+        """The slab's arrays in order: name, first integer (a multiple of 64 bytes), and how many integers."""
+
+class SlabWriter:
+    """Writes every number of a step into its slab, without the GIL.
+
+    It looks at arrays that belong to the caller, who changes them between steps.
+    """
+
+    def __init__(
+        self,
+        *,
+        log: npt.NDArray[np.int32],
+        starts: npt.NDArray[np.int64],
+        seat_request: npt.NDArray[np.int64],
+        seat_tokens: npt.NDArray[np.int64],
+        seat_cached: npt.NDArray[np.int64],
+        tables: npt.NDArray[np.int32],
+        block_tokens: int,
+        spare_seat: int,
+        seed: int,
+    ) -> None:
+        """Keeps the arrays alive.
+
+        Args:
+            log, starts: tokens of all requests, and where each one's begin.
+            seat_request, seat_tokens, seat_cached: by seat: the request, its tokens that are decided, and those whose
+                keys and values are held.
+            tables: (seats, width): block tables.
+            block_tokens: of a KV block.
+            spare_seat: where rows draw to that only fill a shape.
+            seed: of drawn tokens.
+        """
+    def write(
+        self,
+        slab: npt.NDArray[np.int32],
+        shape: SlabShape,
+        rows: npt.NDArray[np.int64],
+        pieces: npt.NDArray[np.int64],
+        continued: int,
+    ) -> None:
+        """Lay out a step.
+
+        Args:
+            slab: at least as long as the shape's arrays.
+            shape: at least as large as the step.
+            rows: seats that decode.
+            pieces: (pieces, 6): request, seat, first token, tokens, padding, whether a token is drawn.
+            continued: so many of the first pieces continue a cache, the others are whole prompts.
+
+        Raises:
+            ValueError: the step is larger than the shape or the slab, or names a seat that is not there.
+        """
+
+class AttentionCut:
+    """Cuts caches into parts and deals them to an attention kernel's programs: see attention_cut.hpp."""
+
+    ITEM: Final[int]
+    """Integers of an item: the tile's first query, queries, position of the first one and row of the block table;
+    where the part of the cache begins and ends; the tile, its number of parts, and the part's place among all."""
+
+    @staticmethod
+    def most_items(tiles: int, hands: int) -> int:
+        """As many as are ever made."""
+    def rows(
+        self,
+        lengths: npt.NDArray[np.int64],
+        hands: int,
+        items: npt.NDArray[np.int32],
+        edges: npt.NDArray[np.int32],
+    ) -> int:
+        """Of decoding rows, one tile each; how many items. `edges`: at which part each tile's parts begin.
+
+        ValueError: a row that sees nothing, or too little room.
+        """
+    def chunks(
+        self,
+        chunks: list[tuple[int, int]],
+        tile_queries: int,
+        hands: int,
+        items: npt.NDArray[np.int32],
+        edges: npt.NDArray[np.int32],
+    ) -> int:
+        """Of chunks of (first position, tokens), in tiles of so many queries."""
+    longest: Final[int]
+    """Tokens of the longest hand of the last cut, with what every part costs beside its own."""
+
 class Drained:
     """What became of the items that were taken from a queue."""
 

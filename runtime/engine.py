@@ -56,8 +56,8 @@ class Engine:
         """Capture the graphs; before this every step is eager."""
         self.graphs.capture(lambda batch: self.model.step(batch, self._cache, self._last_tokens), self.spare_seat)
 
-    def begin(self, shape: Shape) -> tuple[Layout, dict[str, Integers]]:
-        """The slab for a step of that shape, to be filled in."""
+    def begin(self, shape: Shape) -> tuple[Layout, Integers]:
+        """The slab for a step of that shape, to be filled in, and where its arrays lie there."""
         layout = Layout.of(shape, self.model.attention.arrays(shape))
         return layout, self._slabs.next(layout)
 
@@ -78,7 +78,8 @@ class Engine:
         """Run a prefill of that many tokens that stores nothing: kernels are loaded, workspaces allocated."""
         rows = min(self.extent.seats, tokens)
         shape = Shape(0, 0, 0, 1, tokens, rows, self.extent.width)
-        layout, slab = self.begin(shape)
+        layout, memory = self.begin(shape)
+        slab = layout.arrays(memory)
         positions = np.arange(tokens, dtype=np.int32) % self.extent.longest_tokens
         slab["ids"][:], slab["positions"][:], slab["slots"][:] = 0, positions, -1
         slab["prompt_edges"][:] = (0, tokens)

@@ -1,20 +1,19 @@
 """A step's inputs: laid out in one slab of pinned memory, copied to the device at once, seen there as a `Batch`."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import astuple, dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from ..csrc import SlabShape
 from .batch import Batch, Continued, Decoding, Fresh, Sampled
 from .host_memory import host_integers
 from .machine import Machine
 
 Integers = npt.NDArray[np.int32]
-
-_RING = 3
-"""Slabs in turn: one may be read by the device, one be waiting to be, one is being filled."""
 
 _ALIGNMENT = 16  # integers: every array begins at a multiple of 64 bytes
 
@@ -71,13 +70,9 @@ class Shape:
         """All of them."""
         return self.rows + self.chunk_tokens + self.prompt_tokens
 
-    def arrays(self) -> Iterator[tuple[str, int]]:
-        """The slab's arrays in order, and how many integers each has."""
-        yield from (("ids", self.tokens), ("positions", self.tokens), ("slots", self.tokens))
-        yield from (("lengths", self.rows), ("blocks", self.rows * self.width))
-        yield from (("chunk_edges", self.chunks + 1), ("cache_edges", self.chunks + 1))
-        yield from (("chunk_blocks", self.chunks * self.width), ("prompt_edges", self.prompts + 1))
-        yield from (("sampled_tokens", self.sampled), ("sampled_seats", self.sampled), ("seeds", self.sampled))
+    def to_core(self) -> SlabShape:
+        """As the core takes it."""
+        return SlabShape(*astuple(self))
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +95,17 @@ class Layout:
     @classmethod
     def of(cls, shape: Shape, more: Iterable[tuple[str, int]]) -> "Layout":
         """One after another, each aligned; `more` are arrays that the attention backend asks for."""
-        places, end, more = {}, 0, list(more)
-        for name, count in (*shape.arrays(), *more):
-            places[name] = slice(end, end + count)
-            end = -(-(end + count) // _ALIGNMENT) * _ALIGNMENT
+        places = {name: slice(start, start + count) for name, start, count in shape.to_core().arrays()}
+        end, more = next(reversed(places.values())).stop, list(more)
+        for name, count in more:
+            start = -(-end // _ALIGNMENT) * _ALIGNMENT
+            end = start + count
+            places[name] = slice(start, end)
         return cls(shape, places, [name for name, _ in more], end)
+
+    def arrays(self, slab: Integers) -> dict[str, Integers]:
+        """Views of a slab's arrays, by name."""
+        return {name: slab[place] for name, place in self.places.items()}
 
     def batch(self, slab: torch.Tensor, filling: Filling) -> Batch:
         """The slab's arrays as what the model takes."""
@@ -129,23 +130,61 @@ class Layout:
         return Batch(at["ids"], at["positions"], at["slots"], decoding, continued, fresh, sampled, schedule)
 
 
-class Slabs:
-    """Pinned slabs, used in turn. The caller sees to it that no more than two steps are under way."""
+class Copied(Protocol):
+    """A copy that was begun."""
 
-    def __init__(self, machine: Machine) -> None:
+    def synchronize(self) -> None:
+        """Wait until its source may be written to again."""
+
+
+Copy = Callable[[torch.Tensor, torch.Tensor], Copied | None]
+"""From a slab in host memory to the device, in the order of the steps; None: it is done already."""
+
+
+class Slabs:
+    """Two slabs of host memory in turn: one is filled in while the device may still be reading the other.
+
+    Args:
+        copy: default: on the device's current stream.
+    """
+
+    def __init__(self, machine: Machine, copy: Copy | None = None) -> None:
         self._machine = machine
-        self._ring = [torch.empty(0, dtype=torch.int32)] * _RING
+        self._copy = copy or copy_for(machine)
+        self._halves = [torch.empty(0, dtype=torch.int32)] * 2
+        self._copied: list[Copied | None] = [None, None]
         self._turn = 0
 
-    def next(self, layout: Layout) -> dict[str, Integers]:
-        """The next slab's arrays, to be filled in; what they hold is left over from earlier steps."""
-        self._turn = (self._turn + 1) % _RING
-        if self._ring[self._turn].numel() < layout.size:
+    def next(self, layout: Layout) -> Integers:
+        """The other slab, to be filled in; what it holds is left over from earlier steps.
+
+        Waits until the device has read what was written there last, which it has unless the host is far ahead.
+        """
+        self._turn = 1 - self._turn
+        if (copied := self._copied[self._turn]) is not None:
+            copied.synchronize()
+        if self._halves[self._turn].numel() < layout.size:
             size = 1 << (layout.size - 1).bit_length()
-            self._ring[self._turn] = host_integers(self._machine, size)
-        slab = self._ring[self._turn].numpy()
-        return {name: slab[place] for name, place in layout.places.items()}
+            self._halves[self._turn] = host_integers(self._machine, size)
+        slab: Integers = self._halves[self._turn].numpy()
+        return slab
 
     def upload(self, layout: Layout, to: torch.Tensor) -> None:
-        """Copy the slab that `next` gave last; ordered with the steps by the device's stream."""
-        to[: layout.size].copy_(self._ring[self._turn][: layout.size], non_blocking=True)
+        """Copy the slab that `next` gave last to the device."""
+        self._copied[self._turn] = self._copy(to[: layout.size], self._halves[self._turn][: layout.size])
+
+
+def copy_for(machine: Machine) -> Copy:
+    """How slabs get to the machine's device."""
+
+    def by_stream(to: torch.Tensor, slab: torch.Tensor) -> Copied:
+        to.copy_(slab, non_blocking=True)
+        event = torch.cuda.Event()
+        event.record()
+        copied: Copied = event
+        return copied
+
+    def at_once(to: torch.Tensor, slab: torch.Tensor) -> None:
+        to.copy_(slab)
+
+    return by_stream if machine.is_cuda else at_once

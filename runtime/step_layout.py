@@ -1,4 +1,4 @@
-"""Lays out a step: which captured shape it fits into, or which it has, and every number of its slab."""
+"""Lays out a step: which captured shape it fits into, or which it has; the core writes the numbers of its slab."""
 
 from dataclasses import dataclass, field
 
@@ -6,8 +6,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from ..csrc import SlabWriter
 from .engine import Engine
-from .inputs import Chunk, Filling, Integers, Shape
+from .inputs import Chunk, Filling, Shape
 from .seats import Seats, TokenLog
 
 Seated = npt.NDArray[np.int64]
@@ -62,7 +63,18 @@ class StepLayout:
     """
 
     def __init__(self, engine: Engine, seats: Seats, log: TokenLog, seed: int) -> None:
-        self._engine, self._seats, self._log, self._seed = engine, seats, log, seed
+        self._engine, self._seats = engine, seats
+        self._writer = SlabWriter(
+            log=log.tokens,
+            starts=log.starts,
+            seat_request=seats.request,
+            seat_tokens=seats.tokens,
+            seat_cached=seats.cached,
+            tables=engine.pool.tables,
+            block_tokens=engine.pool.block_tokens,
+            spare_seat=engine.spare_seat,
+            seed=seed,
+        )
 
     def arrange(self, work: Work) -> Arranged:
         """In the smallest captured shape that it fits into, where every prompt continues a cache, if only an empty one;
@@ -100,85 +112,14 @@ class StepLayout:
 
     def launch(self, step: Arranged) -> torch.Tensor:
         """Lay out the step as things lie now, and launch it; the tokens that it will draw."""
-        pieces = [*step.continued, *step.fresh]
         layout, slab = self._engine.begin(step.shape)
-        self._fill_tokens(slab, step.rows, step.shape.rows, pieces)
-        self._fill_tables(slab, step.rows, step.continued, step.shape)
-        self._fill_draws(slab, step.rows, step.shape.rows, pieces)
+        pieces = [
+            (piece.request, piece.seat, piece.start, piece.tokens, piece.padding, piece.last)
+            for piece in (*step.continued, *step.fresh)
+        ]
+        table = np.array(pieces, dtype=np.int64).reshape(-1, 6)
+        self._writer.write(slab, step.shape.to_core(), step.rows, table, len(step.continued))
         chunks = [Chunk(piece.start, piece.tokens) for piece in step.continued]
-        self._engine.model.attention.fill(slab, step.shape, self._seats.cached[step.rows] + 1, chunks)
-        if step.fresh:
-            slab["prompt_edges"][:] = _edges([piece.tokens + piece.padding for piece in step.fresh])
+        lengths = self._seats.cached[step.rows] + 1
+        self._engine.model.attention.fill(layout.arrays(slab), step.shape, lengths, chunks)
         return self._engine.run(layout, step.filling)
-
-    def _fill_tokens(self, slab: dict[str, Integers], rows: Seated, filled: int, pieces: list[Piece]) -> None:
-        """Ids, positions and slots of every token."""
-        ids, positions, slots = slab["ids"], slab["positions"], slab["slots"]
-        block, tables = self._engine.pool.block_tokens, self._engine.pool.tables
-        count = len(rows)
-        at = self._seats.cached[rows]
-        ids[:count] = -1 - rows
-        positions[:count] = at
-        slots[:count] = tables[rows, at // block] * block + at % block
-        token = self._spare(ids, positions, slots, count, filled)
-        for piece in pieces:
-            end = token + piece.tokens + piece.padding
-            first = self._log.starts[piece.request] + piece.start
-            ids[token : token + piece.tokens] = self._log.tokens[first : first + piece.tokens]
-            ids[token + piece.tokens : end] = 0
-            at = np.arange(piece.start, piece.start + end - token)
-            positions[token:end] = at
-            slots[token:end] = tables[piece.seat, at // block] * block + at % block
-            token = end
-        self._spare(ids, positions, slots, token, len(ids))
-
-    @staticmethod
-    def _spare(ids: Integers, positions: Integers, slots: Integers, start: int, end: int) -> int:
-        """Tokens that only fill a graph: any id, stored nowhere."""
-        ids[start:end] = positions[start:end] = 0
-        slots[start:end] = -1
-        return end
-
-    def _fill_tables(self, slab: dict[str, Integers], rows: Seated, continued: list[Piece], shape: Shape) -> None:
-        """Cache lengths and block tables."""
-        tables = self._engine.pool.tables
-        lengths, blocks = slab["lengths"], slab["blocks"].reshape(shape.rows, shape.width)
-        lengths[: len(rows)] = self._seats.cached[rows] + 1
-        lengths[len(rows) :] = 0
-        blocks[: len(rows)] = tables[rows, : shape.width]
-        if not shape.chunks:
-            return
-        none = [0] * (shape.chunks - len(continued))
-        slab["chunk_edges"][:] = _edges([*(piece.tokens for piece in continued), *none])
-        slab["cache_edges"][:] = _edges([*(piece.start + piece.tokens for piece in continued), *none])
-        blocks = slab["chunk_blocks"].reshape(shape.chunks, shape.width)
-        for place, piece in enumerate(continued):
-            blocks[place] = tables[piece.seat, : shape.width]
-
-    def _fill_draws(self, slab: dict[str, Integers], rows: Seated, filled: int, pieces: list[Piece]) -> None:
-        """Which tokens' logits are wanted, and for whom: all rows, then the pieces that are the last of a prompt."""
-        tokens, seats, seeds = slab["sampled_tokens"], slab["sampled_seats"], slab["seeds"]
-        count = len(rows)
-        tokens[:count] = np.arange(count)
-        seats[:count] = rows
-        token = filled
-        for piece in pieces:
-            if piece.last:
-                tokens[count], seats[count] = token + piece.tokens - 1, piece.seat
-                count += 1
-            token += piece.tokens + piece.padding
-        tokens[count:], seats[count:] = 0, self._engine.spare_seat
-        drawn = seats[:count]
-        seeds[:count] = _seeds(self._seed, self._seats.request[drawn], self._seats.tokens[drawn])
-        seeds[count:] = 0
-
-
-def _edges(lengths: list[int]) -> npt.NDArray[np.int64]:
-    return np.concatenate([[0], np.cumsum(lengths)]) if lengths else np.zeros(1, dtype=np.int64)
-
-
-def _seeds(seed: int, requests: Seated, tokens: Seated) -> npt.NDArray[np.int64]:
-    """One seed for each token of each request, however often and in whatever batch it is drawn."""
-    salt = seed * 0xC2B2AE3D & 0xFFFFFFFF  # Python's integers have no bounds, NumPy's do
-    mixed = (requests + 1) * 0x9E3779B1 + tokens * 0x85EBCA77 + salt
-    return (mixed ^ (mixed >> 15)) & 0x7FFFFFFF

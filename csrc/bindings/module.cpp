@@ -184,4 +184,5 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
   bind_plan(m);
   bind_scheduler(m);
   bind_simulation(m);
+  bind_staging(m);
 }

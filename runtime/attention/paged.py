@@ -9,10 +9,10 @@ import numpy.typing as npt
 import torch
 import triton
 
+from ...csrc import AttentionCut
 from ..batch import Batch, LayerCache
 from ..inputs import Chunk, Integers, Shape
 from .paged_kernels import ITEM, attend_parts, gather
-from .parts import best_cut, most_parts
 
 with suppress(ImportError):  # without flash-attn only caches can be attended to, as the kernels' tests do
     from .flash import varlen
@@ -57,6 +57,7 @@ class PagedAttention:
     def __init__(self, multiprocessors: int, kv_heads: int, prompts: "PromptAttention | None" = None) -> None:
         self._multiprocessors, self._kv_heads, self._prompts = max(multiprocessors, 1), kv_heads, prompts
         self.name = f"paged (Triton), prompts by {prompts.name}" if prompts else "paged (Triton)"
+        self._cut = AttentionCut()
         self._arrived = torch.empty(0)
 
     def _hands(self, tuning: _Tuning) -> int:
@@ -67,7 +68,10 @@ class PagedAttention:
         """For decoding rows and for chunks: items, how many, and where each tile's begin."""
         for name, tiles, tuning in (("row", shape.rows, _rows_tuning(shape.rows)), ("chunk", _tiles(shape), _CHUNKS)):
             if tiles:
-                yield from ((f"{name}_items", most_parts(tiles, self._hands(tuning)) * ITEM), (f"{name}_count", 1))
+                yield from (
+                    (f"{name}_items", AttentionCut.most_items(tiles, self._hands(tuning)) * ITEM),
+                    (f"{name}_count", 1),
+                )
                 yield f"{name}_tile_edges", tiles + 1
 
     def fill(
@@ -75,34 +79,13 @@ class PagedAttention:
     ) -> None:
         """Cut the caches into parts, and deal those."""
         if shape.rows:
-            rows = np.arange(len(lengths))
-            tiles = np.stack([rows, np.ones_like(rows), lengths - 1, rows, lengths], axis=1)
-            self._cut(slab, "row", tiles, self._hands(_rows_tuning(shape.rows)))
+            hands = self._hands(_rows_tuning(shape.rows))
+            slab["row_count"][0] = self._cut.rows(lengths, hands, slab["row_items"], slab["row_tile_edges"])
         if shape.chunks:
-            found = [
-                (token, min(_TILE, chunk.tokens - token), chunk.start + token, place)
-                for place, chunk in enumerate(chunks)
-                for token in range(0, chunk.tokens, _TILE)
-            ]
-            starts = np.cumsum([0, *(chunk.tokens for chunk in chunks)])
-            tiles = np.array([(starts[p] + t, q, at, p, at + q) for t, q, at, p in found], dtype=np.int64)
-            self._cut(slab, "chunk", tiles.reshape(-1, 5), self._hands(_CHUNKS))
-
-    @staticmethod
-    def _cut(slab: dict[str, Integers], name: str, tiles: npt.NDArray[np.int64], hands: int) -> None:
-        """Items of (first query, queries, position, table row, tokens seen) tiles."""
-        cut = best_cut(tiles[:, 4], hands)
-        ends = np.cumsum(cut.counts)
-        edges = slab[f"{name}_tile_edges"]
-        edges[0], edges[1 : len(ends) + 1] = 0, ends
-        edges[len(ends) + 1 :] = ends[-1] if len(ends) else 0
-        order = cut.order
-        tile = cut.tile[order]
-        items = slab[f"{name}_items"].reshape(-1, ITEM)[: len(order)]
-        items[:, :4] = tiles[tile, :4]
-        items[:, 4], items[:, 5] = cut.starts[order], cut.stops[order]
-        items[:, 6], items[:, 7], items[:, 8] = tile, cut.counts[tile], order
-        slab[f"{name}_count"][0] = len(order)
+            pairs = [(chunk.start, chunk.tokens) for chunk in chunks]
+            slab["chunk_count"][0] = self._cut.chunks(
+                pairs, _TILE, self._hands(_CHUNKS), slab["chunk_items"], slab["chunk_tile_edges"]
+            )
 
     def begin(self, batch: Batch) -> None:
         """Nothing to prepare."""

@@ -9,10 +9,10 @@ import torch
 import triton
 import triton.language as tl
 
-ITEM = 9
-"""Integers of an item: first query (row of the step's tokens), queries, position of the first one, row of the block
-table, where the part of the cache begins and ends, the tile, how many parts that has, and this one's place among all
-parts, where those of a tile lie side by side."""
+from ...csrc import AttentionCut
+
+ITEM = AttentionCut.ITEM
+"""Integers of an item: see `AttentionCut`."""
 
 
 @triton.jit

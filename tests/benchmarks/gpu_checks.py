@@ -58,7 +58,7 @@ def check_paged() -> dict:
         attention = PagedAttention(torch.cuda.get_device_properties(0).multi_processor_count, KV_HEADS)
         layout = Layout.of(shape, attention.arrays(shape))
         slab = torch.zeros(layout.size, dtype=torch.int32)
-        arrays = {name: slab.numpy()[place] for name, place in layout.places.items()}
+        arrays = layout.arrays(slab.numpy())
         arrays["lengths"][:] = lengths
         for name in ("blocks", "chunk_blocks"):
             arrays[name][:] = rng.integers(0, blocks, len(arrays[name]))

@@ -116,7 +116,7 @@ def test_paged_attention_is_attention(lengths, chunks, filling, seed):
     attention = PagedAttention(multiprocessors=3, kv_heads=KV_HEADS)
     layout = Layout.of(shape, attention.arrays(shape))
     slab = torch.zeros(layout.size, dtype=torch.int32)
-    arrays = {name: slab.numpy()[place] for name, place in layout.places.items()}
+    arrays = layout.arrays(slab.numpy())
     rng = np.random.default_rng(seed)
     for name in ("blocks", "chunk_blocks"):
         arrays[name][:] = rng.integers(0, 60, len(arrays[name]))
