@@ -1,0 +1,162 @@
+"""Submission, from Python: what a request costs, beside Python's own queues in the same run.
+
+    pytest tests/benchmarks/bench_submission.py --benchmark-timer=time.perf_counter
+
+The queue alone, from C++: `submission_bench` of the release preset (csrc/CMakePresets.json). A round is as many
+requests as the queue holds; queue and memory are made, touched and emptied outside of what is measured.
+"""
+
+import asyncio
+import queue
+import threading
+import time
+from collections import deque
+
+import numpy as np
+import pytest
+
+from warpgroup.csrc import AttentionCut, Intake, MemoryModel, Scheduler, SlabShape, SlabWriter, parse_policy
+from warpgroup.experiment import geometry_of
+from warpgroup.workloads import load_model
+
+REQUESTS, PROMPT = 4096, 1000
+PAGES = -(-PROMPT // 256)
+
+
+def intake(memory: np.ndarray) -> Intake:
+    return Intake(REQUESTS, memory)
+
+
+@pytest.fixture(scope="module")
+def memory() -> np.ndarray:
+    return np.ones(REQUESTS * PAGES * 256, dtype=np.int32)
+
+
+def per_request(benchmark, count: int) -> None:
+    benchmark.extra_info["ns_a_request"] = round(benchmark.stats.stats.median / count * 1e9, 1)
+
+
+@pytest.mark.parametrize("kind", ["int32", "int64", "dlpack"])
+def test_submit(benchmark, memory, kind):
+    """One thread, 1,000 tokens each."""
+    prompt = np.arange(PROMPT, dtype="int64" if kind == "int64" else "int32")
+    if kind == "dlpack":
+        values = prompt
+        prompt = type("Tensor", (), {"__dlpack__": lambda self, **given: values.__dlpack__(**given),
+                                     "__dlpack_device__": lambda self: values.__dlpack_device__()})()  # fmt: skip
+
+    def submit(target: Intake) -> None:
+        for _ in range(REQUESTS):
+            target.submit(prompt, 100)
+
+    benchmark.pedantic(submit, setup=lambda: ((intake(memory),), {}), rounds=20, warmup_rounds=2)
+    per_request(benchmark, REQUESTS)
+
+
+def test_submit_latency(memory):
+    """Not a benchmark of pytest's: the 99th percentile of single calls, the clock's own 40 to 80 ns included."""
+    prompt, took = np.arange(PROMPT, dtype=np.int32), []
+    for _ in range(5):
+        target = intake(memory)
+        for _ in range(REQUESTS):
+            start = time.perf_counter_ns()
+            target.submit(prompt, 100)
+            took.append(time.perf_counter_ns() - start)
+    print(f"submit: p50 {np.percentile(took, 50):.0f} ns, p99 {np.percentile(took, 99):.0f} ns")
+
+
+@pytest.mark.parametrize("length", [1, 100, 1000])
+def test_submit_many(benchmark, memory, length):
+    """A whole trace as arrays; `copy_ns` is what copying its tokens alone takes."""
+    tokens = np.ones(REQUESTS * length, dtype=np.int32)
+    columns = {
+        "tokens": tokens,
+        "prompt_tokens": np.full(REQUESTS, length),
+        "max_new_tokens": np.ones(REQUESTS, dtype=np.int64),
+        "arrival_ns": np.zeros(REQUESTS, dtype=np.int64),
+        "output_tokens": np.zeros(REQUESTS, dtype=np.int64),
+    }
+
+    def submit(target: Intake) -> None:
+        target.submit_many(**columns)
+
+    benchmark.pedantic(submit, setup=lambda: ((intake(memory),), {}), rounds=50, warmup_rounds=3)
+    per_request(benchmark, REQUESTS)
+    other, took = np.ones_like(tokens), []
+    for _ in range(20):
+        start = time.perf_counter()
+        other[:] = tokens
+        took.append(time.perf_counter() - start)
+    benchmark.extra_info["copy_ns"] = round(float(np.median(took)) / REQUESTS * 1e9, 1)
+
+
+@pytest.mark.parametrize("kind", ["Intake", "SimpleQueue", "deque and lock", "asyncio.Queue"])
+def test_beside_pythons_queues(benchmark, memory, kind):
+    """One token, or one number: what handing over costs, without the prompt."""
+    prompt = np.ones(1, dtype=np.int32)
+    lock = threading.Lock()
+
+    def locked(target: deque) -> None:
+        with lock:
+            target.append(prompt)
+
+    make = {"Intake": lambda: intake(memory), "SimpleQueue": queue.SimpleQueue, "deque and lock": deque,
+            "asyncio.Queue": asyncio.Queue}[kind]  # fmt: skip
+    put = {"Intake": lambda target: target.submit(prompt, 1), "SimpleQueue": lambda target: target.put(prompt),
+           "deque and lock": locked, "asyncio.Queue": lambda target: target.put_nowait(prompt)}[kind]  # fmt: skip
+
+    def submit(target) -> None:
+        for _ in range(REQUESTS):
+            put(target)
+
+    benchmark.pedantic(submit, setup=lambda: ((make(),), {}), rounds=30, warmup_rounds=2)
+    per_request(benchmark, REQUESTS)
+
+
+def scheduler() -> Scheduler:
+    memory = MemoryModel.for_blocks(
+        geometry_of(load_model("qwen2.5-7b")), blocks=62 * 1024, context_bytes=0, block_tokens=16,
+        step_tokens=1 << 20, max_seqs=1024,
+    )  # fmt: skip
+    return Scheduler(parse_policy("paged").build(), memory, max_seqs=1024, step_tokens=1 << 20)
+
+
+def test_drain(benchmark, memory):
+    """Into the scheduler, the prompts into the log."""
+    prompt = np.arange(PROMPT, dtype=np.int32)
+    log, starts = np.ones(REQUESTS * PROMPT, dtype=np.int32), np.arange(REQUESTS, dtype=np.int64) * PROMPT
+
+    def full():
+        target = intake(memory)
+        for _ in range(REQUESTS):
+            target.submit(prompt, 100)
+        return (target, scheduler()), {}
+
+    benchmark.pedantic(lambda target, into: target.drain(into, log, starts), setup=full, rounds=20, warmup_rounds=2)
+    per_request(benchmark, REQUESTS)
+
+
+@pytest.mark.parametrize("rows", [32, 256, 1024])
+def test_slab_of_a_decode_step(benchmark, rows):
+    """Every number of it but the attention kernel's parts, at a mean context of about 900 tokens."""
+    rng = np.random.default_rng(0)
+    width = 1088 // 16
+    cached = np.clip(rng.lognormal(6.7, 0.5, rows), 16, 1024).astype(np.int64)
+    writer = SlabWriter(
+        log=np.zeros(1, dtype=np.int32), starts=np.zeros(rows, dtype=np.int64), seat_request=np.arange(rows),
+        seat_tokens=cached + 1, seat_cached=cached, tables=rng.integers(0, 9999, (rows, width)).astype(np.int32),
+        block_tokens=16, spare_seat=rows, seed=0,
+    )  # fmt: skip
+    shape = SlabShape(rows, 0, 0, 0, 0, rows, width)
+    slab = np.zeros(sum(shape.arrays()[-1][1:]), dtype=np.int32)
+    seats, none = rng.permutation(rows).astype(np.int64), np.zeros((0, 6), dtype=np.int64)
+    benchmark(writer.write, slab, shape, seats, none, 0)
+
+
+@pytest.mark.parametrize("rows", [32, 256, 1024])
+def test_parts_of_a_decode_step(benchmark, rows):
+    lengths = np.clip(np.random.default_rng(0).lognormal(6.7, 0.5, rows), 16, 6000).astype(np.int64)
+    hands = 132
+    items = np.zeros(AttentionCut.most_items(rows, hands) * AttentionCut.ITEM, dtype=np.int32)
+    edges = np.zeros(rows + 1, dtype=np.int32)
+    benchmark(AttentionCut().rows, lengths, hands, items, edges)
