@@ -120,7 +120,17 @@ def compare(
 def simulate(
     *,
     options: Options,
-    policy: Annotated[str, typer.Option(help="One policy, such as paged or 'count-static(n=8)'.")],
+    policy: Annotated[
+        str | None, typer.Option(help="One policy, such as paged or 'count-static(n=8)'.", show_default=False)
+    ] = None,
+    step_times: Annotated[
+        Path | None,
+        typer.Option(
+            help="A replay's run folder: make its plans again from its record, with its step times, and say whether "
+            "they are the same. All else is taken from there.",
+            show_default=False,
+        ),
+    ] = None,
     out: _OutOption = None,
     force: _ForceOption = False,
     json: _JsonOption = False,
@@ -128,6 +138,13 @@ def simulate(
     """Simulate one policy and write one run folder."""
     from .sim import simulate as run_one
 
+    if step_times is not None:
+        if policy or options != Options():
+            raise InvalidScenario("--step-times takes policy, requests and limits from the run: give only --out")
+        _follow(step_times, out, force=force, json=json)
+        return
+    if not policy:
+        raise InvalidScenario("--policy is missing: `warpgroup policies` lists them")
     experiment, _ = experiment_from(options)
     spec = parse_policy(policy)
     experiment.scheduler(spec)
@@ -148,6 +165,24 @@ def simulate(
     if not run.info.complete:
         raise KeyboardInterrupt
     _show([run.info], json=json)
+    terminal.show_path("run", folder)
+
+
+def _follow(recorded: Path, out: Path | None, *, force: bool, json: bool) -> None:
+    """Replay parity of one run: exit code 1 if a plan differs."""
+    from .sim import follow
+
+    folder = out or _fresh_folder()
+    claim_folder(folder, force=force)
+    parity = follow(read_run(recorded))
+    if parity.difference is not None:
+        terminal.error(f"the plans of {recorded} are not those of the simulator: {parity.difference}")
+        raise typer.Exit(1)
+    assert parity.run is not None
+    parity.run.info.command = _command()
+    write_run(folder, parity.run)
+    _show([parity.run.info], json=json)
+    terminal.note(f"all {len(parity.run.steps['step']):,} plans are the same, hash {parity.run.info.plan_hash}")
     terminal.show_path("run", folder)
 
 

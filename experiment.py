@@ -49,6 +49,14 @@ class Limits(msgspec.Struct, frozen=True):
     graph_pool_bytes: int = 0
 
 
+class Inputs(msgspec.Struct, frozen=True):
+    """What an experiment is made of beside its requests, as a record keeps it: enough to make it again."""
+
+    model: ModelSpec
+    device: DeviceSpec
+    limits: Limits
+
+
 @dataclass(frozen=True, slots=True)
 class Experiment:
     """One trace on one model and one device. Every policy that is compared gets the same one."""

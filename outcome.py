@@ -1,12 +1,14 @@
-"""The record of a run from what its executor has in the end: the same for simulated and real runs."""
+"""The record of a run from what its executor has in the end, the same for simulated and real runs; and back."""
 
 import msgspec
 import numpy as np
 
-from .csrc import Activation, PolicySpec, Recorder, Scheduler
-from .experiment import Experiment
+from .csrc import Activation, PolicySpec, Recorder, Scheduler, parse_policy
+from .errors import InvalidRun
+from .experiment import Experiment, Inputs, Slo, build_experiment
 from .metrics import Summary, summarize
 from .records import Columns, MachineInfo, MemoryInfo, Run, RunInfo, ScenarioInfo, TraceInfo, versions
+from .workloads import Trace, TraceSource
 
 
 def conclude(
@@ -130,4 +132,47 @@ def describe(experiment: Experiment, step_time: str) -> ScenarioInfo:
         slo_ttft_s=experiment.slo.ttft_s,
         slo_tpot_s=experiment.slo.tpot_s,
         step_time=step_time,
+        inputs=Inputs(experiment.model, experiment.device, experiment.limits),
     )
+
+
+def restore(run: Run) -> tuple[Experiment, PolicySpec]:
+    """What a run was made of: the inverse of `describe`.
+
+    Raises InvalidRun: the record is of a version that did not keep it, or does not fit together.
+    """
+    scenario, requests = run.info.scenario, run.requests
+    inputs, told = scenario.inputs, scenario.trace
+    if inputs is None:
+        raise InvalidRun("the record does not say what the run was made of: make it again with this version")
+    trace = Trace(
+        name=told.name,
+        arrival_ns=requests["arrival_ns"],
+        prompt_tokens=requests["prompt_tokens"],
+        output_tokens=requests["output_tokens"],
+        max_new_tokens=told.max_new_tokens,
+        has_times=True,
+        source=TraceSource(
+            path=told.file,
+            sha256=told.file_sha256,
+            format=told.format,
+            rows_read=told.rows_read,
+            kept=told.requests,
+            dropped=told.dropped,
+            repaired=told.repaired,
+        ),
+    )
+    if trace.content_hash != told.content_hash:
+        raise InvalidRun("requests.parquet and run.json are not of one run: their requests differ")
+    experiment = build_experiment(
+        trace,
+        inputs.model,
+        inputs.device,
+        limits=inputs.limits,
+        slo=Slo(scenario.slo_ttft_s, scenario.slo_tpot_s),
+        seed=run.info.seed,
+        name=scenario.name,
+        arrivals=told.arrivals,
+        rate_scale=told.rate_scale,
+    )
+    return experiment, parse_policy(run.info.policy)

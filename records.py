@@ -25,6 +25,7 @@ import numpy as np
 
 from .csrc import BUILD_COMMIT, EVENTS, STATUSES, STEP_EVENTS
 from .errors import InvalidRun, OutputRefused
+from .experiment import Inputs
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -93,6 +94,7 @@ class ScenarioInfo(msgspec.Struct, frozen=True):
     slo_ttft_s: float
     slo_tpot_s: float
     step_time: str  # which step-time model, or the machine that was measured
+    inputs: Inputs | None = None  # what it was made of; not in records of versions before this was kept
 
 
 class MachineInfo(msgspec.Struct, frozen=True):

@@ -769,6 +769,16 @@ class SimulatedEngine:
     ) -> None: ...
     def advance(self, until_ns: int, plans: int) -> None:
         """Until the first plan at or after `until_ns` (negative: no limit), after so many plans, or at the end."""
+    def follow(
+        self, *, plan_ns: int, start_ns: int, end_ns: int, ticket: int, budget_bytes: int, needed_bytes: int
+    ) -> bool:
+        """A step as another executor recorded it, in place of a predicted one; False if the plan has no step.
+
+        `ticket`: of the last request that had been submitted; `needed_bytes`: if it ran out of memory, else 0.
+        RuntimeError, ValueError: the outcome contradicts the plan.
+        """
+    def follow_end(self) -> None:
+        """After the last one: what was submitted since, and the plan that ends the run."""
     def set_budget(self, budget_bytes: int, *, announced: bool) -> None:
         """What the device has changes; the scheduler learns of it now, or by running out of memory."""
     done: Final[bool]

@@ -1,8 +1,9 @@
 """The simulator: drives the core's scheduler over a trace, with predicted step durations on a SimPy clock."""
 
 from .compare import compare
+from .recorded import Parity, follow
 from .search import best_safe_count
 from .simulate import simulate
 from .step_time import AnalyticStepTime, PerStep, StepTime
 
-__all__ = ["AnalyticStepTime", "PerStep", "StepTime", "best_safe_count", "compare", "simulate"]
+__all__ = ["AnalyticStepTime", "Parity", "PerStep", "StepTime", "best_safe_count", "compare", "follow", "simulate"]

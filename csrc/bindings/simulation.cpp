@@ -181,6 +181,16 @@ void bind_simulation(py::module_& m) {
           },
           py::arg("until_ns"), py::arg("plans"), py::call_guard<py::gil_scoped_release>())
       .def(
+          "follow",
+          [](Owned& owned, std::int64_t plan_ns, std::int64_t start_ns, std::int64_t end_ns,
+             std::int64_t ticket, std::int64_t budget_bytes, std::int64_t needed_bytes) {
+            return owned.engine.follow(
+                {plan_ns, start_ns, end_ns, ticket, budget_bytes, needed_bytes});
+          },
+          py::kw_only(), py::arg("plan_ns"), py::arg("start_ns"), py::arg("end_ns"),
+          py::arg("ticket"), py::arg("budget_bytes"), py::arg("needed_bytes"))
+      .def("follow_end", [](Owned& owned) { owned.engine.follow_end(); })
+      .def(
           "set_budget",
           [](Owned& owned, std::int64_t bytes, bool announced) {
             owned.engine.set_budget(bytes, announced);

@@ -85,10 +85,7 @@ void SimulatedEngine::advance(std::int64_t until_ns, std::int64_t plans) {
 
 void SimulatedEngine::run_one_plan(std::int64_t until_ns) {
   submit_arrived();
-  const StepPlan& plan = scheduler_.plan(now_ns());
-  for (const Evicted& evicted : plan.evicted) endings_.evicted(evicted.id);
-  for (const Failed& failed : plan.failed) endings_.evicted(failed.id);
-  recorder_.planned(plan);
+  const StepPlan& plan = plan_at(now_ns());
   if (plan.horizon == 0) {
     const std::int64_t wake_ns = next_event_ns(plan, until_ns);
     done_ = wake_ns < 0;
@@ -103,19 +100,56 @@ void SimulatedEngine::run_one_plan(std::int64_t until_ns) {
   }
 }
 
+const StepPlan& SimulatedEngine::plan_at(std::int64_t now_ns) {
+  const StepPlan& plan = scheduler_.plan(now_ns);
+  for (const Evicted& evicted : plan.evicted) endings_.evicted(evicted.id);
+  for (const Failed& failed : plan.failed) endings_.evicted(failed.id);
+  recorder_.planned(plan);
+  return plan;
+}
+
 void SimulatedEngine::submit_arrived() {
   const std::int64_t now = now_ns();
-  for (; arrived_ < trace_.arrival_ns.size() && trace_.arrival_ns[arrived_] <= now; ++arrived_) {
-    const auto request = static_cast<std::int64_t>(arrived_);
-    const Submission submission =
-        scheduler_.submit({request, trace_.arrival_ns[arrived_], trace_.prompt_tokens[arrived_],
-                           trace_.max_new_tokens, trace_.output_tokens[arrived_]});
-    if (!submission.accepted) {
-      recorder_.rejected(request, now, submission.reason);
-    } else if (submission.pressed) {
-      recorder_.pressed(request, now);
-    }
+  while (arrived_ < trace_.arrival_ns.size() && trace_.arrival_ns[arrived_] <= now)
+    submit_next(now);
+}
+
+void SimulatedEngine::submit_next(std::int64_t now_ns) {
+  const auto request = static_cast<std::int64_t>(arrived_);
+  const Submission submission =
+      scheduler_.submit({request, trace_.arrival_ns[arrived_], trace_.prompt_tokens[arrived_],
+                         trace_.max_new_tokens, trace_.output_tokens[arrived_]});
+  ++arrived_;
+  if (!submission.accepted) {
+    recorder_.rejected(request, now_ns, submission.reason);
+  } else if (submission.pressed) {
+    recorder_.pressed(request, now_ns);
   }
+}
+
+bool SimulatedEngine::follow(const RecordedStep& step) {
+  while (static_cast<std::int64_t>(arrived_) <= step.ticket && arrived_ < trace_.arrival_ns.size())
+    submit_next(step.plan_ns);
+  if (step.budget_bytes != recorder_.budget_bytes) set_budget(step.budget_bytes, true);
+  const StepPlan& plan = plan_at(step.plan_ns);
+  clock_fs_ = Femtoseconds{step.end_ns} * kFsPerNs;
+  if (plan.horizon == 0) return false;
+  if (step.needed_bytes > 0) {
+    recorder_.ran_out_of_memory(plan, step.needed_bytes, step.start_ns, step.end_ns);
+    scheduler_.commit_oom();
+    return true;
+  }
+  endings_.steps_until_next(plan);
+  const std::vector<std::int64_t> finished = endings_.passed(plan, 1);
+  const StepRecord facts = scheduler_.commit(1, finished);
+  recorder_.ran(plan, facts, facts.predicted_bytes, step.start_ns, step.end_ns, finished);
+  return true;
+}
+
+void SimulatedEngine::follow_end() {
+  while (arrived_ < trace_.arrival_ns.size()) submit_next(now_ns());
+  plan_at(now_ns());
+  done_ = true;
 }
 
 // -1: nothing is to come.

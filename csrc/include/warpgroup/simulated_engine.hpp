@@ -64,6 +64,20 @@ class SimulatedEngine {
   // made, or until the end.
   void advance(std::int64_t until_ns, std::int64_t plans);
 
+  // One step as another executor recorded it, in place of a predicted one: the same submissions,
+  // the same budget, a plan at the same time, the same outcome. False, and nothing was committed,
+  // if the plan has no step. The core throws what it throws for an outcome that contradicts its
+  // plan.
+  struct RecordedStep {
+    std::int64_t plan_ns, start_ns, end_ns;
+    std::int64_t ticket;  // of the last request that had been submitted
+    std::int64_t budget_bytes;
+    std::int64_t needed_bytes;  // if it ran out of memory; else 0
+  };
+  bool follow(const RecordedStep& step);
+  // After the last one: what was submitted since, and the plan that ends the run.
+  void follow_end();
+
   // What the device really has changes. The scheduler learns of it now if `announced`; if not, by
   // running out of memory.
   void set_budget(std::int64_t budget_bytes, bool announced);
@@ -73,6 +87,8 @@ class SimulatedEngine {
 
  private:
   void submit_arrived();
+  void submit_next(std::int64_t now_ns);
+  const StepPlan& plan_at(std::int64_t now_ns);
   void run_one_plan(std::int64_t until_ns);
   void run_out_of_memory(const StepPlan& plan);
   void run_steps(const StepPlan& plan, std::int64_t until_ns);

@@ -1,0 +1,128 @@
+"""Replay parity: a real run's recorded inputs, fed to the simulator, must give the very same plans.
+
+What the core was told in order (submissions, budgets, times of plans, outcomes of steps) stands in the record, so the
+plans can be made again without a GPU. Where they differ, something decided that was not recorded: a bug.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..csrc import STEP_EVENTS, STEP_FIELDS, Recorder, SimulatedEngine
+from ..errors import InvalidRun
+from ..outcome import conclude, restore
+from ..records import Columns, Run
+from .simulate import as_step_time
+from .step_time import native
+
+_OF_THE_EXECUTOR = ("plan_ns", "start_ns", "duration_ns", "vram_used_bytes", "vram_budget_bytes")
+"""Columns of a step that the core does not decide."""
+
+_OOM = STEP_EVENTS.index("oom")
+
+
+@dataclass(frozen=True, slots=True)
+class Parity:
+    """A recorded run, made again.
+
+    Attributes:
+        run: as simulated, with the recorded times; None if a plan contradicted what came of it.
+        difference: the first plan that differs, in words; None: all are the same.
+    """
+
+    run: Run | None
+    difference: str | None
+
+
+def follow(recorded: Run) -> Parity:
+    """Make a run's plans again from its record.
+
+    Raises InvalidRun: the record does not say enough, or is of a simulation that took several steps as one.
+    """
+    experiment, policy = restore(recorded)
+    steps = recorded.steps
+    if len(steps["steps"]) and int(steps["steps"].max()) > 1:
+        raise InvalidRun("the run took several steps as one, as simulations do: only real runs can be followed")
+    scheduler = experiment.scheduler(policy)
+    recorder = Recorder(len(experiment.trace), experiment.memory.budget_bytes)
+    engine = SimulatedEngine(
+        arrival_ns=experiment.trace.arrival_ns,
+        prompt_tokens=experiment.trace.prompt_tokens,
+        output_tokens=experiment.trace.output_tokens,
+        max_new_tokens=experiment.trace.max_new_tokens,
+        scheduler=scheduler,
+        step_time=native(as_step_time(None, experiment)),
+        recorder=recorder,
+    )
+    stopped = _follow_steps(engine, steps)
+    if stopped is not None:
+        return Parity(None, _first_difference(steps, recorder.steps()) or stopped)
+    if recorded.info.complete:
+        engine.follow_end()
+    same = recorded.info.plan_hash == f"{scheduler.plan_hash:016x}"
+    run = conclude(
+        experiment,
+        policy,
+        scheduler,
+        recorder,
+        kind="simulated",
+        step_time=f"as recorded: {recorded.info.scenario.step_time}",
+        complete=recorded.info.complete and same,
+    )
+    difference = _first_difference(steps, run.steps)
+    if same or difference:
+        return Parity(run, difference)
+    hashes = f"the plans' hash is {run.info.plan_hash} here and {recorded.info.plan_hash} in the run"
+    return Parity(run, f"every step is the same, but {hashes}")
+
+
+def _follow_steps(engine: SimulatedEngine, steps: Columns) -> str | None:
+    """Every recorded step; what stopped it, if anything did."""
+    rows = zip(
+        *(
+            steps[name].tolist()
+            for name in (
+                "plan_ns",
+                "start_ns",
+                "duration_ns",
+                "ticket",
+                "vram_budget_bytes",
+                "event",
+                "predicted_bytes",
+            )
+        ),
+        strict=True,
+    )
+    for row, (plan_ns, start_ns, duration_ns, ticket, budget_bytes, event, needed_bytes) in enumerate(rows):
+        try:
+            ran = engine.follow(
+                plan_ns=plan_ns,
+                start_ns=start_ns,
+                end_ns=start_ns + duration_ns,
+                ticket=ticket,
+                budget_bytes=budget_bytes,
+                needed_bytes=needed_bytes if event == _OOM else 0,
+            )
+        except (RuntimeError, ValueError) as error:
+            return f"plan {row}, at {plan_ns / 1e9:.6f} s, contradicts what came of it in the run: {error}"
+        if not ran:
+            return f"plan {row}, at {plan_ns / 1e9:.6f} s, has no step here and had one in the run"
+    return None
+
+
+def _first_difference(recorded: Columns, made: Columns) -> str | None:
+    """The first step that is not the same, and in what."""
+    count = len(made["step"])
+    names = [name for name in STEP_FIELDS if name not in _OF_THE_EXECUTOR]
+    unlike = np.zeros(count, dtype=bool)
+    for name in names:
+        unlike |= recorded[name][:count] != made[name]
+    if not unlike.any():
+        return None
+    row = int(unlike.argmax())
+    what = ", ".join(
+        f"{name} {int(recorded[name][row])} in the run and {int(made[name][row])} here"
+        for name in names
+        if recorded[name][row] != made[name][row]
+    )
+    return f"plan {row}, at {int(recorded['plan_ns'][row]) / 1e9:.6f} s, differs: {what}"

@@ -1,0 +1,111 @@
+"""Replay parity: from its record alone a real run's plans are made again, for every policy."""
+
+import msgspec
+import numpy as np
+import pytest
+from support.replays import replay
+
+from warpgroup.csrc import policy_catalogue
+from warpgroup.errors import InvalidRun
+from warpgroup.records import Run, read_run, write_run
+from warpgroup.sim import follow, simulate
+from warpgroup.workloads import Trace
+
+RNG = np.random.default_rng(3)
+MS = 10**6
+AT_ONCE = [(0, int(RNG.integers(5, 120)), int(RNG.integers(1, 40))) for _ in range(24)]
+OVER_TIME = [(int(i * 4 * MS), prompt, output) for i, (_, prompt, output) in enumerate(AT_ONCE)]
+POLICIES = [info.id for info in policy_catalogue()]
+PARAMETERS = {"count-static": "(n=5,timeout_s=0.02)", "count-continuous": "(n=5)"}
+
+
+@pytest.mark.parametrize("rows", [AT_ONCE, OVER_TIME], ids=["at-once", "over-time"])
+@pytest.mark.parametrize("policy", [id + PARAMETERS.get(id, "") for id in POLICIES] + ["skyline(eager=1,chunk=16)"])
+def test_the_simulator_makes_the_plans_of_a_replay(policy, rows, tmp_path):
+    real = replay(rows, policy, kv_blocks=24, step_tokens=160).run
+    write_run(tmp_path / "run", real)
+    parity = follow(read_run(tmp_path / "run"))
+    assert parity.difference is None
+    assert parity.run.info.plan_hash == real.info.plan_hash
+    for name in ("admitted_ns", "first_token_ns", "finish_ns", "status", "preemptions"):
+        assert parity.run.requests[name].tolist() == real.requests[name].tolist(), name
+    assert parity.run.info.summary["e2e_s"] == real.info.summary["e2e_s"]
+
+
+def test_out_of_memory_steps_and_rejections_are_part_of_it():
+    long = [(0, 100, 30)] * 10 + [(0, 2000, 5)]
+    real = replay(long, "count-static(n=8)", kv_blocks=40, step_tokens=256).run
+    assert real.info.summary["ooms"] > 0
+    assert follow(real).difference is None
+    real = replay(long, "paged", kv_blocks=40, step_tokens=256).run
+    assert real.info.summary["rejected"] == 1
+    assert follow(real).difference is None
+
+
+def test_a_budget_that_moves_is_part_of_it():
+    def shrink(made):
+        memory, calls = made._experiment.memory, []
+
+        def left() -> None:
+            calls.append(None)
+            blocks = 24 if 10 < len(calls) < 60 else 40
+            budget = memory.budget_bytes - (40 - blocks) * memory.block_bytes
+            if budget != made._budget:
+                made._budget = budget
+                made._scheduler.set_budget(budget)
+                made._ledger.set_budget(made._scheduler.memory)
+
+        made._follow_budget = left
+
+    real = replay(AT_ONCE, "paged", kv_blocks=40, step_tokens=160, prepare=shrink).run
+    assert len({*real.steps["vram_budget_bytes"].tolist()}) == 2
+    assert follow(real).difference is None
+
+
+def changed(run: Run, **steps: np.ndarray) -> Run:
+    return Run(run.info, run.requests, run.steps | steps, run.events)
+
+
+def test_a_difference_is_named_at_the_first_plan_that_differs():
+    real = replay(AT_ONCE, "paged", kv_blocks=24, step_tokens=160).run
+    rows = real.steps["decode_rows"].copy()
+    rows[5:] += 1
+    found = follow(changed(real, decode_rows=rows))
+    seconds = real.steps["plan_ns"][5] / 1e9
+    assert found.difference == (
+        f"plan 5, at {seconds:.6f} s, differs: decode_rows {rows[5]} in the run and {rows[5] - 1} here"
+    )
+    later = real.steps["ticket"].copy()
+    later[:4] = 0
+    found = follow(changed(real, ticket=later))
+    assert found.difference is not None
+    assert found.difference.startswith("plan 0, at 0.0")
+    assert "prefill_tokens" in found.difference
+
+
+def test_a_hash_of_other_plans_is_a_difference_though_every_step_looks_the_same():
+    real = replay(AT_ONCE, "paged", kv_blocks=24, step_tokens=160).run
+    other = msgspec.structs.replace(real.info, plan_hash="0" * 16)
+    found = follow(Run(other, real.requests, real.steps, real.events))
+    assert found.difference.startswith("every step is the same, but the plans' hash is ")
+
+
+def test_a_policy_that_is_not_the_runs_own_is_found_out():
+    real = replay(AT_ONCE, "paged", kv_blocks=24, step_tokens=160).run
+    other = msgspec.structs.replace(real.info, policy="skyline")
+    found = follow(Run(other, real.requests, real.steps, real.events))
+    assert found.difference is not None
+
+
+def test_records_that_do_not_say_enough_are_refused():
+    trace = Trace.of_rows([(0, 10, 30)], max_new_tokens=100)
+    simulated = simulate(trace, "paged")
+    with pytest.raises(InvalidRun, match="took several steps as one"):
+        follow(simulated)
+    scenario = msgspec.structs.replace(simulated.info.scenario, inputs=None)
+    older = msgspec.structs.replace(simulated.info, scenario=scenario)
+    with pytest.raises(InvalidRun, match="does not say what the run was made of"):
+        follow(Run(older, simulated.requests, simulated.steps, simulated.events))
+    requests = simulated.requests | {"prompt_tokens": simulated.requests["prompt_tokens"] + 1}
+    with pytest.raises(InvalidRun, match="their requests differ"):
+        follow(Run(simulated.info, requests, simulated.steps, simulated.events))
