@@ -172,13 +172,13 @@ def _follow(recorded: Path, out: Path | None, *, force: bool, json: bool) -> Non
     """Replay parity of one run: exit code 1 if a plan differs."""
     from .sim import follow
 
-    folder = out or _fresh_folder()
-    claim_folder(folder, force=force)
     parity = follow(read_run(recorded))
     if parity.difference is not None:
         terminal.error(f"the plans of {recorded} are not those of the simulator: {parity.difference}")
         raise typer.Exit(1)
     assert parity.run is not None
+    folder = out or _fresh_folder()
+    claim_folder(folder, force=force)
     parity.run.info.command = _command()
     write_run(folder, parity.run)
     _show([parity.run.info], json=json)

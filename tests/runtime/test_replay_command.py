@@ -52,17 +52,17 @@ def test_simulated_and_real_runs_of_one_trace_are_laid_side_by_side(place):
 def test_a_replay_is_made_again_from_its_record(place):
     limits = ("--kv-budget-tokens", "320", "--max-new-tokens", "64")
     assert warpgroup(*ON_THE_CPU, "--policy", "skyline", *limits, "--out", "real").returncode == 0
-    done = warpgroup("simulate", "--step-times", "real", "--out", "again")
+    done = warpgroup("simulate", "--step-times", "real/skyline", "--out", "again")
     assert done.returncode == 0, done.stderr
     assert "plans are the same" in done.stderr
-    real, again = read_info(place / "real"), read_info(place / "again")
+    real, again = read_info(place / "real" / "skyline"), read_info(place / "again")
     assert (again.kind, again.plan_hash) == ("simulated", real.plan_hash)
-    record = json.loads((place / "real" / "run.json").read_text())
+    record = json.loads((place / "real" / "skyline" / "run.json").read_text())
     record["plan_hash"] = "0" * 16
-    (place / "real" / "run.json").write_text(json.dumps(record))
-    done = warpgroup("simulate", "--step-times", "real", "--out", "other")
+    (place / "real" / "skyline" / "run.json").write_text(json.dumps(record))
+    done = warpgroup("simulate", "--step-times", "real/skyline", "--out", "other")
     assert done.returncode == 1
-    assert "the plans of real are not those of the simulator: every step is the same, but" in " ".join(
+    assert "the plans of real/skyline are not those of the simulator: every step is the same, but" in " ".join(
         done.stderr.split()
     )
 
