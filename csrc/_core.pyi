@@ -525,6 +525,110 @@ class SlabShape:
     def arrays(self) -> list[tuple[str, int, int]]:
         """The slab's arrays in order: name, first integer (a multiple of 64 bytes), and how many integers."""
 
+class KvBook:
+    """Which blocks of the device's pool, and of the host's memory for evicted caches, belong to whom."""
+
+    def __init__(self, *, seats: int, width: int, block_tokens: int) -> None:
+        """Running requests have seats below `seats` and hold up to `width` blocks; the pool starts with one block."""
+    def hold(self, request: int, seat: int, tokens: int) -> bool:
+        """Blocks for a request's first `tokens` tokens; False, and nothing changes, if there are not enough."""
+    def release(self, request: int) -> None:
+        """Give back what a request holds on the device, if anything."""
+    def resize(self, blocks: int) -> list[tuple[int, int]]:
+        """Another size of the pool; blocks to be copied, (from, to). ValueError: more are held."""
+    def open_host(self, blocks: int) -> None:
+        """So many blocks of host memory, and nobody's caches there."""
+    def swap_out(self, request: int, tokens: int) -> list[tuple[int, int]]:
+        """Places on the host for a cache; blocks to be copied, (host, device). RuntimeError: there are too few."""
+    def swap_in(self, request: int) -> list[tuple[int, int]]:
+        """The way back, for a request that holds its blocks on the device again."""
+    def host_tokens(self, request: int) -> int:
+        """How many of a request's tokens are on the host."""
+    def clear(self) -> None:
+        """Nobody holds anything any more, here or on the host; the pool has one block."""
+    blocks: Final[int]
+    free_blocks: Final[int]
+    host_blocks: Final[int]
+    width: Final[int]
+    @property
+    def tables(self) -> npt.NDArray[np.int32]:
+        """(seats, width): block tables, a view; what is behind a request's last block is left over."""
+
+class StepExtent:
+    """How large a step is, before it is known which shape it is laid out in."""
+
+    rows: Final[int]
+    chunks: Final[int]
+    """That continue a cache."""
+    chunk_tokens: Final[int]
+    longest_chunk: Final[int]
+    cached_tokens: Final[int]
+    """That the chunks attend to, all together."""
+    longest_cached: Final[int]
+    prompts: Final[list[int]]
+    """Lengths of whole prompts, padding included, ascending."""
+    prompt_tokens: Final[int]
+    sampled: Final[int]
+    longest: Final[int]
+    """Cache that any row, chunk or prompt sees."""
+    padded: Final[bool]
+
+class StepDraws:
+    """What a step draws, and for whom."""
+
+    requests: Final[npt.NDArray[np.int64]]
+    places: Final[npt.NDArray[np.int64]]
+    """In the log, of each token."""
+    finished: Final[list[int]]
+    """Who made their last token, by id."""
+
+class StepBuilder:
+    """Turns the scheduler's plans into slabs: apply, prepare, hold, write, launched. See step_builder.hpp."""
+
+    def __init__(
+        self,
+        *,
+        log: npt.NDArray[np.int32],
+        starts: npt.NDArray[np.int64],
+        prompt_tokens: npt.NDArray[np.int64],
+        ends: npt.NDArray[np.int64],
+        book: KvBook,
+        seed: int,
+        padded: bool,
+    ) -> None:
+        """Keeps log and book alive.
+
+        Args:
+            log: all tokens end to end, and one place more for those that nobody asked for.
+            starts, prompt_tokens, ends: of each request: where its tokens begin there, how many are its prompt's, and
+                how many there are in the end.
+            seed: of drawn tokens.
+            padded: batches are static.
+        """
+    def apply(self, plan: StepPlan) -> list[tuple[int, int]]:
+        """Evictions, failures, admissions; blocks to be copied to the host, (host, device)."""
+    def prepare(self, plan: StepPlan) -> int:
+        """Look at the plan's step; how many blocks it lacks beyond the free ones."""
+    def hold(self) -> list[tuple[int, int]]:
+        """Take its blocks; blocks to be copied back, (host, device). RuntimeError: they are not there."""
+    extent: Final[StepExtent]
+    """Of the step that was prepared."""
+    def row_lengths(self) -> npt.NDArray[np.int64]:
+        """Caches that its rows attend to, the new token included."""
+    def chunks(self, *, all: bool) -> list[tuple[int, int]]:
+        """(first position, tokens) of its pieces: of all, or of those that continue a cache."""
+    def write(self, slab: npt.NDArray[np.int32], shape: SlabShape, *, all_continue: bool) -> None:
+        """Every number of the step; whole prompts may be laid out as chunks that continue an empty cache.
+
+        ValueError: the step is larger than the shape or the slab.
+        """
+    def launched(self) -> StepDraws:
+        """It is under way: counts it, and says what it draws."""
+    def retire(self, finished: Sequence[int]) -> None:
+        """Requests that ended leave; those of a static batch stay until all of it has."""
+    def generated(self, request: int) -> int:
+        """Tokens that a running request has generated."""
+
 class SlabWriter:
     """Writes every number of a step into its slab, without the GIL.
 

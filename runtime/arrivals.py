@@ -10,7 +10,7 @@ from ..workloads import Trace
 from .clock import Clock
 from .host_memory import host_integers
 from .machine import Machine
-from .seats import Integers
+from .token_log import Integers
 
 LAG_LIMIT_S = 0.001
 """A run whose requests came later than this, at p99, is marked degraded."""

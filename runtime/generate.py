@@ -131,6 +131,6 @@ class _Generation:
         self._executor.log.tokens[launched.log_places] = drawn
         finished = {*launched.finished, *launched.requests[drawn == self._eos].tolist()} - self._made.keys()
         for request in finished:
-            self._made[request] = self._executor.seats.made(request)
+            self._made[request] = self._executor.generated(request)
         self._scheduler.commit(1, sorted(finished))
         self._executor.retire(sorted(finished))

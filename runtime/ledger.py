@@ -67,14 +67,14 @@ class Ledger:
             self._release_cached()
             self._limit_torch()
 
-    def within(self, attempt: Callable[[], bool]) -> None:
-        """Do something that needs blocks, letting the pool grow until it can. Raises OutOfVram."""
-        while not attempt():
-            step = max(_GROWTH_BYTES // self._pool.block_bytes, 1)
-            blocks = min(self._pool.blocks + step, self.pool_blocks)
-            if blocks <= self._pool.blocks:
-                raise OutOfVram(self._fixed + (self._pool.blocks + 1) * self._pool.block_bytes)
-            self._grow(blocks)
+    def make_room(self, missing: int) -> None:
+        """Let the pool grow by so many blocks or more. Raises OutOfVram."""
+        while missing > 0:
+            before, most = self._pool.blocks, self.pool_blocks
+            if before + missing > most:
+                raise OutOfVram(self._fixed + (before + missing) * self._pool.block_bytes)
+            self._grow(min(before + max(missing, _GROWTH_BYTES // self._pool.block_bytes), most))
+            missing -= self._pool.blocks - before
 
     def _grow(self, blocks: int) -> None:
         self.peak_bytes = max(self.peak_bytes, self._fixed + blocks * self._pool.block_bytes)

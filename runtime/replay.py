@@ -21,7 +21,7 @@ from .engine import Engine
 from .executor import Executor, Launched
 from .kv_pool import OutOfVram
 from .ledger import Ledger
-from .seats import random_prompts
+from .token_log import random_prompts
 from .vram import Monitor
 from .weights import dtype_of
 

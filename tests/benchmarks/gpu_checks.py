@@ -125,20 +125,19 @@ def check_crossover() -> dict:
     session = open_session(
         build_experiment(trace, spec, machine.spec, limits=limits), [parse_policy("paged")], machine, graphs=False
     )
-    engine, found = session.engine, {}
+    engine, book, found = session.engine, session.engine.pool.book, {}
     engine.pool.resize(2000)
     engine.pool.open_host(1 << 30)
     for request, length in enumerate(lengths):
         recompute = milliseconds(lambda tokens=length: engine.warm_up(tokens))
 
         def swap(request: int = request, length: int = length) -> None:
-            engine.pool.swap_out(request, length)
-            engine.pool.release(request)
-            engine.pool.swap_in(request, 0)
+            engine.pool.copy_out(book.swap_out(request, length))
+            engine.pool.copy_in(book.swap_in(request))
 
-        engine.pool.hold(request, 0, length)
+        book.hold(request, 0, length)
         found[length] = {"swap_ms": round(milliseconds(swap), 3), "recompute_ms": round(recompute, 3)}
-        engine.pool.release(request)
+        book.release(request)
     session.close()
     return found
 

@@ -23,12 +23,12 @@ def write(pool: KvPool, request: int, seat: int, tokens: int) -> None:
     """The request's number and the position at every one of its tokens."""
     key, _ = pool.layers()[1]
     for position in range(tokens):
-        key[pool.tables[seat, position // BLOCK], position % BLOCK] = 1000 * request + position
+        key[pool.book.tables[seat, position // BLOCK], position % BLOCK] = 1000 * request + position
 
 
 def read(pool: KvPool, seat: int, tokens: int) -> list[float]:
     key, _ = pool.layers()[1]
-    return [float(key[pool.tables[seat, p // BLOCK], p % BLOCK, 0, 0]) for p in range(tokens)]
+    return [float(key[pool.book.tables[seat, p // BLOCK], p % BLOCK, 0, 0]) for p in range(tokens)]
 
 
 @settings(max_examples=30, deadline=None)
@@ -36,44 +36,48 @@ def read(pool: KvPool, seat: int, tokens: int) -> list[float]:
 def test_a_pool_that_shrinks_keeps_what_is_held(lengths, data):
     pool = pool_of(64)
     for request, tokens in enumerate(lengths):
-        assert pool.hold(request, request, tokens)
+        assert pool.book.hold(request, request, tokens)
         write(pool, request, request, tokens)
     gone = data.draw(st.sets(st.integers(0, len(lengths) - 1), max_size=len(lengths) - 1))
     for request in gone:
-        pool.release(request)
+        pool.book.release(request)
     pool.resize(data.draw(st.integers(max(pool.held_blocks, 1), 64)))
     for request, tokens in enumerate(lengths):
         if request not in gone:
-            assert (pool.tables[request, : -(-tokens // BLOCK)] < pool.blocks).all()
+            assert (pool.book.tables[request, : -(-tokens // BLOCK)] < pool.blocks).all()
             assert read(pool, request, tokens) == [1000 * request + p for p in range(tokens)]
 
 
 def test_a_cache_comes_back_from_the_host_as_it_was():
     pool = pool_of(8)
-    pool.hold(1, 0, 40)
+    book = pool.book
+    book.hold(1, 0, 40)
     write(pool, 1, 0, 40)
-    pool.swap_out(1, 40)
-    pool.release(1)
-    pool.hold(2, 0, 8 * BLOCK)  # takes and overwrites every block
+    pool.copy_out(book.swap_out(1, 40))
+    book.release(1)
+    book.hold(2, 0, 8 * BLOCK)  # takes and overwrites every block
     write(pool, 2, 0, 8 * BLOCK)
-    assert not pool.swap_in(1, 3)
-    pool.release(2)
-    assert pool.swap_in(1, 3)
+    assert not book.hold(1, 3, 41)
+    book.release(2)
+    assert book.hold(1, 3, 41)
+    pool.copy_in(book.swap_in(1))
     assert read(pool, 3, 40) == [1000 + p for p in range(40)]
-    assert pool.host_tokens(1) == 0
+    assert book.host_tokens(1) == 0
+    with pytest.raises(ValueError, match="request 1 has nothing on the host"):
+        book.swap_in(1)
 
 
 def test_a_pool_that_is_cleared_holds_nothing():
     pool = pool_of(8)
-    pool.hold(1, 0, 40)
-    pool.swap_out(1, 40)
+    pool.book.hold(1, 0, 40)
+    pool.copy_out(pool.book.swap_out(1, 40))
     pool.clear()
-    assert (pool.held_blocks, pool.blocks, pool.host_tokens(1)) == (0, 1, 0)
+    assert (pool.held_blocks, pool.blocks, pool.book.host_tokens(1)) == (0, 1, 0)
 
 
 def test_a_pool_does_not_shrink_below_what_is_held():
     pool = pool_of(8)
-    pool.hold(1, 0, 40)
+    pool.book.hold(1, 0, 40)
     with pytest.raises(ValueError, match="cannot shrink to 2 blocks, 3 are held"):
         pool.resize(2)
 
@@ -84,3 +88,17 @@ def test_layers_are_views_of_one_block_of_memory():
     assert len(layers) == 2
     layers[0][0][3, 5] = 7.0
     assert torch.equal(pool.layers()[0][0][3, 5], torch.full((2, 32), 7.0))
+
+
+def test_what_does_not_fit_changes_nothing():
+    book = pool_of(4).book
+    assert book.hold(1, 0, 40)
+    assert not book.hold(1, 0, 80)
+    assert not book.hold(2, 1, 40)
+    assert (book.free_blocks, book.hold(1, 0, 30)) == (1, True), "it holds what it held"
+    with pytest.raises(ValueError, match="does not fit into seat 8"):
+        book.hold(2, 8, 10)
+    assert book.free_blocks == 1
+    book.open_host(1)
+    with pytest.raises(RuntimeError, match="swapped out to more host memory than there is"):
+        book.swap_out(1, 40)
