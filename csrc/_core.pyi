@@ -779,14 +779,19 @@ class Intake:
     def abort(self, id: int, timeout_s: float | None = 0.0) -> None:
         """Queue the wish that a request be forgotten; it needs room as `submit` does. Any thread."""
     def drain(
-        self, scheduler: Scheduler, log: npt.NDArray[np.int32], starts: npt.NDArray[np.int64], most: int = ...
+        self,
+        scheduler: Scheduler,
+        log: npt.NDArray[np.int32],
+        starts: npt.NDArray[np.int64],
+        most: int | None = None,
     ) -> Drained:
         """Give up to `most` items to the scheduler; each prompt is copied to `log` from `starts[id]` on.
 
-        The scheduler's thread only. IndexError: an id that `starts` does not have; its request is lost.
+        A request that has no place there, or that the scheduler does not take, is refused with the reason. `most`:
+        None: as many as the queue holds. The scheduler's thread only.
         """
     def wait(self, timeout_s: float | None = None) -> bool:
-        """Until something can be drained, the queue is closed, or so long; whether something can be.
+        """Until something can be drained, nothing is left of a closed queue, or so long; whether something can be.
 
         The scheduler's thread only.
         """
@@ -828,6 +833,8 @@ class Recorder:
     def __init__(self, requests: int, budget_bytes: int) -> None: ...
     def rejected(self, request: int, now_ns: int, reason: str) -> None: ...
     def pressed(self, request: int, now_ns: int) -> None: ...
+    def budget_changed(self, now_ns: int, ticket: int, budget_bytes: int) -> None:
+        """The scheduler was told of a budget, after the submission of `ticket`."""
     def planned(self, plan: StepPlan) -> None:
         """What a plan changed before any of its steps ran."""
     def ran(
@@ -873,14 +880,14 @@ class SimulatedEngine:
     ) -> None: ...
     def advance(self, until_ns: int, plans: int) -> None:
         """Until the first plan at or after `until_ns` (negative: no limit), after so many plans, or at the end."""
-    def follow(
-        self, *, plan_ns: int, start_ns: int, end_ns: int, ticket: int, budget_bytes: int, needed_bytes: int
-    ) -> bool:
+    def follow(self, *, plan_ns: int, start_ns: int, end_ns: int, ticket: int, needed_bytes: int) -> bool:
         """A step as another executor recorded it, in place of a predicted one; False if the plan has no step.
 
         `ticket`: of the last request that had been submitted; `needed_bytes`: if it ran out of memory, else 0.
         RuntimeError, ValueError: the outcome contradicts the plan.
         """
+    def follow_budget(self, *, now_ns: int, ticket: int, budget_bytes: int) -> None:
+        """The scheduler was told of a budget, after the submission of `ticket`."""
     def follow_end(self) -> None:
         """After the last one: what was submitted since, and the plan that ends the run."""
     def set_budget(self, budget_bytes: int, *, announced: bool) -> None:

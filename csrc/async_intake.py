@@ -58,7 +58,8 @@ class AsyncIntake:
     def _watching(self) -> Iterator[None]:
         if self._waiting == 0:
             self._fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-            asyncio.get_running_loop().add_reader(self._fd, self._told)
+            self._loop = asyncio.get_running_loop()
+            self._loop.add_reader(self._fd, self._told)
             self._intake.watch_room(self._fd)
         self._waiting += 1
         try:
@@ -67,7 +68,8 @@ class AsyncIntake:
             self._waiting -= 1
             if self._waiting == 0:
                 self._intake.unwatch_room(self._fd)
-                asyncio.get_running_loop().remove_reader(self._fd)
+                if not self._loop.is_closed():
+                    self._loop.remove_reader(self._fd)
                 os.close(self._fd)
 
     def _told(self) -> None:

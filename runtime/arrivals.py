@@ -40,6 +40,7 @@ class Arrivals:
         self.intake = Intake(_REQUESTS, memory.numpy())
         self._stop = threading.Event()
         self._clock: Clock | None = None
+        self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._feed, name="warpgroup-arrivals", daemon=True)
 
     def submit_first(self) -> bool:
@@ -58,6 +59,11 @@ class Arrivals:
         if self._next < len(self._trace):
             self._thread.start()
 
+    def check(self) -> None:
+        """Raise what ended the submitting thread before its time, if anything did."""
+        if self._failure is not None:
+            raise self._failure
+
     def stop(self) -> None:
         """Submit no more."""
         self._stop.set()
@@ -75,6 +81,9 @@ class Arrivals:
             try:
                 self._submit(None)
             except QueueFull:  # closed
+                return
+            except BaseException as failure:
+                self._failure = failure  # for the thread that waits for these requests
                 return
             self._lags_ns.append(clock.now_ns() - due_ns)
 

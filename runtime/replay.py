@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import msgspec
 import torch
 
-from ..csrc import PolicySpec, Recorder, StepPlan, StepRecord
+from ..csrc import Drained, PolicySpec, Recorder, StepPlan, StepRecord
 from ..experiment import Experiment
 from ..outcome import conclude
 from ..records import MachineInfo, Run
@@ -54,6 +54,14 @@ class ReplayOptions(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
+class _Received:
+    """What became of requests that came."""
+
+    now_ns: int
+    drained: Drained
+
+
+@dataclass(frozen=True, slots=True)
 class _UnderWay:
     """A step that was launched and committed, and is yet to be recorded."""
 
@@ -65,6 +73,7 @@ class _UnderWay:
     end: Mark
     budget_bytes: int
     waited: bool  # there was nothing to do before it
+    received: "list[_Received]"  # requests that came before it was planned
 
 
 class Replay:
@@ -115,6 +124,8 @@ class Replay:
         self._predicted_peak = self._measured_peak = self._predicted_temporary = 0
         self._waited = False
         self._interrupted = False
+        self._submitted = 0  # to the scheduler
+        self._received: list[_Received] = []  # since the last plan
 
     def run(self) -> Run:
         """To the end, or to the end of the step in which SIGINT came."""
@@ -155,7 +166,10 @@ class Replay:
         end = self._clock.mark()
         facts = self._scheduler.commit(1, launched.finished)
         self.executor.retire(launched.finished)
-        self._under_way.append(_UnderWay(plan, facts, launched, drawn, start, end, self._budget, self._waited))
+        received = self._take_received()
+        self._under_way.append(
+            _UnderWay(plan, facts, launched, drawn, start, end, self._budget, self._waited, received)
+        )
         self._waited = False
         self._settle(leaving=self._options.plan_ahead)
         return True
@@ -163,11 +177,23 @@ class Replay:
     def _receive(self, now_ns: int) -> None:
         """Requests that came go to the scheduler, their prompts to the log."""
         log = self.executor.log
+        self._arrivals.check()
         drained = self._arrivals.intake.drain(self._scheduler, log.tokens, log.starts)
-        for request, reason in drained.refused:
-            self._recorder.rejected(request, now_ns, reason)
-        for request in drained.pressed:
-            self._recorder.pressed(request, now_ns)
+        self._submitted += len(drained.accepted) + len(drained.refused)
+        self._received.append(_Received(now_ns, drained))
+
+    def _planned(self, plan: StepPlan, received: list[_Received]) -> None:
+        """Record a plan, and what was received before it, once all steps before it are recorded."""
+        for each in received:
+            for request, reason in each.drained.refused:
+                self._recorder.rejected(request, each.now_ns, reason)
+            for request in each.drained.pressed:
+                self._recorder.pressed(request, each.now_ns)
+        self._recorder.planned(plan)
+
+    def _take_received(self) -> list[_Received]:
+        received, self._received = self._received, []
+        return received
 
     def _follow_budget(self) -> None:
         """What others took since the start is not ours to use."""
@@ -179,12 +205,13 @@ class Replay:
             return
         self._budget = budget
         self._scheduler.set_budget(budget)
+        self._recorder.budget_changed(self._clock.now_ns(), self._submitted - 1, budget)
         self._ledger.set_budget(self._scheduler.memory)
 
     def _idle(self, plan: StepPlan) -> bool:
         self._settle()
         self._waited = True
-        self._recorder.planned(plan)
+        self._planned(plan, self._take_received())
         if plan.wake_ns < 0 and self._arrivals.over:
             assert self._scheduler.waiting == 0, "requests wait, nothing runs and nothing is to come"
             return False
@@ -194,7 +221,7 @@ class Replay:
 
     def _run_out(self, plan: StepPlan, error: OutOfVram) -> None:
         self._settle()
-        self._recorder.planned(plan)
+        self._planned(plan, self._take_received())
         self._recorder.budget_bytes = self._budget
         if plan.horizon == 0:
             return
@@ -213,7 +240,7 @@ class Replay:
             places = step.launched.log_places
             self.executor.log.tokens[places] = step.drawn.numpy()[: len(places)]  # behind them: rows that fill a graph
             self._account(step, start_ns, end_ns)
-            self._recorder.planned(step.plan)
+            self._planned(step.plan, step.received)
             self._recorder.budget_bytes = step.budget_bytes
             self._recorder.ran(
                 step.plan, step.facts, step.launched.peak_bytes, start_ns, end_ns, step.launched.finished

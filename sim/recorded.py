@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..csrc import STEP_EVENTS, STEP_FIELDS, Recorder, SimulatedEngine
+from ..csrc import EVENTS, STEP_EVENTS, STEP_FIELDS, Recorder, SimulatedEngine
 from ..errors import InvalidRun
 from ..outcome import conclude, restore
 from ..records import Columns, Run
@@ -54,12 +54,13 @@ def follow(recorded: Run) -> Parity:
         step_time=native(as_step_time(None, experiment)),
         recorder=recorder,
     )
-    stopped = _follow_steps(engine, steps)
+    stopped = _follow_steps(engine, recorded)
     if stopped is not None:
         return Parity(None, _first_difference(steps, recorder.steps()) or stopped)
     if recorded.info.complete:
         engine.follow_end()
-    same = recorded.info.plan_hash == f"{scheduler.plan_hash:016x}"
+    # Of an interrupted run plans without a step may be in the hash that are in no record.
+    same = not recorded.info.complete or recorded.info.plan_hash == f"{scheduler.plan_hash:016x}"
     run = conclude(
         experiment,
         policy,
@@ -76,38 +77,41 @@ def follow(recorded: Run) -> Parity:
     return Parity(run, f"every step is the same, but {hashes}")
 
 
-def _follow_steps(engine: SimulatedEngine, steps: Columns) -> str | None:
-    """Every recorded step; what stopped it, if anything did."""
+def _follow_steps(engine: SimulatedEngine, recorded: Run) -> str | None:
+    """Every recorded step, and every budget in its place; what stopped it, if anything did."""
+    steps, budgets = recorded.steps, _budgets(recorded.events)
     rows = zip(
         *(
             steps[name].tolist()
-            for name in (
-                "plan_ns",
-                "start_ns",
-                "duration_ns",
-                "ticket",
-                "vram_budget_bytes",
-                "event",
-                "predicted_bytes",
-            )
+            for name in ("plan_ns", "start_ns", "duration_ns", "ticket", "event", "predicted_bytes")
         ),
         strict=True,
     )
-    for row, (plan_ns, start_ns, duration_ns, ticket, budget_bytes, event, needed_bytes) in enumerate(rows):
+    for row, (plan_ns, start_ns, duration_ns, ticket, event, needed_bytes) in enumerate(rows):
+        while budgets and budgets[-1][0] <= plan_ns:
+            now_ns, after, budget_bytes = budgets.pop()
+            engine.follow_budget(now_ns=now_ns, ticket=after, budget_bytes=budget_bytes)
         try:
             ran = engine.follow(
                 plan_ns=plan_ns,
                 start_ns=start_ns,
                 end_ns=start_ns + duration_ns,
                 ticket=ticket,
-                budget_bytes=budget_bytes,
                 needed_bytes=needed_bytes if event == _OOM else 0,
             )
         except (RuntimeError, ValueError) as error:
             return f"plan {row}, at {plan_ns / 1e9:.6f} s, contradicts what came of it in the run: {error}"
         if not ran:
             return f"plan {row}, at {plan_ns / 1e9:.6f} s, has no step here and had one in the run"
+    for now_ns, after, budget_bytes in reversed(budgets):
+        engine.follow_budget(now_ns=now_ns, ticket=after, budget_bytes=budget_bytes)
     return None
+
+
+def _budgets(events: Columns) -> list[tuple[int, int, int]]:
+    """(time, ticket after which, bytes) of every budget that the scheduler was told of, the last one first."""
+    told = events["event"] == EVENTS.index("budget")
+    return [*zip(*(events[name][told].tolist()[::-1] for name in ("t_ns", "request", "bytes")), strict=True)]
 
 
 def _first_difference(recorded: Columns, made: Columns) -> str | None:

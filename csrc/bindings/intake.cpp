@@ -6,6 +6,8 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <algorithm>
+#include <chrono>
 #include <limits>
 #include <memory>
 #include <optional>
@@ -64,6 +66,24 @@ std::int64_t nanoseconds(const py::object& timeout_s) {
 // Threads wait where Python can still be interrupted: a short while at a time.
 constexpr std::int64_t kSignalsNs = 50'000'000;
 
+class Deadline {
+ public:
+  using Clock = std::chrono::steady_clock;
+
+  // Below 0: never.
+  explicit Deadline(std::int64_t timeout_ns)
+      : never_(timeout_ns < 0), at_(Clock::now() + std::chrono::nanoseconds(timeout_ns)) {}
+  std::int64_t left_ns() const {
+    if (never_) return std::numeric_limits<std::int64_t>::max();
+    const std::chrono::nanoseconds left = at_ - Clock::now();
+    return std::max<std::int64_t>(left.count(), 0);
+  }
+
+ private:
+  bool never_;
+  Clock::time_point at_;
+};
+
 // The call's result, without the GIL meanwhile. A thread that wants it back when the interpreter
 // has ended is ended too, by unwinding, which must not meet a destructor: pybind11's guard is one.
 template <class Call>
@@ -83,15 +103,16 @@ auto without_gil(Call call) {
 
 template <class Call>
 auto waiting(const Intake& intake, Call call, std::int64_t timeout_ns) {
+  const Deadline deadline(timeout_ns);
   for (;;) {
-    const bool last = timeout_ns >= 0 && timeout_ns <= kSignalsNs;
+    const std::int64_t left_ns = deadline.left_ns();
+    const bool last = left_ns <= kSignalsNs;
     try {
-      return without_gil([&] { return call(last ? timeout_ns : kSignalsNs); });
+      return without_gil([&] { return call(last ? left_ns : kSignalsNs); });
     } catch (const QueueFull&) {
       if (last || intake.closed()) throw;
     }
     if (PyErr_CheckSignals() != 0) throw py::error_already_set();
-    if (timeout_ns >= 0) timeout_ns -= kSignalsNs;
   }
 }
 
@@ -121,6 +142,8 @@ std::int64_t submit_many(Intake& intake, const py::object& tokens, const Numbers
   const py::ssize_t count = prompt_tokens.size();
   for (const Numbers* column : {&max_new_tokens, &arrival_ns, &output_tokens})
     if (column->size() != count) throw py::value_error("the arrays differ in length");
+  // Copies, of what others could change while this waits without the GIL.
+  const std::vector<std::int64_t> lengths(prompt_tokens.data(), prompt_tokens.data() + count);
   std::vector<NewRequest> requests(static_cast<std::size_t>(count));
   for (py::ssize_t i = 0; i < count; ++i)
     requests[static_cast<std::size_t>(i)] = {arrival_ns.data()[i], max_new_tokens.data()[i],
@@ -128,16 +151,15 @@ std::int64_t submit_many(Intake& intake, const py::object& tokens, const Numbers
   return waiting(
       intake,
       [&](std::int64_t ns) {
-        return intake.submit_many(source, prompt_tokens.data(), requests.data(), count, ns);
+        return intake.submit_many(source, lengths.data(), requests.data(), count, ns);
       },
       nanoseconds(timeout_s));
 }
 
 Drained drain(Intake& intake, Scheduler& scheduler, Tokens& log, const Numbers& starts,
-              std::int64_t most) {
-  std::int32_t* memory = log.mutable_data();
-  return without_gil(
-      [&] { return intake.drain(scheduler, memory, starts.data(), starts.size(), most); });
+              const std::optional<std::int64_t>& most) {
+  const Intake::Log to{log.mutable_data(), log.size(), starts.data(), starts.size()};
+  return without_gil([&] { return intake.drain(scheduler, to, most.value_or(intake.capacity())); });
 }
 
 void raise_queue_full(const char* what) {
@@ -193,18 +215,18 @@ void bind_intake(py::module_& m) {
           },
           py::arg("id"), py::arg("timeout_s") = 0.0)
       .def("drain", &drain, py::arg("scheduler"), py::arg("log").noconvert(), py::arg("starts"),
-           py::arg("most") = std::numeric_limits<std::int64_t>::max())
+           py::arg("most") = py::none())
       .def(
           "wait",
           [](Intake& intake, const py::object& timeout_s) {
-            std::int64_t left_ns = nanoseconds(timeout_s);
+            const Deadline deadline(nanoseconds(timeout_s));
             for (;;) {
-              const bool last = left_ns >= 0 && left_ns <= kSignalsNs;
+              const std::int64_t left_ns = deadline.left_ns();
+              const bool last = left_ns <= kSignalsNs;
               const bool ready =
                   without_gil([&] { return intake.wait(last ? left_ns : kSignalsNs); });
-              if (ready || last || intake.closed()) return ready;
+              if (ready || last || (intake.closed() && intake.queued() == 0)) return ready;
               if (PyErr_CheckSignals() != 0) throw py::error_already_set();
-              if (left_ns >= 0) left_ns -= kSignalsNs;
             }
           },
           py::arg("timeout_s") = py::none())

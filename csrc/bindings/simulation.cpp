@@ -118,6 +118,8 @@ void bind_recorder(py::module_& m) {
       .def("rejected", &Recorder::rejected, py::arg("request"), py::arg("now_ns"),
            py::arg("reason"))
       .def("pressed", &Recorder::pressed, py::arg("request"), py::arg("now_ns"))
+      .def("budget_changed", &Recorder::budget_changed, py::arg("now_ns"), py::arg("ticket"),
+           py::arg("budget_bytes"))
       .def("planned", &Recorder::planned, py::arg("plan"))
       .def("ran", &Recorder::ran, py::arg("plan"), py::arg("facts"), py::arg("vram_used_bytes"),
            py::arg("start_ns"), py::arg("end_ns"), py::arg("finished"))
@@ -183,12 +185,17 @@ void bind_simulation(py::module_& m) {
       .def(
           "follow",
           [](Owned& owned, std::int64_t plan_ns, std::int64_t start_ns, std::int64_t end_ns,
-             std::int64_t ticket, std::int64_t budget_bytes, std::int64_t needed_bytes) {
-            return owned.engine.follow(
-                {plan_ns, start_ns, end_ns, ticket, budget_bytes, needed_bytes});
+             std::int64_t ticket, std::int64_t needed_bytes) {
+            return owned.engine.follow({plan_ns, start_ns, end_ns, ticket, needed_bytes});
           },
           py::kw_only(), py::arg("plan_ns"), py::arg("start_ns"), py::arg("end_ns"),
-          py::arg("ticket"), py::arg("budget_bytes"), py::arg("needed_bytes"))
+          py::arg("ticket"), py::arg("needed_bytes"))
+      .def(
+          "follow_budget",
+          [](Owned& owned, std::int64_t now_ns, std::int64_t ticket, std::int64_t budget_bytes) {
+            owned.engine.follow_budget(now_ns, ticket, budget_bytes);
+          },
+          py::kw_only(), py::arg("now_ns"), py::arg("ticket"), py::arg("budget_bytes"))
       .def("follow_end", [](Owned& owned) { owned.engine.follow_end(); })
       .def(
           "set_budget",

@@ -108,6 +108,9 @@ std::int64_t Intake::submit_many(const TokenSource& prompts, const std::int64_t*
   for (std::int64_t i = 0; i < count; ++i) {
     require_lengths(requests[i]);
     if (lengths[i] < 1) throw std::invalid_argument("a prompt of no tokens");
+    if (lengths[i] > prompts.count - tokens)
+      throw std::invalid_argument("the prompts have more tokens than the " +
+                                  std::to_string(prompts.count) + " that were given");
     pages += TokenPages::pages_for(lengths[i]);
     tokens += lengths[i];
   }
@@ -126,6 +129,8 @@ std::int64_t Intake::submit_many(const TokenSource& prompts, const std::int64_t*
 
 std::int64_t Intake::try_many(const TokenSource& prompts, const std::int64_t* lengths,
                               const NewRequest* requests, std::int64_t count, std::int64_t pages) {
+  // Pages are not taken for nothing: giving them back would wake others who wait, in turn.
+  if (ring_.size() + static_cast<std::size_t>(count) > ring_.capacity()) return kNoRoom;
   const std::int32_t chain = pages_.take(pages);
   if (chain == TokenPages::kNone) return kNoRoom;
   std::int32_t page = chain;
@@ -139,12 +144,13 @@ std::int64_t Intake::try_many(const TokenSource& prompts, const std::int64_t* le
       left -= here;
     }
   if (!whole) {
-    pages_.give_back(chain);
+    give_back(chain);
     throw std::invalid_argument("a token id is below 0 or above 2147483647");
   }
   const std::uint64_t first = ring_.claim(static_cast<std::uint64_t>(count));
-  if (first == SubmissionRing<Arrival>::kFull) {
-    pages_.give_back(chain);
+  if (first >= SubmissionRing<Arrival>::kClosed) {
+    give_back(chain);
+    require_open_here();
     return kNoRoom;
   }
   page = chain;
@@ -162,13 +168,22 @@ std::int64_t Intake::try_many(const TokenSource& prompts, const std::int64_t* le
   return static_cast<std::int64_t>(first);
 }
 
+// Somebody may have waited for just these.
+void Intake::give_back(std::int32_t chain) {
+  pages_.give_back(chain);
+  tell_room();
+}
+
 void Intake::abort(std::int64_t id, std::int64_t timeout_ns) {
   require_open_here();
   until_room(
       [&] {
         const std::uint64_t ticket =
             ring_.push({Arrival::Kind::kAbort, TokenPages::kNone, id, 0, {}});
-        if (ticket == SubmissionRing<Arrival>::kFull) return kNoRoom;
+        if (ticket >= SubmissionRing<Arrival>::kClosed) {
+          require_open_here();
+          return kNoRoom;
+        }
         wake_consumer();
         return static_cast<std::int64_t>(ticket);
       },
@@ -224,22 +239,33 @@ void Intake::tell_room() {
 }
 
 bool Intake::wait(std::int64_t timeout_ns) {
-  if (ring_.ready() || closed() || timeout_ns == 0) return ring_.ready();
-  asleep_.exchange(true, std::memory_order_acq_rel);
-  if (!ring_.ready() && !closed()) {
-    pollfd waiting{wake_fd_, POLLIN, 0};
-    const std::int64_t milliseconds = timeout_ns < 0 ? -1 : (timeout_ns + 999'999) / 1'000'000;
-    poll(&waiting, 1, static_cast<int>(std::min<std::int64_t>(milliseconds, 1'000'000'000)));
+  using Clock = std::chrono::steady_clock;
+  const auto deadline =
+      Clock::now() + std::chrono::nanoseconds(std::max(timeout_ns, std::int64_t{0}));
+  // Of a closed queue nothing is left once all that was claimed is drained.
+  const auto over = [&] { return closed() && ring_.size() == 0; };
+  for (;;) {
+    if (ring_.ready()) return true;
+    const std::int64_t left =
+        std::chrono::duration_cast<std::chrono::nanoseconds>(deadline - Clock::now()).count();
+    if (over() || (timeout_ns >= 0 && left <= 0)) return false;
+    asleep_.exchange(true, std::memory_order_acq_rel);
+    if (!ring_.ready() && !over()) {
+      pollfd waiting{wake_fd_, POLLIN, 0};
+      constexpr std::int64_t kLongest = 1'000'000'000;  // milliseconds
+      const std::int64_t milliseconds =
+          timeout_ns < 0 ? kLongest : std::min((left + 999'999) / 1'000'000, kLongest);
+      poll(&waiting, 1, static_cast<int>(milliseconds));
+    }
+    asleep_.exchange(false, std::memory_order_acq_rel);
+    std::uint64_t count = 0;
+    while (read(wake_fd_, &count, sizeof count) < 0 && errno == EINTR) {
+    }
   }
-  asleep_.exchange(false, std::memory_order_acq_rel);
-  std::uint64_t count = 0;
-  while (read(wake_fd_, &count, sizeof count) < 0 && errno == EINTR) {
-  }
-  return ring_.ready();
 }
 
 void Intake::close() {
-  closed_.store(true, std::memory_order_release);
+  ring_.close();
   wake_consumer();
   const std::lock_guard<std::mutex> lock(room_mutex_);
   ++room_made_;
@@ -261,8 +287,18 @@ void Intake::unwatch_room(int fd) {
   waiters_.fetch_sub(1, std::memory_order_acq_rel);
 }
 
-Drained Intake::drain(Scheduler& scheduler, std::int32_t* log, const std::int64_t* starts,
-                      std::int64_t known, std::int64_t most) {
+// Empty if there is room for the prompt.
+std::string Intake::why_not_logged(const Arrival& arrival, const Log& log) const {
+  if (arrival.id >= log.requests)
+    return "request " + std::to_string(arrival.id) + " has no place in the log";
+  const std::int64_t start = log.starts[arrival.id];
+  if (start < 0 || start > log.size || arrival.prompt_tokens > log.size - start)
+    return "a prompt of " + std::to_string(arrival.prompt_tokens) +
+           " tokens does not fit into the log";
+  return "";
+}
+
+Drained Intake::drain(Scheduler& scheduler, const Log& log, std::int64_t most) {
   Drained drained;
   Arrival arrival{};
   for (std::int64_t taken = 0; taken < most && ring_.pop(arrival); ++taken) {
@@ -270,15 +306,18 @@ Drained Intake::drain(Scheduler& scheduler, std::int32_t* log, const std::int64_
       drained.aborted += scheduler.abort(arrival.id);
       continue;
     }
-    const bool is_known = arrival.id < known;
-    unload(arrival, is_known ? log + starts[arrival.id] : nullptr);
-    if (!is_known)
-      throw std::out_of_range("request " + std::to_string(arrival.id) + " has no place in the log");
-    const Submission submission =
-        scheduler.submit({arrival.id, arrival.request.arrival_ns, arrival.prompt_tokens,
-                          arrival.request.max_new_tokens, arrival.request.output_tokens});
+    Submission submission{false, why_not_logged(arrival, log), 0, false};
+    unload(arrival, submission.reason.empty() ? log.tokens + log.starts[arrival.id] : nullptr);
+    try {
+      if (submission.reason.empty())
+        submission =
+            scheduler.submit({arrival.id, arrival.request.arrival_ns, arrival.prompt_tokens,
+                              arrival.request.max_new_tokens, arrival.request.output_tokens});
+    } catch (const std::invalid_argument& wrong) {
+      submission.reason = wrong.what();
+    }
     if (!submission.accepted) {
-      drained.refused.push_back({arrival.id, submission.reason});
+      drained.refused.push_back({arrival.id, std::move(submission.reason)});
       continue;
     }
     drained.accepted.push_back(arrival.id);

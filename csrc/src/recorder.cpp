@@ -13,8 +13,8 @@ const std::vector<std::string>& status_names() {
 
 const std::vector<std::string>& event_names() {
   static const std::vector<std::string> names{
-      "oom",      "preempt", "resume",     "reject",         "fail",
-      "swap-out", "swap-in", "admit-less", "smaller-chunks", "back-pressure"};
+      "oom",     "preempt",    "resume",         "reject",        "fail",  "swap-out",
+      "swap-in", "admit-less", "smaller-chunks", "back-pressure", "budget"};
   return names;
 }
 
@@ -79,6 +79,10 @@ void Recorder::rejected(std::int64_t request, std::int64_t now_ns, const std::st
 
 void Recorder::pressed(std::int64_t request, std::int64_t now_ns) {
   event(now_ns, request, Event::kBackPressure, 0);
+}
+
+void Recorder::budget_changed(std::int64_t now_ns, std::int64_t ticket, std::int64_t bytes) {
+  event(now_ns, ticket, Event::kBudget, bytes);
 }
 
 void Recorder::planned(const StepPlan& plan) {

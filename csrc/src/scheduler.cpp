@@ -301,8 +301,9 @@ void Scheduler::mix_plan() {
   for (const std::int64_t id : plan_.admitted) mix(kAdmitted, id, 0);
   for (const Restored& restored : plan_.restored) mix(kRestored, restored.id, restored.bytes);
   for (const Chunk& chunk : plan_.prefill) mix(kPrefilled, chunk.id, chunk.tokens);
+  // Of a plan without a step no memory is said: the next one that has a step says it.
   const bool changed = !plan_.evicted.empty() || !plan_.failed.empty() || !plan_.prefill.empty();
-  if (changed) mix(kMemoryHeld, 0, plan_.predicted_bytes);
+  if (changed && plan_.horizon > 0) mix(kMemoryHeld, 0, plan_.predicted_bytes);
 }
 
 void Scheduler::mix(std::uint64_t what, std::int64_t id, std::int64_t value) {

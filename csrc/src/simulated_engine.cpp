@@ -127,10 +127,20 @@ void SimulatedEngine::submit_next(std::int64_t now_ns) {
   }
 }
 
+void SimulatedEngine::submit_up_to(std::int64_t ticket, std::int64_t now_ns) {
+  while (static_cast<std::int64_t>(arrived_) <= ticket && arrived_ < trace_.arrival_ns.size())
+    submit_next(now_ns);
+}
+
+void SimulatedEngine::follow_budget(std::int64_t now_ns, std::int64_t ticket,
+                                    std::int64_t budget_bytes) {
+  submit_up_to(ticket, now_ns);
+  clock_fs_ = Femtoseconds{now_ns} * kFsPerNs;
+  set_budget(budget_bytes, true);
+}
+
 bool SimulatedEngine::follow(const RecordedStep& step) {
-  while (static_cast<std::int64_t>(arrived_) <= step.ticket && arrived_ < trace_.arrival_ns.size())
-    submit_next(step.plan_ns);
-  if (step.budget_bytes != recorder_.budget_bytes) set_budget(step.budget_bytes, true);
+  submit_up_to(step.ticket, step.plan_ns);
   const StepPlan& plan = plan_at(step.plan_ns);
   clock_fs_ = Femtoseconds{step.end_ns} * kFsPerNs;
   if (plan.horizon == 0) return false;
@@ -203,7 +213,10 @@ std::int64_t SimulatedEngine::steps_before(const StepPlan& plan, std::int64_t st
 }
 
 void SimulatedEngine::set_budget(std::int64_t budget_bytes, bool announced) {
-  if (announced) scheduler_.set_budget(budget_bytes);
+  if (announced) {
+    scheduler_.set_budget(budget_bytes);
+    recorder_.budget_changed(now_ns(), static_cast<std::int64_t>(arrived_) - 1, budget_bytes);
+  }
   recorder_.budget_bytes = budget_bytes;
 }
 

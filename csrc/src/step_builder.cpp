@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <set>
 #include <stdexcept>
+#include <string>
 #include <utility>
 
 namespace warpgroup {
@@ -45,7 +46,9 @@ void StepBuilder::drop(std::int64_t request, bool lost_generated) {
 }
 
 std::int64_t StepBuilder::generated(std::int64_t request) const {
-  return seat_tokens_[static_cast<std::size_t>(seat_of(request))] -
+  const std::int64_t seat = seat_of_.at(static_cast<std::size_t>(request));
+  if (seat < 0) throw std::invalid_argument("request " + std::to_string(request) + " does not run");
+  return seat_tokens_[static_cast<std::size_t>(seat)] -
          log_.prompt_tokens[static_cast<std::size_t>(request)];
 }
 

@@ -249,9 +249,10 @@ void check_intake(std::int64_t submits, std::uint64_t seed) {
   const std::vector<std::int64_t> starts(static_cast<std::size_t>(2 * submits), 0);
   std::int64_t met = 0, aborted = 0, last = -1;
   std::vector<std::int64_t> left;
-  const auto known = static_cast<std::int64_t>(starts.size());
-  while (intake.wait(-1) || !intake.closed()) {
-    const Drained drained = intake.drain(scheduler, log.data(), starts.data(), known, 1);
+  const Intake::Log to{log.data(), static_cast<std::int64_t>(log.size()), starts.data(),
+                       static_cast<std::int64_t>(starts.size())};
+  while (intake.wait(-1)) {
+    const Drained drained = intake.drain(scheduler, to, 1);
     aborted += drained.aborted;
     for (const auto& each : drained.refused)
       require(each.id > last, each.reason), last = each.id, ++met;

@@ -2,7 +2,9 @@
 
 import array
 import asyncio
+import contextlib
 import os
+import signal
 import subprocess
 import sys
 import sysconfig
@@ -213,8 +215,16 @@ def test_arrays_of_different_lengths_are_refused():
     one, two = np.ones(1, dtype=np.int64), np.ones(2, dtype=np.int64)
     with pytest.raises(ValueError, match="the arrays differ in length"):
         intake().submit_many(tokens=two, prompt_tokens=two, max_new_tokens=one, arrival_ns=two, output_tokens=two)
-    with pytest.raises(ValueError, match="the prompts have 2 tokens, 1 were given"):
+    with pytest.raises(ValueError, match="the prompts have more tokens than the 1 that were given"):
         intake().submit_many(tokens=one, prompt_tokens=two, max_new_tokens=two, arrival_ns=two, output_tokens=two)
+
+
+def test_tokens_that_belong_to_no_prompt_are_refused():
+    one = np.ones(1, dtype=np.int64)
+    with pytest.raises(ValueError, match="the prompts have 1 tokens, 2 were given"):
+        intake().submit_many(
+            tokens=tokens(1, 2), prompt_tokens=one, max_new_tokens=one, arrival_ns=one, output_tokens=one
+        )
 
 
 def test_a_request_that_the_scheduler_refuses_is_named_with_the_reason():
@@ -226,12 +236,80 @@ def test_a_request_that_the_scheduler_refuses_is_named_with_the_reason():
     assert found.refused == [(0, "prompt of 1700 tokens needs 107 KV blocks, the pool has 100")]
 
 
-def test_a_request_without_a_place_in_the_log_is_an_error():
+def test_a_request_without_a_place_in_the_log_is_refused_and_nothing_is_written():
     queue = intake()
-    queue.submit(tokens(1), 5)
-    with pytest.raises(IndexError, match="request 0 has no place in the log"):
-        queue.drain(scheduler(), np.zeros(1, dtype=np.int32), np.zeros(0, dtype=np.int64))
+    for _ in range(4):
+        queue.submit(np.full(300, 7), 5)
+        log, starts = np.zeros(400, dtype=np.int32), np.array([0, 150, -5], dtype=np.int64)
+        drained = queue.drain(scheduler(), log[:310], starts)
+        written = int((log > 0).sum())
+        assert (len(drained.accepted), written) in ((1, 300), (0, 0))
+        assert len(drained.accepted) + len(drained.refused) == 1
+    assert drained.refused == [(3, "request 3 has no place in the log")]
     assert queue.free_tokens == 8 * PAGE
+
+
+def test_what_the_scheduler_calls_wrong_is_refused_and_the_others_are_not_lost():
+    queue = intake()
+    oracle = Scheduler(parse_policy("oracle").build(), memory(100), max_seqs=64, step_tokens=256)
+    for output_tokens in (3, 0, 4):
+        queue.submit(tokens(1), 5, 0, output_tokens)
+    drained = queue.drain(oracle, np.zeros(3, dtype=np.int32), np.arange(3, dtype=np.int64))
+    assert drained.accepted == [0, 2]
+    assert drained.refused == [(1, "request 1: policy 'oracle' needs its true output length")]
+
+
+def test_lengths_that_overflow_are_refused():
+    huge = np.array([2**63 - 1, 2**63 - 1, 4], dtype=np.int64)
+    one = np.ones(3, dtype=np.int64)
+    with pytest.raises(ValueError, match="the prompts have more tokens than the 2 that were given"):
+        intake().submit_many(
+            tokens=tokens(0, 0), prompt_tokens=huge, max_new_tokens=one, arrival_ns=one, output_tokens=one
+        )
+
+
+def test_a_drain_takes_no_more_than_the_queue_holds():
+    queue, other = intake(capacity=64, pages=64), threading.Event()
+
+    def submit() -> None:
+        while not other.is_set():
+            with contextlib.suppress(QueueFull):
+                queue.submit(tokens(1), 5)
+
+    thread = threading.Thread(target=submit)
+    thread.start()
+    try:
+        for _ in range(50):
+            log, starts = np.zeros(1, dtype=np.int32), np.zeros(1 << 20, dtype=np.int64)
+            drained = queue.drain(scheduler(), log, starts)
+            assert len(drained.accepted) <= 64
+    finally:
+        other.set()
+        thread.join()
+
+
+def test_a_bad_prompt_gives_room_back_to_whoever_waits_for_it():
+    """The pages were all taken while the bad token was looked for: others found none, and nobody drains."""
+
+    async def run() -> None:
+        queue = intake(pages=20_000)
+        bad = np.ones(20_000 * PAGE, dtype=np.int32)
+        bad[-1] = -1
+
+        def submit_bad() -> None:
+            for _ in range(5):
+                with contextlib.suppress(ValueError, QueueFull):
+                    queue.submit(bad, 5)
+
+        thread = threading.Thread(target=submit_bad)
+        thread.start()
+        door = AsyncIntake(queue)
+        for _ in range(20):
+            await asyncio.wait_for(door.submit(tokens(1), 5), 10)
+            drain(queue)
+        thread.join()
+
+    asyncio.run(run())
 
 
 def fill(queue: Intake) -> None:
@@ -297,6 +375,40 @@ def test_the_consumer_is_woken_by_an_item_and_by_the_end():
         later.join()
     drain(queue)
     assert not queue.wait(30), "a closed queue has nothing to wait for"
+
+
+def test_signals_do_not_shorten_a_wait():
+    queue = intake()
+    before = signal.signal(signal.SIGALRM, lambda *_: None)
+    signal.setitimer(signal.ITIMER_REAL, 0.002, 0.002)
+    try:
+        start = time.monotonic()
+        assert not queue.wait(0.3)
+        assert time.monotonic() - start >= 0.3
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_nothing_is_queued_after_the_queue_was_closed():
+    for _ in range(50):
+        queue, ids = intake(capacity=1024, pages=1024), []
+
+        def submit(queue=queue, ids=ids) -> None:
+            with contextlib.suppress(QueueFull):
+                while True:
+                    ids.append(queue.submit(tokens(1), 5))
+
+        thread = threading.Thread(target=submit)
+        thread.start()
+        time.sleep(0.0005)
+        queue.close()
+        drained = []
+        while queue.wait(10):
+            drained += drain(queue)[0].accepted
+        thread.join()
+        assert drained == ids
+        assert queue.queued == 0
 
 
 def test_threads_submit_and_nothing_is_lost_or_out_of_order():

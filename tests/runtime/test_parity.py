@@ -53,12 +53,57 @@ def test_a_budget_that_moves_is_part_of_it():
             if budget != made._budget:
                 made._budget = budget
                 made._scheduler.set_budget(budget)
+                made._recorder.budget_changed(made._clock.now_ns(), made._submitted - 1, budget)
                 made._ledger.set_budget(made._scheduler.memory)
 
         made._follow_budget = left
 
     real = replay(AT_ONCE, "paged", kv_blocks=40, step_tokens=160, prepare=shrink).run
     assert len({*real.steps["vram_budget_bytes"].tolist()}) == 2
+    assert follow(real).difference is None
+
+
+def test_a_rejection_belongs_to_the_plan_before_which_it_came():
+    rows = [*((0, 100, 30) for _ in range(6)), (60 * MS, 2000, 5), (61 * MS, 20, 5)]
+    real = replay(rows, "paged", kv_blocks=40, step_tokens=256).run
+    assert real.info.summary["rejected"] == 1
+    assert follow(real).difference is None
+
+
+def test_rejections_for_a_long_wait_are_part_of_it():
+    rows = [(int(i * MS), 60, 30) for i in range(120)]
+    real = replay(rows, "paged", kv_blocks=24, step_tokens=64, max_wait_s=0.001).run
+    assert real.info.summary["rejected"] > 0
+    assert follow(real).difference is None
+
+
+def test_a_budget_that_falls_and_comes_back_while_nothing_runs_is_part_of_it():
+    rows = [(0, 20, 3), (450 * MS, 300, 3), (800 * MS, 20, 3)]
+
+    def shrink(made):
+        memory = made._experiment.memory
+
+        def follow_budget() -> None:
+            low = 200 * MS < made._clock.now_ns() < 600 * MS
+            budget = memory.budget_bytes - (30 if low else 0) * memory.block_bytes
+            if budget != made._budget:
+                made._budget = budget
+                made._scheduler.set_budget(budget)
+                made._recorder.budget_changed(made._clock.now_ns(), made._submitted - 1, budget)
+                made._ledger.set_budget(made._scheduler.memory)
+
+        made._follow_budget = follow_budget
+
+    real = replay(rows, "paged", kv_blocks=40, step_tokens=320, prepare=shrink).run
+    assert real.info.summary["rejected"] == 1
+    assert len({*real.steps["vram_budget_bytes"].tolist()}) == 1, "no step ran under the small budget"
+    assert follow(real).difference is None
+
+
+def test_a_request_that_fails_while_nothing_else_runs_is_part_of_it():
+    rows = [(0, 20, 90), (900 * MS, 20, 3)]
+    real = replay(rows, "paged", kv_blocks=4, step_tokens=64).run
+    assert real.info.summary["failed"] == 1
     assert follow(real).difference is None
 
 

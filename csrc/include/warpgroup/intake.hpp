@@ -60,7 +60,7 @@ struct Drained {
 
 // Where requests come in: any thread submits and goes on, the scheduler's thread takes them in the
 // order of their tickets. Prompts travel in pages of one memory, which bounds what may be under
-// way. No call takes a lock unless it has to wait.
+// way. Nobody takes a lock unless somebody waits for room, or the queue is closed.
 class Intake {
  public:
   // `capacity` items at once, a power of two; `memory` holds `tokens` token ids, stays the caller's
@@ -86,20 +86,27 @@ class Intake {
   // Queues the wish that a request be forgotten, behind the request itself. Waits as `submit` does.
   void abort(std::int64_t id, std::int64_t timeout_ns = 0);
 
-  // Gives up to `most` items to the scheduler and writes each prompt to `log` + `starts`[id].
-  // The scheduler's thread only.
-  // Throws std::out_of_range for an id that `starts`, of `known` entries, does not have; the item
-  // is then still taken.
-  Drained drain(Scheduler& scheduler, std::int32_t* log, const std::int64_t* starts,
-                std::int64_t known, std::int64_t most);
+  // Where prompts are written: each request's from `starts`[id] on.
+  struct Log {
+    std::int32_t* tokens;
+    std::int64_t size;
+    const std::int64_t* starts;
+    std::int64_t requests;
+  };
 
-  // Until something can be drained, or the queue is closed, or so long; whether something can be.
-  // The scheduler's thread only.
+  // Gives up to `most` items to the scheduler and writes their prompts to the log. A request that
+  // has no place there, or that the scheduler does not take, is refused. The scheduler's thread
+  // only.
+  Drained drain(Scheduler& scheduler, const Log& log, std::int64_t most);
+
+  // Until something can be drained, or nothing is left of a closed queue, or so long; whether
+  // something can be. The scheduler's thread only.
   bool wait(std::int64_t timeout_ns);
 
   // Nothing more is queued: whoever waits for room is told so. What is queued can still be drained.
   void close();
-  bool closed() const { return closed_.load(std::memory_order_acquire); }
+  bool closed() const { return ring_.closed(); }
+  std::int64_t capacity() const { return static_cast<std::int64_t>(ring_.capacity()); }
 
   // A file descriptor (an eventfd) that is written to whenever room was made, from now on until
   // `unwatch`: for event loops, which must not wait in `submit`.
@@ -114,7 +121,8 @@ class Intake {
   std::int64_t until_room(Try attempt, std::int64_t timeout_ns);
   std::int64_t try_many(const TokenSource& prompts, const std::int64_t* lengths,
                         const NewRequest* requests, std::int64_t count, std::int64_t pages);
-  void fill(std::int32_t page, const TokenSource& source, std::int64_t from, std::int64_t count);
+  void give_back(std::int32_t chain);
+  std::string why_not_logged(const Arrival& arrival, const Log& log) const;
   void unload(const Arrival& arrival, std::int32_t* to);
   void require_open_here() const;
   void wake_consumer();
@@ -124,7 +132,6 @@ class Intake {
   TokenPages pages_;
   const int generation_;  // of the process: a fork gets another
   int wake_fd_;
-  std::atomic<bool> closed_{false};
   alignas(kCacheLine) std::atomic<bool> asleep_{false};       // the consumer
   alignas(kCacheLine) std::atomic<std::int64_t> waiters_{0};  // for room
   std::mutex room_mutex_;

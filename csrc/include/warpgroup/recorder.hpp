@@ -31,6 +31,7 @@ enum class Event : std::uint8_t {
   kAdmitLess,
   kSmallerChunks,
   kBackPressure,  // a submitter is told that it will wait
+  kBudget,        // the scheduler learned of another budget; `request`: the last one submitted
 };
 enum class StepEvent : std::uint8_t { kNone, kOom, kPreempt, kDegrade, kReject };
 
@@ -70,6 +71,8 @@ class Recorder {
   // A submission: turned away with a reason, or told to wait.
   void rejected(std::int64_t request, std::int64_t now_ns, const std::string& reason);
   void pressed(std::int64_t request, std::int64_t now_ns);
+  // The scheduler was told of a budget, after the submission of `ticket`.
+  void budget_changed(std::int64_t now_ns, std::int64_t ticket, std::int64_t bytes);
   // What a plan changed before any of its steps ran.
   void planned(const StepPlan& plan);
   // Steps that ran to their end; `facts` is what the core's commit returned for them.

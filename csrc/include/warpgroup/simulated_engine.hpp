@@ -71,10 +71,12 @@ class SimulatedEngine {
   struct RecordedStep {
     std::int64_t plan_ns, start_ns, end_ns;
     std::int64_t ticket;  // of the last request that had been submitted
-    std::int64_t budget_bytes;
-    std::int64_t needed_bytes;  // if it ran out of memory; else 0
+    std::int64_t needed_bytes;
+    // if it ran out of memory; else 0
   };
   bool follow(const RecordedStep& step);
+  // The scheduler was told of a budget, after the submission of `ticket`.
+  void follow_budget(std::int64_t now_ns, std::int64_t ticket, std::int64_t budget_bytes);
   // After the last one: what was submitted since, and the plan that ends the run.
   void follow_end();
 
@@ -88,6 +90,7 @@ class SimulatedEngine {
  private:
   void submit_arrived();
   void submit_next(std::int64_t now_ns);
+  void submit_up_to(std::int64_t ticket, std::int64_t now_ns);
   const StepPlan& plan_at(std::int64_t now_ns);
   void run_one_plan(std::int64_t until_ns);
   void run_out_of_memory(const StepPlan& plan);

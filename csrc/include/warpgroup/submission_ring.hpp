@@ -18,7 +18,8 @@ constexpr std::size_t kCacheLine = 64;
 //
 // Every item gets a ticket, 0, 1, 2 ..., and is popped in that order: the order of tickets is the
 // order of arrival. A push that returned before another began has the smaller ticket. A pop finds
-// nothing while the next ticket's producer is still writing, even if later ones have finished.
+// nothing while the next ticket's producer is still writing, even if later ones have finished. Once
+// the ring is closed no ticket is given any more; those that were can still be popped.
 //
 // `kPublish` is how a producer says that its item is written; anything weaker than release is a
 // data race, which the stress test proves that it can see.
@@ -26,6 +27,7 @@ template <class T, std::memory_order kPublish = std::memory_order_release>
 class SubmissionRing {
  public:
   static constexpr std::uint64_t kFull = std::numeric_limits<std::uint64_t>::max();
+  static constexpr std::uint64_t kClosed = kFull - 1;
 
   // Throws std::invalid_argument unless the capacity is a power of two, at least 2.
   explicit SubmissionRing(std::size_t capacity) : mask_(capacity - 1) {
@@ -37,11 +39,12 @@ class SubmissionRing {
   }
 
   // Places for `count` items side by side, to be written by `publish`; kFull, and nothing changes,
-  // if there are not as many. Any thread.
+  // if there are not as many, or kClosed. Any thread.
   std::uint64_t claim(std::uint64_t count = 1) {
     if (count - 1 > mask_) return kFull;
     std::uint64_t ticket = next_ticket_.load(std::memory_order_relaxed);
     for (;;) {
+      if ((ticket & kClosedBit) != 0) return kClosed;
       // Slots are freed in order: if the last one is free, all before it are.
       const std::uint64_t last = ticket + count - 1;
       const std::uint64_t turn = slots_[last & mask_].turn.load(std::memory_order_acquire);
@@ -66,12 +69,16 @@ class SubmissionRing {
     slot.turn.store(ticket + 1, kPublish);
   }
 
-  // The ticket, or kFull. Any thread.
+  // The ticket, or kFull, or kClosed. Any thread.
   std::uint64_t push(const T& item) {
     const std::uint64_t ticket = claim();
-    if (ticket != kFull) publish(ticket, item);
+    if (ticket < kClosed) publish(ticket, item);
     return ticket;
   }
+
+  // No ticket is given after this.
+  void close() { next_ticket_.fetch_or(kClosedBit, std::memory_order_acq_rel); }
+  bool closed() const { return (next_ticket_.load(std::memory_order_acquire) & kClosedBit) != 0; }
 
   // The next item; false if it is not there yet. One thread at a time.
   bool pop(T& item) {
@@ -95,10 +102,13 @@ class SubmissionRing {
   // Items that were claimed and not yet popped: exact while nobody pushes or pops.
   std::size_t size() const {
     const std::uint64_t popped = popped_.load(std::memory_order_acquire);
-    return static_cast<std::size_t>(next_ticket_.load(std::memory_order_acquire) - popped);
+    const std::uint64_t claimed = next_ticket_.load(std::memory_order_acquire) & ~kClosedBit;
+    return static_cast<std::size_t>(claimed - popped);
   }
 
  private:
+  static constexpr std::uint64_t kClosedBit = std::uint64_t{1} << 63;
+
   struct Slot {
     // The ticket that may be written here; one more: that ticket's item is here.
     std::atomic<std::uint64_t> turn{0};
