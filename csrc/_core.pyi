@@ -522,6 +522,13 @@ class SlabShape:
         width: int,
     ) -> None:
         """How many decode; chunks, and all their tokens; prompts, and all their tokens; drawn tokens; block table."""
+    rows: Final[int]
+    chunks: Final[int]
+    chunk_tokens: Final[int]
+    prompts: Final[int]
+    prompt_tokens: Final[int]
+    sampled: Final[int]
+    width: Final[int]
     def arrays(self) -> list[tuple[str, int, int]]:
         """The slab's arrays in order: name, first integer (a multiple of 64 bytes), and how many integers."""
 
@@ -609,6 +616,8 @@ class StepBuilder:
         """Evictions, failures, admissions; blocks to be copied to the host, (host, device)."""
     def prepare(self, plan: StepPlan) -> int:
         """Look at the plan's step; how many blocks it lacks beyond the free ones."""
+    def missing_blocks(self) -> int:
+        """The same, once the pool has another size."""
     def hold(self) -> list[tuple[int, int]]:
         """Take its blocks; blocks to be copied back, (host, device). RuntimeError: they are not there."""
     extent: Final[StepExtent]
@@ -628,6 +637,55 @@ class StepBuilder:
         """Requests that ended leave; those of a static batch stay until all of it has."""
     def generated(self, request: int) -> int:
         """Tokens that a running request has generated."""
+
+class StagedStep:
+    """A plan on its way to the device, as far as it goes without the device."""
+
+    plan: Final[StepPlan]
+    drained: Final[Drained]
+    """What came before it was made."""
+    to_host: Final[list[tuple[int, int]]]
+    """Blocks to be copied first, (host, device)."""
+    to_device: Final[list[tuple[int, int]]]
+    """Then these."""
+    missing_blocks: Final[int]
+    """By which the pool has to grow before the step can hold its own."""
+    shape: Final[SlabShape]
+    captured: Final[bool]
+    awaits_tokens: Final[bool]
+    """It computes tokens of which the last may still be on the device."""
+    written: Final[bool]
+    """The slab is complete."""
+
+class StepStager:
+    """Takes plans as far as they go without the device: accounts for memory, chooses the shape, writes the slab."""
+
+    def __init__(self, builder: StepBuilder, *, width: int, captured: list[SlabShape]) -> None:
+        """`captured`: shapes of which the device has graphs; others are given a shape of their own of that width."""
+    def stage(self, plan: StepPlan, slab: npt.NDArray[np.int32]) -> StagedStep:
+        """Stage a plan; what cannot be done yet is left, and said."""
+
+class StepWorker:
+    """A thread that receives requests, plans, and stages the plan, while the device runs the step before.
+
+    Between `take` and the next `begin` all that it works with is the caller's, and only then.
+    """
+
+    def __init__(
+        self,
+        intake: Intake,
+        scheduler: Scheduler,
+        stager: StepStager,
+        *,
+        log: npt.NDArray[np.int32],
+        starts: npt.NDArray[np.int64],
+        zero_ns: int,
+    ) -> None:
+        """`zero_ns`: of `time.perf_counter_ns`, from where plans count time; `log`, `starts`: as in `Intake.drain`."""
+    def begin(self, slab: npt.NDArray[np.int32]) -> None:
+        """Start to make the next plan, in that slab, which is kept alive. RuntimeError: one was begun and not taken."""
+    def take(self) -> StagedStep:
+        """Wait for it, without the GIL. Raises what went wrong in the thread; RuntimeError: none was begun."""
 
 class SlabWriter:
     """Writes every number of a step into its slab, without the GIL.

@@ -33,14 +33,15 @@ class Clock:
         self._machine = machine
         if machine.is_cuda:
             torch.cuda.synchronize(machine.device)
-        self._zero = time.perf_counter_ns()
+        self.zero_ns = time.perf_counter_ns()
+        """When the run began, by the host's steady clock."""
         self._base = self.mark()
         self._base.reached()
         self._base_ns = self.now_ns()
 
     def now_ns(self) -> int:
         """The host's time."""
-        return time.perf_counter_ns() - self._zero
+        return time.perf_counter_ns() - self.zero_ns
 
     def mark(self) -> Mark:
         """The moment at which the device has done all that was launched so far."""

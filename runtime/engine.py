@@ -56,10 +56,19 @@ class Engine:
         """Capture the graphs; before this every step is eager."""
         self.graphs.capture(lambda batch: self.model.step(batch, self._cache, self._last_tokens), self.spare_seat)
 
-    def begin(self, shape: Shape) -> tuple[Layout, Integers]:
-        """The slab for a step of that shape, to be filled in, and where its arrays lie there."""
+    def turn_slab(self) -> Integers:
+        """The slab for the next step, to be filled in."""
+        return self._slabs.turn()
+
+    @property
+    def slab_size(self) -> int:
+        """Integers of that slab."""
+        return self._slabs.size
+
+    def layout(self, shape: Shape) -> tuple[Layout, Integers]:
+        """Where the arrays of a step of that shape lie, and the slab that `turn_slab` gave; a larger one if need be."""
         layout = Layout.of(shape, self.model.attention.arrays(shape))
-        return layout, self._slabs.next(layout)
+        return layout, self._slabs.of_size(layout.size)
 
     def run(self, layout: Layout, filling: Filling) -> torch.Tensor:
         """Launch the step whose slab was filled in; the tokens that it will draw, (sampled rows,) int32.
@@ -78,7 +87,8 @@ class Engine:
         """Run a prefill of that many tokens that stores nothing: kernels are loaded, workspaces allocated."""
         rows = min(self.extent.seats, tokens)
         shape = Shape(0, 0, 0, 1, tokens, rows, self.extent.width)
-        layout, memory = self.begin(shape)
+        self.turn_slab()
+        layout, memory = self.layout(shape)
         slab = layout.arrays(memory)
         positions = np.arange(tokens, dtype=np.int32) % self.extent.longest_tokens
         slab["ids"][:], slab["positions"][:], slab["slots"][:] = 0, positions, -1

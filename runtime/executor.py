@@ -1,18 +1,19 @@
-"""Runs the scheduler's plans on an engine: moves memory as they say, launches their steps.
+"""Runs the scheduler's plans on an engine: copies caches as they say, launches their steps.
 
 It decides nothing, and what a step consists of is the core's to know (`StepBuilder`); what is done here needs torch.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from ..csrc import StepBuilder, StepPlan
+from ..csrc import StagedStep, StepBuilder, StepStager
 from .engine import Engine
+from .inputs import Chunk, Filling, Shape
 from .ledger import Ledger
-from .step_layout import arrange, launcher
 from .token_log import TokenLog
 
 
@@ -66,25 +67,36 @@ class Executor:
             padded=padded,
         )
 
-    def apply(self, plan: StepPlan) -> None:
-        """Evicted and failed requests give their memory back, admitted ones take their seats."""
-        self._engine.pool.copy_out(self._builder.apply(plan))
+    @cached_property
+    def stager(self) -> StepStager:
+        """Takes plans as far as they go without the device; for whoever makes them."""
+        captured = [shape.to_core() for shape in self._engine.graphs.captured()]
+        return StepStager(self._builder, width=self._engine.extent.width, captured=captured)
 
-    def launch(self, plan: StepPlan) -> Launched:
+    def rest(self, step: StagedStep) -> None:
+        """Do what a plan without a step asks for: caches go to the host."""
+        self._engine.pool.copy_out(step.to_host)
+        self._ledger.trim()
+
+    def launch(self, step: StagedStep) -> Launched:
         """Launch the plan's first step, and count it as done: the device works through steps in order.
 
         Raises OutOfVram; no token was counted then. Blocks that were taken for it stay with their requests.
         """
-        self._ledger.make_room(self._builder.prepare(plan))
-        self._engine.pool.copy_in(self._builder.hold())
-        tokens, peak_bytes = self._run(plan)
+        pool = self._engine.pool
+        pool.copy_out(step.to_host)
+        pool.copy_in(step.to_device)
+        moved = self._ledger.trim()
+        if step.missing_blocks:
+            self._ledger.make_room(self._builder.missing_blocks())
+            pool.copy_in(self._builder.hold())
+        launch = _Launch(self._engine, self._builder, step, written=step.written and not moved)
+        if step.captured:
+            tokens, peak_bytes = launch(), self._ledger.held_bytes()
+        else:
+            tokens, peak_bytes = self._ledger.watch(launch, step.plan)
         draws = self._builder.launched()
         return Launched(tokens, draws.requests, draws.places, draws.finished, peak_bytes)
-
-    def _run(self, plan: StepPlan) -> tuple[torch.Tensor, int]:
-        step = arrange(self._engine, self._builder.extent)
-        launch = launcher(self._engine, self._builder, step)
-        return (launch(), self._ledger.held_bytes()) if step.captured else self._ledger.watch(launch, plan)
 
     def retire(self, finished: list[int]) -> None:
         """Requests that ended leave; those of a static batch stay until all of it has."""
@@ -93,3 +105,38 @@ class Executor:
     def generated(self, request: int) -> int:
         """How many tokens a running request has made."""
         return self._builder.generated(request)
+
+
+class _Launch:
+    """Launches a staged step; called again, when there was no memory for it, as things lie then."""
+
+    def __init__(self, engine: Engine, builder: StepBuilder, step: StagedStep, *, written: bool) -> None:
+        self._engine, self._builder, self._step = engine, builder, step
+        self._shape = Shape.of_core(step.shape)
+        self._written = written
+        self._again = False
+
+    def __call__(self) -> torch.Tensor:
+        """The tokens that the step will draw."""
+        engine, builder, step = self._engine, self._builder, self._step
+        if self._again:
+            engine.turn_slab()  # the device may not have read the one that it was given before
+        staged = engine.slab_size
+        layout, slab = engine.layout(self._shape)
+        if self._again or not self._written or engine.slab_size > staged:
+            builder.write(slab, step.shape, all_continue=step.captured)
+        self._again = True
+        chunks = [Chunk(*chunk) for chunk in builder.chunks(all=step.captured)]
+        engine.model.attention.fill(layout.arrays(slab), self._shape, builder.row_lengths(), chunks)
+        return engine.run(layout, self._filling())
+
+    def _filling(self) -> Filling:
+        extent = self._builder.extent
+        if self._step.captured:
+            return Filling()
+        return Filling(
+            longest_chunk=extent.longest_chunk,
+            longest_cache=max(extent.longest_cached, 1),
+            cached=extent.cached_tokens,
+            prompts=tuple(extent.prompts),
+        )

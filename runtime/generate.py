@@ -76,6 +76,7 @@ class _Generation:
     ) -> None:
         experiment: Experiment = session.experiment
         self._trace, self._eos = experiment.trace, eos_token
+        self._engine = session.engine
         self._scheduler: Scheduler = experiment.scheduler(policy)
         core = self._scheduler.policy
         ledger = Ledger(
@@ -118,12 +119,13 @@ class _Generation:
             raise OverBudget(
                 f"prompt {failed.id} and its output need {failed.needed_bytes:,} bytes, more than there are"
             )
+        step = self._executor.stager.stage(plan, self._engine.turn_slab())
         try:
-            self._executor.apply(plan)
             if plan.horizon == 0:
+                self._executor.rest(step)
                 self._now_ns = max(plan.wake_ns, self._now_ns)  # an incomplete batch need not wait for company
                 return
-            launched = self._executor.launch(plan)
+            launched = self._executor.launch(step)
         except OutOfVram:
             self._scheduler.commit_oom()
             return

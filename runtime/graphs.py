@@ -4,7 +4,6 @@ A graph is good for one shape. Steps are filled up to the next shape that was ca
 tokens that are stored nowhere and drawn for nobody.
 """
 
-from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -79,21 +78,9 @@ class Graphs:
             width = max(-(-width // 2), _NARROWEST)
             yield width
 
-    def fitting(self, rows: int, chunks: int, chunk_tokens: int, width: int) -> Shape | None:
-        """The smallest captured shape that a step fits into; None if there is none."""
-        place = bisect_left(self._rows, max(rows, 1))
-        if not self._captured or place == len(self._rows) or chunks > CHUNKS:
-            return None
-        size = next((size for size in (0, *self._chunks) if size >= chunk_tokens and (size or not chunks)), None)
-        if size is None:
-            return None
-        rows = self._rows[place]
-        wide = min((each for each in self._widths(rows) if each >= width), default=None)
-        if wide is None:
-            return None
-        many = CHUNKS if size else 0
-        shape = Shape(rows, many, size, 0, 0, rows + many, wide)
-        return shape if shape in self._captured else None
+    def captured(self) -> list[Shape]:
+        """Those that are."""
+        return [*self._captured]
 
     def find(self, shape: Shape) -> Captured | None:
         """The graph of exactly that shape."""

@@ -1,7 +1,7 @@
 """A step's inputs: laid out in one slab of pinned memory, copied to the device at once, seen there as a `Batch`."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, fields
 from typing import Protocol
 
 import numpy as np
@@ -73,6 +73,11 @@ class Shape:
     def to_core(self) -> SlabShape:
         """As the core takes it."""
         return SlabShape(*astuple(self))
+
+    @classmethod
+    def of_core(cls, shape: SlabShape) -> "Shape":
+        """As the core gives it."""
+        return cls(*(getattr(shape, field.name) for field in fields(cls)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +160,7 @@ class Slabs:
         self._copied: list[Copied | None] = [None, None]
         self._turn = 0
 
-    def next(self, layout: Layout) -> Integers:
+    def turn(self) -> Integers:
         """The other slab, to be filled in; what it holds is left over from earlier steps.
 
         Waits until the device has read what was written there last, which it has unless the host is far ahead.
@@ -163,14 +168,22 @@ class Slabs:
         self._turn = 1 - self._turn
         if (copied := self._copied[self._turn]) is not None:
             copied.synchronize()
-        if self._halves[self._turn].numel() < layout.size:
-            size = 1 << (layout.size - 1).bit_length()
-            self._halves[self._turn] = host_integers(self._machine, size)
+        return self.of_size(1)
+
+    def of_size(self, size: int) -> Integers:
+        """The slab that `turn` gave last; another one, with nothing in it, if it is too small."""
+        if self._halves[self._turn].numel() < size:
+            self._halves[self._turn] = host_integers(self._machine, 1 << (size - 1).bit_length())
         slab: Integers = self._halves[self._turn].numpy()
         return slab
 
+    @property
+    def size(self) -> int:
+        """Of the slab that `turn` gave last, in integers."""
+        return int(self._halves[self._turn].numel())
+
     def upload(self, layout: Layout, to: torch.Tensor) -> None:
-        """Copy the slab that `next` gave last to the device."""
+        """Copy the slab that `turn` gave last to the device."""
         self._copied[self._turn] = self._copy(to[: layout.size], self._halves[self._turn][: layout.size])
 
 

@@ -59,13 +59,15 @@ class Ledger:
         self._limit_torch()
         self.trim()
 
-    def trim(self) -> None:
-        """Give back blocks beyond the budget's, as soon as nobody holds them."""
+    def trim(self) -> bool:
+        """Give back blocks beyond the budget's, as soon as nobody holds them; whether blocks may have moved."""
         target = max(self.pool_blocks, self._pool.held_blocks, 1)
-        if self._pool.blocks > target:
-            self._pool.resize(target)
-            self._release_cached()
-            self._limit_torch()
+        if self._pool.blocks <= target:
+            return False
+        self._pool.resize(target)
+        self._release_cached()
+        self._limit_torch()
+        return True
 
     def make_room(self, missing: int) -> None:
         """Let the pool grow by so many blocks or more. Raises OutOfVram."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import msgspec
 import torch
 
-from ..csrc import Drained, PolicySpec, Recorder, StepPlan, StepRecord
+from ..csrc import Drained, PolicySpec, Recorder, StepPlan, StepRecord, StepWorker
 from ..experiment import Experiment
 from ..outcome import conclude
 from ..records import MachineInfo, Run
@@ -124,6 +124,7 @@ class Replay:
         self._predicted_peak = self._measured_peak = self._predicted_temporary = 0
         self._waited = False
         self._interrupted = False
+        self._begun = False  # a plan, by the worker
         self._submitted = 0  # to the scheduler
         self._received: list[_Received] = []  # since the last plan
 
@@ -135,8 +136,18 @@ class Replay:
             self._receive(now_ns=0)
             self._clock = Clock(self._engine.machine)
             self._arrivals.start(self._clock)
+            log = self.executor.log
+            self._worker = StepWorker(
+                self._arrivals.intake,
+                self._scheduler,
+                self.executor.stager,
+                log=log.tokens,
+                starts=log.starts,
+                zero_ns=self._clock.zero_ns,
+            )
+            self._begin()
             try:
-                while not self._interrupted and self._step():
+                while self._begun and self._step():
                     pass
             finally:
                 self._arrivals.stop()
@@ -147,20 +158,21 @@ class Replay:
 
     def _step(self) -> bool:
         """One plan. False at the end."""
-        self._receive(self._clock.now_ns())
-        self._follow_budget()
-        plan = self._scheduler.plan(self._clock.now_ns())
-        if {evicted.id for evicted in plan.evicted} & {*plan.admitted}:
-            self._settle()  # it is computed again from tokens of which the last may still be on the device
+        staged = self._worker.take()
+        self._begun = False
+        plan = staged.plan
+        self._note_received(_Received(plan.plan_ns, staged.drained))
+        if staged.awaits_tokens:
+            self._settle()
         start = self._clock.mark()
         try:
-            self.executor.apply(plan)
-            self._ledger.trim()
             if plan.horizon == 0:
+                self.executor.rest(staged)
                 return self._idle(plan)
-            launched = self.executor.launch(plan)
+            launched = self.executor.launch(staged)
         except OutOfVram as error:
             self._run_out(plan, error)
+            self._begin()
             return True
         drawn = launched.tokens.to("cpu", non_blocking=True)
         end = self._clock.mark()
@@ -171,16 +183,27 @@ class Replay:
             _UnderWay(plan, facts, launched, drawn, start, end, self._budget, self._waited, received)
         )
         self._waited = False
-        self._settle(leaving=self._options.plan_ahead)
+        self._settle(leaving=self._options.plan_ahead, then=self._begin)
         return True
 
-    def _receive(self, now_ns: int) -> None:
-        """Requests that came go to the scheduler, their prompts to the log."""
-        log = self.executor.log
+    def _begin(self) -> None:
+        """Have the next plan made, unless the run is to end."""
+        if self._interrupted:
+            return
         self._arrivals.check()
+        self._follow_budget()
+        self._worker.begin(self._engine.turn_slab())
+        self._begun = True
+
+    def _receive(self, now_ns: int) -> None:
+        """Requests that came before the worker: to the scheduler, their prompts to the log."""
+        log = self.executor.log
         drained = self._arrivals.intake.drain(self._scheduler, log.tokens, log.starts)
-        self._submitted += len(drained.accepted) + len(drained.refused)
-        self._received.append(_Received(now_ns, drained))
+        self._note_received(_Received(now_ns, drained))
+
+    def _note_received(self, received: _Received) -> None:
+        self._submitted += len(received.drained.accepted) + len(received.drained.refused)
+        self._received.append(received)
 
     def _planned(self, plan: StepPlan, received: list[_Received]) -> None:
         """Record a plan, and what was received before it, once all steps before it are recorded."""
@@ -217,6 +240,7 @@ class Replay:
             return False
         seconds = None if plan.wake_ns < 0 else max(plan.wake_ns - self._clock.now_ns(), 0) / 1e9
         self._arrivals.intake.wait(min(seconds, 0.1) if seconds is not None else 0.1)
+        self._begin()
         return True
 
     def _run_out(self, plan: StepPlan, error: OutOfVram) -> None:
@@ -229,8 +253,11 @@ class Replay:
         self._recorder.ran_out_of_memory(plan, error.needed_bytes, begun_ns, self._clock.now_ns())
         self._scheduler.commit_oom()
 
-    def _settle(self, leaving: int = 0) -> None:
-        """Wait for steps and record them, until only so many are under way."""
+    def _settle(self, leaving: int = 0, then: Callable[[], None] | None = None) -> None:
+        """Wait for steps and record them, until only so many are under way.
+
+        `then` is called as soon as the tokens of all of them are known, before they are recorded.
+        """
         while len(self._under_way) > leaving:
             step = self._under_way.popleft()
             waited, now_ns = step.end.reached(), self._clock.now_ns()
@@ -239,6 +266,9 @@ class Replay:
                 self._clock.compare(step.end, now_ns)
             places = step.launched.log_places
             self.executor.log.tokens[places] = step.drawn.numpy()[: len(places)]  # behind them: rows that fill a graph
+            if then and len(self._under_way) == leaving:
+                then()
+                then = None
             self._account(step, start_ns, end_ns)
             self._planned(step.plan, step.received)
             self._recorder.budget_bytes = step.budget_bytes
@@ -246,6 +276,8 @@ class Replay:
                 step.plan, step.facts, step.launched.peak_bytes, start_ns, end_ns, step.launched.finished
             )
             self._show(step)
+        if then:
+            then()
 
     def _account(self, step: _UnderWay, start_ns: int, end_ns: int) -> None:
         if self._steps == 0:

@@ -15,6 +15,7 @@
 #include "warpgroup/plan.hpp"
 #include "warpgroup/step_builder.hpp"
 #include "warpgroup/step_slab.hpp"
+#include "warpgroup/step_worker.hpp"
 
 namespace py = pybind11;
 using namespace warpgroup;
@@ -196,6 +197,7 @@ void bind_step_builder(py::module_& m) {
       .def(
           "prepare", [](Builder& self, const StepPlan& plan) { return self.builder.prepare(plan); },
           py::arg("plan"))
+      .def("missing_blocks", [](const Builder& self) { return self.builder.missing_blocks(); })
       .def("hold", [](Builder& self) { return as_pairs(self.builder.hold()); })
       .def_property_readonly("extent", [](const Builder& self) { return self.builder.extent(); })
       .def("row_lengths", [](const Builder& self) { return as_array(self.builder.row_lengths()); })
@@ -215,6 +217,82 @@ void bind_step_builder(py::module_& m) {
           "generated",
           [](const Builder& self, std::int64_t request) { return self.builder.generated(request); },
           py::arg("request"));
+}
+
+SlabMemory memory_of(Integers& slab) { return {slab.mutable_data(), slab.size()}; }
+
+// Keeps what it works with alive.
+struct Stager {
+  StepStager stager;
+  py::object kept;
+};
+
+struct Worker {
+  std::unique_ptr<StepWorker> worker;
+  py::tuple kept;
+  py::object slab{};  // that it may be writing to
+
+  // The thread may be at work: it is waited for without the GIL.
+  ~Worker() {
+    const py::gil_scoped_release release;
+    worker.reset();
+  }
+};
+
+std::unique_ptr<Worker> make_worker(const py::object& intake, const py::object& scheduler,
+                                    const py::object& stager, Integers& log, const Numbers& starts,
+                                    std::int64_t zero_ns) {
+  const Intake::Log to{log.mutable_data(), log.size(), starts.data(), starts.size()};
+  return std::unique_ptr<Worker>(
+      new Worker{std::make_unique<StepWorker>(intake.cast<Intake&>(), scheduler.cast<Scheduler&>(),
+                                              stager.cast<Stager&>().stager, to, zero_ns),
+                 py::make_tuple(intake, scheduler, stager, log, starts)});
+}
+
+void bind_worker(py::module_& m) {
+  py::class_<StagedStep>(m, "StagedStep")
+      .def_readonly("plan", &StagedStep::plan)
+      .def_readonly("drained", &StagedStep::drained)
+      .def_property_readonly("to_host",
+                             [](const StagedStep& step) { return as_pairs(step.to_host); })
+      .def_property_readonly("to_device",
+                             [](const StagedStep& step) { return as_pairs(step.to_device); })
+      .def_readonly("missing_blocks", &StagedStep::missing_blocks)
+      .def_readonly("shape", &StagedStep::shape)
+      .def_readonly("captured", &StagedStep::captured)
+      .def_readonly("awaits_tokens", &StagedStep::awaits_tokens)
+      .def_readonly("written", &StagedStep::written);
+  py::class_<Stager>(m, "StepStager")
+      .def(
+          py::init([](const py::object& builder, std::int64_t width,
+                      std::vector<SlabShape> captured) {
+            return std::unique_ptr<Stager>(new Stager{
+                StepStager(builder.cast<Builder&>().builder, width, std::move(captured)), builder});
+          }),
+          py::arg("builder"), py::kw_only(), py::arg("width"), py::arg("captured"))
+      .def(
+          "stage",
+          [](const Stager& self, const StepPlan& plan, Integers& slab) {
+            StagedStep step;
+            step.plan = plan;
+            self.stager.stage(step, memory_of(slab));
+            return step;
+          },
+          py::arg("plan"), py::arg("slab").noconvert());
+  py::class_<Worker>(m, "StepWorker")
+      .def(py::init(&make_worker), py::arg("intake"), py::arg("scheduler"), py::arg("stager"),
+           py::kw_only(), py::arg("log").noconvert(), py::arg("starts").noconvert(),
+           py::arg("zero_ns"))
+      .def(
+          "begin",
+          [](Worker& self, Integers& slab) {
+            self.worker->begin(memory_of(slab));
+            self.slab = slab;
+          },
+          py::arg("slab").noconvert())
+      .def(
+          "take", [](Worker& self) { return self.worker->take(); },
+          py::call_guard<py::gil_scoped_release>());
 }
 
 // Checks what is to be written to, then cuts and writes.
@@ -263,8 +341,6 @@ std::int64_t cut_chunks(AttentionCut& self, const std::vector<std::pair<int, int
 }  // namespace
 
 void bind_staging(py::module_& m) {
-  bind_kv_book(m);
-  bind_step_builder(m);
   py::class_<SlabShape>(m, "SlabShape")
       .def(py::init([](std::int64_t rows, std::int64_t chunks, std::int64_t chunk_tokens,
                        std::int64_t prompts, std::int64_t prompt_tokens, std::int64_t sampled,
@@ -273,12 +349,22 @@ void bind_staging(py::module_& m) {
            }),
            py::arg("rows"), py::arg("chunks"), py::arg("chunk_tokens"), py::arg("prompts"),
            py::arg("prompt_tokens"), py::arg("sampled"), py::arg("width"))
+      .def_readonly("rows", &SlabShape::rows)
+      .def_readonly("chunks", &SlabShape::chunks)
+      .def_readonly("chunk_tokens", &SlabShape::chunk_tokens)
+      .def_readonly("prompts", &SlabShape::prompts)
+      .def_readonly("prompt_tokens", &SlabShape::prompt_tokens)
+      .def_readonly("sampled", &SlabShape::sampled)
+      .def_readonly("width", &SlabShape::width)
       .def("arrays", [](const SlabShape& shape) {
         std::vector<std::tuple<std::string, std::int64_t, std::int64_t>> arrays;
         for (const SlabArray& array : slab_arrays(shape))
           arrays.emplace_back(array.name, array.start, array.count);
         return arrays;
       });
+  bind_kv_book(m);
+  bind_step_builder(m);
+  bind_worker(m);
   py::class_<Writer>(m, "SlabWriter")
       .def(py::init(&make_writer), py::kw_only(), py::arg("log").noconvert(),
            py::arg("starts").noconvert(), py::arg("seat_request").noconvert(),

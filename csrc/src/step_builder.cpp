@@ -97,6 +97,10 @@ std::int64_t StepBuilder::prepare(const StepPlan& plan) {
     prepare_continuous(plan);
   }
   measure();
+  return missing_blocks();
+}
+
+std::int64_t StepBuilder::missing_blocks() const {
   std::int64_t needed = 0;
   for (const Want& want : wants_) needed += book_.missing(want.request, want.tokens);
   return std::max(needed - book_.free_blocks(), std::int64_t{0});

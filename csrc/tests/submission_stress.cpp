@@ -17,6 +17,7 @@
 
 #include "warpgroup/intake.hpp"
 #include "warpgroup/scheduler.hpp"
+#include "warpgroup/step_worker.hpp"
 
 namespace {
 
@@ -291,6 +292,63 @@ void check_intake(std::int64_t submits, std::uint64_t seed) {
               static_cast<long long>(aborted));
 }
 
+// Producers, the planning thread, and a caller that runs its plans: every request makes all of its
+// tokens, and no block is left.
+void check_worker(std::int64_t requests, std::uint64_t seed) {
+  constexpr std::int64_t kPrompt = 40, kOutput = 6, kTokens = kPrompt + kOutput;
+  std::vector<std::int32_t> memory(64 * TokenPages::kPageTokens);
+  Intake intake(32, memory.data(), static_cast<std::int64_t>(memory.size()));
+  Scheduler scheduler = make_scheduler();
+  const auto count = static_cast<std::size_t>(requests);
+  std::vector<std::int32_t> log(count * kTokens + 1);
+  std::vector<std::int64_t> starts(count);
+  for (std::size_t i = 0; i < count; ++i) starts[i] = static_cast<std::int64_t>(i) * kTokens;
+  KvBook book(64, 3, 16);
+  StepBuilder builder(
+      {log.data(), requests * kTokens, starts, std::vector<std::int64_t>(count, kPrompt),
+       std::vector<std::int64_t>(count, kTokens)},
+      book, seed, false);
+  StepWorker worker(intake, scheduler, StepStager(builder, 3, {}),
+                    {log.data(), static_cast<std::int64_t>(log.size()), starts.data(), requests},
+                    0);
+  std::vector<std::thread> producers;
+  std::atomic<std::int64_t> left{requests};
+  for (int producer = 0; producer < kProducers; ++producer)
+    producers.emplace_back([&] {
+      const std::vector<std::int32_t> prompt(kPrompt, 7);
+      while (left.fetch_sub(1) > 0)
+        intake.submit({prompt.data(), kPrompt, 4, true}, {0, kOutput, 0}, -1);
+    });
+  std::vector<std::int32_t> slabs[2] = {std::vector<std::int32_t>(4096),
+                                        std::vector<std::int32_t>(4096)};
+  std::int64_t finished = 0, drawn = 0;
+  for (std::size_t step = 0; finished < requests; ++step) {
+    auto& slab = slabs[step % 2];
+    worker.begin({slab.data(), static_cast<std::int64_t>(slab.size())});
+    StagedStep staged = worker.take();
+    if (staged.plan.horizon == 0) {
+      intake.wait(1'000'000);
+      continue;
+    }
+    if (staged.missing_blocks > 0) {
+      book.resize(book.blocks() + staged.missing_blocks);
+      builder.hold();
+      builder.write(slab.data(), staged.shape, staged.captured);
+    }
+    const StepDraws draws = builder.launched();
+    drawn += static_cast<std::int64_t>(draws.places.size());
+    for (const std::int64_t place : draws.places) log[static_cast<std::size_t>(place)] = 9;
+    scheduler.commit(1, draws.finished);
+    builder.retire(draws.finished);
+    finished += static_cast<std::int64_t>(draws.finished.size());
+  }
+  for (std::thread& producer : producers) producer.join();
+  require(drawn == requests * kOutput, "tokens were lost, or drawn twice");
+  require(book.free_blocks() == book.blocks(), "blocks are left");
+  for (std::size_t i = 0; i < count * kTokens; ++i)
+    require(log[i] == (i % kTokens < kPrompt ? 7 : 9), "a token is not where it belongs");
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -303,6 +361,7 @@ int main(int argc, char** argv) {
     if (!kMutant) {
       check_pages(std::min<std::int64_t>(submits / 8, 100'000), seed);
       check_intake(submits, seed);
+      check_worker(std::min<std::int64_t>(submits / 20, 20'000), seed);
     }
   } catch (const std::exception& error) {
     std::fprintf(stderr, "submission_stress: %s\n", error.what());

@@ -8,6 +8,7 @@ requests as the queue holds; queue and memory are made, touched and emptied outs
 
 import asyncio
 import queue
+import sys
 import threading
 import time
 from collections import deque
@@ -15,7 +16,19 @@ from collections import deque
 import numpy as np
 import pytest
 
-from warpgroup.csrc import AttentionCut, Intake, MemoryModel, Scheduler, SlabShape, SlabWriter, parse_policy
+from warpgroup.csrc import (
+    AttentionCut,
+    Intake,
+    KvBook,
+    MemoryModel,
+    Scheduler,
+    SlabShape,
+    SlabWriter,
+    StepBuilder,
+    StepStager,
+    StepWorker,
+    parse_policy,
+)
 from warpgroup.experiment import geometry_of
 from warpgroup.workloads import load_model
 
@@ -134,6 +147,76 @@ def test_drain(benchmark, memory):
 
     benchmark.pedantic(lambda target, into: target.drain(into, log, starts), setup=full, rounds=20, warmup_rounds=2)
     per_request(benchmark, REQUESTS)
+
+
+class Busy:
+    """A worker with 256 running requests, driven as fast as it goes: what a replay does but for the device."""
+
+    def __init__(self, requests: int = 256, prompt: int = 64, output: int = 100_000) -> None:
+        ends = np.full(requests, prompt + output, dtype=np.int64)
+        self.starts = np.cumsum(ends) - ends
+        self.log = np.zeros(int(ends.sum()) + 1, dtype=np.int32)
+        self.scheduler = scheduler()
+        book = KvBook(seats=requests, width=6300, block_tokens=16)
+        book.resize(62 * 1024)
+        self.builder = StepBuilder(
+            log=self.log, starts=self.starts, prompt_tokens=np.full(requests, prompt), ends=ends, book=book, seed=0,
+            padded=False,
+        )  # fmt: skip
+        self.intake = intake(np.zeros(requests * 256, dtype=np.int32))
+        for _ in range(requests):
+            self.intake.submit(np.zeros(prompt, dtype=np.int32), output)
+        stager = StepStager(self.builder, width=6300, captured=[SlabShape(requests, 0, 0, 0, 0, requests, 64)])
+        self.worker = StepWorker(
+            self.intake, self.scheduler, stager, log=self.log, starts=self.starts, zero_ns=time.perf_counter_ns()
+        )
+        self.slab = np.zeros(1 << 20, dtype=np.int32)
+        self.steps = 0
+
+    def step(self) -> None:
+        self.worker.begin(self.slab)
+        self.worker.take()
+        self.scheduler.commit(1, self.builder.launched().finished)
+        self.steps += 1
+
+
+def counted(seconds: float) -> float:
+    """Rounds a second of a loop in pure Python."""
+    end, rounds = time.perf_counter() + seconds, 0
+    while time.perf_counter() < end:
+        for _ in range(100):
+            rounds += 1
+    return rounds / seconds
+
+
+@pytest.mark.parametrize("pause_s", [0.001, 0.0], ids=["1 ms apart", "no pause"])
+def test_a_python_thread_beside_the_worker(pause_s):
+    """Not a benchmark of pytest's: what a thread in pure Python loses beside a worker, and the one that drives it.
+
+    Without a pause it is the driver's Python that costs: two Python threads share one interpreter.
+    """
+    sys.setswitchinterval(0.0005)
+    busy, stop = Busy(), threading.Event()
+
+    def drive() -> None:
+        while not stop.is_set():
+            busy.step()
+            if pause_s:
+                time.sleep(pause_s)
+
+    alone, beside = [], []
+    for _ in range(5):
+        alone.append(counted(0.4))
+        stop.clear()
+        thread = threading.Thread(target=drive)
+        thread.start()
+        before = busy.steps
+        beside.append(counted(0.4))
+        rate = (busy.steps - before) / 0.4
+        stop.set()
+        thread.join()
+    lost = 1 - float(np.median(beside)) / float(np.median(alone))
+    print(f"a thread in pure Python loses {lost:.1%} beside a worker that makes {rate:.0f} steps a second")
 
 
 @pytest.mark.parametrize("rows", [32, 256, 1024])

@@ -114,7 +114,7 @@ def test_a_request_that_is_evicted_and_admitted_by_one_plan_goes_on_where_it_was
     both = []
 
     def shrink(made):
-        memory, apply, plans = made._experiment.memory, made.executor.apply, []
+        memory, launch, plans = made._experiment.memory, made.executor.launch, []
         small = memory.fixed_bytes + memory.activation_reserve_bytes + 6 * memory.block_bytes
 
         def follow():
@@ -123,11 +123,12 @@ def test_a_request_that_is_evicted_and_admitted_by_one_plan_goes_on_where_it_was
                 made._scheduler.set_budget(small)
                 made._ledger.set_budget(made._scheduler.memory)
 
-        def watched(plan):
-            both.extend({evicted.id for evicted in plan.evicted} & {*plan.admitted})
-            apply(plan)
+        def watched(step):
+            both.extend({evicted.id for evicted in step.plan.evicted} & {*step.plan.admitted})
+            assert not (step.awaits_tokens and step.written)
+            return launch(step)
 
-        made._follow_budget, made.executor.apply = follow, watched
+        made._follow_budget, made.executor.launch = follow, watched
 
     made = replay(rows, "paged", kv_blocks=40, step_tokens=256, prepare=shrink)
     assert both == [1]

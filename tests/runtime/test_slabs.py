@@ -29,9 +29,9 @@ class LateCopy:
 class Impatient(Slabs):
     """Breaks the rule: writes without waiting for the copy."""
 
-    def next(self, layout: Layout):
+    def turn(self):
         self._copied = [None, None]
-        return super().next(layout)
+        return super().turn()
 
 
 def what_the_device_saw(kind: type[Slabs], steps: int) -> list[int]:
@@ -44,7 +44,8 @@ def what_the_device_saw(kind: type[Slabs], steps: int) -> list[int]:
     slabs, layout = kind(open_machine("cpu"), copy), Layout.of(SHAPE, ())
     device = [torch.zeros(layout.size, dtype=torch.int32) for _ in range(steps)]
     for step in range(steps):
-        slabs.next(layout)[: layout.size] = step
+        slabs.turn()
+        slabs.of_size(layout.size)[: layout.size] = step
         slabs.upload(layout, device[step])
     for late in begun:
         late.synchronize()
@@ -64,18 +65,21 @@ def test_a_larger_step_gets_larger_slabs_and_the_other_half_is_still_read():
     slabs = Slabs(open_machine("cpu"), lambda to, slab: late.append(LateCopy(to, slab)) or late[-1])
     small, large = Layout.of(SHAPE, ()), Layout.of(Shape(200, 0, 0, 0, 0, 200, 8), ())
     first, second = torch.zeros(small.size, dtype=torch.int32), torch.zeros(large.size, dtype=torch.int32)
-    slabs.next(small)[: small.size] = 1
+    slabs.turn()
+    slabs.of_size(small.size)[: small.size] = 1
     slabs.upload(small, first)
-    slabs.next(large)[: large.size] = 2
+    slabs.turn()
+    slabs.of_size(large.size)[: large.size] = 2
     slabs.upload(large, second)
-    slabs.next(large)[: large.size] = 3
+    slabs.turn()
+    slabs.of_size(large.size)[: large.size] = 3
     late[1].synchronize()
     assert (int(first[0]), int(second[-1])) == (1, 2)
 
 
 def test_views_keep_the_memory_alive():
     slabs, layout = Slabs(open_machine("cpu")), Layout.of(SHAPE, ())
-    view = layout.arrays(slabs.next(layout))["positions"]
+    view = layout.arrays(slabs.of_size(layout.size))["positions"]
     view[:] = 7
     del slabs
     gc.collect()

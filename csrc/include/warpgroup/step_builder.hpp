@@ -60,11 +60,14 @@ class StepBuilder {
 
   // Blocks that are missing beyond the free ones; nothing is taken.
   std::int64_t prepare(const StepPlan& plan);
+  // The same, once the pool has another size.
+  std::int64_t missing_blocks() const;
   // Takes them. Throws std::logic_error if they are not there.
   std::vector<BlockCopy> hold();
 
   // Of the step that was prepared.
   const StepExtent& extent() const { return extent_; }
+  std::int64_t block_tokens() const { return book_.block_tokens(); }
   // Caches that its rows attend to, the new token included.
   std::vector<std::int64_t> row_lengths() const;
   // (first position, tokens) of its pieces: of all, or of those that continue a cache.
