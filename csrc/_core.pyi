@@ -618,6 +618,10 @@ class StepBuilder:
         """Look at the plan's step; how many blocks it lacks beyond the free ones."""
     def missing_blocks(self) -> int:
         """The same, once the pool has another size."""
+    def limit_blocks(self, blocks: int) -> None:
+        """No more blocks are held than this, though the pool may still have more."""
+    def restore(self) -> list[tuple[int, int]]:
+        """In place of `hold`, where blocks are not to be had: caches come back as far as there are blocks for them."""
     def hold(self) -> list[tuple[int, int]]:
         """Take its blocks; blocks to be copied back, (host, device). RuntimeError: they are not there."""
     extent: Final[StepExtent]
@@ -684,6 +688,8 @@ class StepWorker:
         """`zero_ns`: of `time.perf_counter_ns`, from where plans count time; `log`, `starts`: as in `Intake.drain`."""
     def begin(self, slab: npt.NDArray[np.int32]) -> None:
         """Start to make the next plan, in that slab, which is kept alive. RuntimeError: one was begun and not taken."""
+    def close(self) -> None:
+        """Wait for what is under way, and end the thread: nothing can be begun any more."""
     def take(self) -> StagedStep:
         """Wait for it, without the GIL. Raises what went wrong in the thread; RuntimeError: none was begun."""
 

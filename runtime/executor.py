@@ -13,6 +13,7 @@ import torch
 from ..csrc import StagedStep, StepBuilder, StepStager
 from .engine import Engine
 from .inputs import Chunk, Filling, Shape
+from .kv_pool import OutOfVram
 from .ledger import Ledger
 from .token_log import TokenLog
 
@@ -73,6 +74,10 @@ class Executor:
         captured = [shape.to_core() for shape in self._engine.graphs.captured()]
         return StepStager(self._builder, width=self._engine.extent.width, captured=captured)
 
+    def heed_limit(self) -> None:
+        """Plans that are made from now on hold no more blocks than the ledger allows now."""
+        self._builder.limit_blocks(self._ledger.pool_blocks)
+
     def rest(self, step: StagedStep) -> None:
         """Do what a plan without a step asks for: caches go to the host."""
         self._engine.pool.copy_out(step.to_host)
@@ -88,7 +93,11 @@ class Executor:
         pool.copy_in(step.to_device)
         moved = self._ledger.trim()
         if step.missing_blocks:
-            self._ledger.make_room(self._builder.missing_blocks())
+            try:
+                self._ledger.make_room(self._builder.missing_blocks())
+            except OutOfVram:
+                pool.copy_in(self._builder.restore())  # the host's memory was promised to others
+                raise
             pool.copy_in(self._builder.hold())
         launch = _Launch(self._engine, self._builder, step, written=step.written and not moved)
         if step.captured:

@@ -135,30 +135,35 @@ class Replay:
                 self._receive(now_ns=0)
             self._receive(now_ns=0)
             self._clock = Clock(self._engine.machine)
-            self._arrivals.start(self._clock)
-            log = self.executor.log
-            self._worker = StepWorker(
-                self._arrivals.intake,
-                self._scheduler,
-                self.executor.stager,
-                log=log.tokens,
-                starts=log.starts,
-                zero_ns=self._clock.zero_ns,
-            )
-            self._begin()
+            worker = self._start_worker()
             try:
-                while self._begun and self._step():
+                self._arrivals.start(self._clock)
+                self._begin(worker)
+                while self._begun and self._step(worker):
                     pass
             finally:
                 self._arrivals.stop()
+                worker.close()
             self._settle()
+            self._note(self._take_received())
             if self._engine.machine.is_cuda:
                 torch.cuda.synchronize(self._engine.machine.device)
             return self._conclude()
 
-    def _step(self) -> bool:
+    def _start_worker(self) -> StepWorker:
+        log = self.executor.log
+        return StepWorker(
+            self._arrivals.intake,
+            self._scheduler,
+            self.executor.stager,
+            log=log.tokens,
+            starts=log.starts,
+            zero_ns=self._clock.zero_ns,
+        )
+
+    def _step(self, worker: StepWorker) -> bool:
         """One plan. False at the end."""
-        staged = self._worker.take()
+        staged = worker.take()
         self._begun = False
         plan = staged.plan
         self._note_received(_Received(plan.plan_ns, staged.drained))
@@ -168,11 +173,11 @@ class Replay:
         try:
             if plan.horizon == 0:
                 self.executor.rest(staged)
-                return self._idle(plan)
+                return self._idle(plan, worker)
             launched = self.executor.launch(staged)
         except OutOfVram as error:
             self._run_out(plan, error)
-            self._begin()
+            self._begin(worker)
             return True
         drawn = launched.tokens.to("cpu", non_blocking=True)
         end = self._clock.mark()
@@ -183,16 +188,17 @@ class Replay:
             _UnderWay(plan, facts, launched, drawn, start, end, self._budget, self._waited, received)
         )
         self._waited = False
-        self._settle(leaving=self._options.plan_ahead, then=self._begin)
+        self._settle(leaving=self._options.plan_ahead, then=lambda: self._begin(worker))
         return True
 
-    def _begin(self) -> None:
+    def _begin(self, worker: StepWorker) -> None:
         """Have the next plan made, unless the run is to end."""
         if self._interrupted:
             return
         self._arrivals.check()
         self._follow_budget()
-        self._worker.begin(self._engine.turn_slab())
+        self.executor.heed_limit()
+        worker.begin(self._engine.turn_slab())
         self._begun = True
 
     def _receive(self, now_ns: int) -> None:
@@ -207,12 +213,15 @@ class Replay:
 
     def _planned(self, plan: StepPlan, received: list[_Received]) -> None:
         """Record a plan, and what was received before it, once all steps before it are recorded."""
+        self._note(received)
+        self._recorder.planned(plan)
+
+    def _note(self, received: list[_Received]) -> None:
         for each in received:
             for request, reason in each.drained.refused:
                 self._recorder.rejected(request, each.now_ns, reason)
             for request in each.drained.pressed:
                 self._recorder.pressed(request, each.now_ns)
-        self._recorder.planned(plan)
 
     def _take_received(self) -> list[_Received]:
         received, self._received = self._received, []
@@ -231,7 +240,7 @@ class Replay:
         self._recorder.budget_changed(self._clock.now_ns(), self._submitted - 1, budget)
         self._ledger.set_budget(self._scheduler.memory)
 
-    def _idle(self, plan: StepPlan) -> bool:
+    def _idle(self, plan: StepPlan, worker: StepWorker) -> bool:
         self._settle()
         self._waited = True
         self._planned(plan, self._take_received())
@@ -240,7 +249,7 @@ class Replay:
             return False
         seconds = None if plan.wake_ns < 0 else max(plan.wake_ns - self._clock.now_ns(), 0) / 1e9
         self._arrivals.intake.wait(min(seconds, 0.1) if seconds is not None else 0.1)
-        self._begin()
+        self._begin(worker)
         return True
 
     def _run_out(self, plan: StepPlan, error: OutOfVram) -> None:

@@ -84,23 +84,6 @@ class Deadline {
   Clock::time_point at_;
 };
 
-// The call's result, without the GIL meanwhile. A thread that wants it back when the interpreter
-// has ended is ended too, by unwinding, which must not meet a destructor: pybind11's guard is one.
-template <class Call>
-auto without_gil(Call call) {
-  std::optional<decltype(call())> result;
-  std::exception_ptr thrown;
-  PyThreadState* const thread = PyEval_SaveThread();
-  try {
-    result = call();
-  } catch (...) {
-    thrown = std::current_exception();
-  }
-  PyEval_RestoreThread(thread);
-  if (thrown) std::rethrow_exception(thrown);
-  return *std::move(result);
-}
-
 template <class Call>
 auto waiting(const Intake& intake, Call call, std::int64_t timeout_ns) {
   const Deadline deadline(timeout_ns);

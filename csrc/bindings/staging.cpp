@@ -198,6 +198,11 @@ void bind_step_builder(py::module_& m) {
           "prepare", [](Builder& self, const StepPlan& plan) { return self.builder.prepare(plan); },
           py::arg("plan"))
       .def("missing_blocks", [](const Builder& self) { return self.builder.missing_blocks(); })
+      .def(
+          "limit_blocks",
+          [](Builder& self, std::int64_t blocks) { self.builder.limit_blocks(blocks); },
+          py::arg("blocks"))
+      .def("restore", [](Builder& self) { return as_pairs(self.builder.restore()); })
       .def("hold", [](Builder& self) { return as_pairs(self.builder.hold()); })
       .def_property_readonly("extent", [](const Builder& self) { return self.builder.extent(); })
       .def("row_lengths", [](const Builder& self) { return as_array(self.builder.row_lengths()); })
@@ -290,9 +295,14 @@ void bind_worker(py::module_& m) {
             self.slab = slab;
           },
           py::arg("slab").noconvert())
-      .def(
-          "take", [](Worker& self) { return self.worker->take(); },
-          py::call_guard<py::gil_scoped_release>());
+      .def("close",
+           [](Worker& self) {
+             without_gil([&] {
+               self.worker->close();
+               return true;
+             });
+           })
+      .def("take", [](Worker& self) { return without_gil([&] { return self.worker->take(); }); });
 }
 
 // Checks what is to be written to, then cuts and writes.

@@ -45,10 +45,14 @@ void StepBuilder::drop(std::int64_t request, bool lost_generated) {
   free_seats_.push_back(seat);
 }
 
-std::int64_t StepBuilder::generated(std::int64_t request) const {
+std::int64_t StepBuilder::seat_of(std::int64_t request) const {
   const std::int64_t seat = seat_of_.at(static_cast<std::size_t>(request));
   if (seat < 0) throw std::invalid_argument("request " + std::to_string(request) + " does not run");
-  return seat_tokens_[static_cast<std::size_t>(seat)] -
+  return seat;
+}
+
+std::int64_t StepBuilder::generated(std::int64_t request) const {
+  return seat_tokens_[static_cast<std::size_t>(seat_of(request))] -
          log_.prompt_tokens[static_cast<std::size_t>(request)];
 }
 
@@ -103,7 +107,9 @@ std::int64_t StepBuilder::prepare(const StepPlan& plan) {
 std::int64_t StepBuilder::missing_blocks() const {
   std::int64_t needed = 0;
   for (const Want& want : wants_) needed += book_.missing(want.request, want.tokens);
-  return std::max(needed - book_.free_blocks(), std::int64_t{0});
+  const std::int64_t held = book_.blocks() - book_.free_blocks();
+  const std::int64_t free = std::min(book_.free_blocks(), limit_blocks_ - held);
+  return std::max(needed - free, std::int64_t{0});
 }
 
 // All rows of the batch take part, those that have ended too.
@@ -183,13 +189,23 @@ std::vector<BlockCopy> StepBuilder::hold() {
   for (const Want& want : wants_)
     if (!book_.hold(want.request, seat_of(want.request), want.tokens))
       throw std::logic_error("a step's blocks are not there");
+  return restore();
+}
+
+std::vector<BlockCopy> StepBuilder::restore() {
   std::vector<BlockCopy> copies;
+  std::vector<std::int64_t> still_owed;
   for (const std::int64_t request : owed_) {
-    seat_cached_[static_cast<std::size_t>(seat_of(request))] = book_.host_tokens(request);
+    const std::int64_t tokens = book_.host_tokens(request);
+    if (!book_.hold(request, seat_of(request), tokens)) {
+      still_owed.push_back(request);
+      continue;
+    }
+    seat_cached_[static_cast<std::size_t>(seat_of(request))] = tokens;
     const auto more = book_.swap_in(request);
     copies.insert(copies.end(), more.begin(), more.end());
   }
-  owed_.clear();
+  owed_ = std::move(still_owed);
   return copies;
 }
 

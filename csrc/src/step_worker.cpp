@@ -60,19 +60,22 @@ StepWorker::StepWorker(Intake& intake, Scheduler& scheduler, StepStager stager, 
       zero_ns_(zero_ns),
       thread_([this] { run(); }) {}
 
-StepWorker::~StepWorker() {
+StepWorker::~StepWorker() { close(); }
+
+void StepWorker::close() {
   {
     std::unique_lock<std::mutex> lock(mutex_);
     changed_.wait(lock, [this] { return state_ != State::kBegun; });
     state_ = State::kStopping;
   }
   changed_.notify_all();
-  thread_.join();
+  if (thread_.joinable()) thread_.join();
 }
 
 void StepWorker::begin(const SlabMemory& slab) {
   {
     const std::lock_guard<std::mutex> lock(mutex_);
+    if (state_ == State::kStopping) throw std::logic_error("the worker was closed");
     if (state_ != State::kIdle) throw std::logic_error("a plan was begun and not taken");
     slab_ = slab;
     state_ = State::kBegun;
@@ -82,7 +85,8 @@ void StepWorker::begin(const SlabMemory& slab) {
 
 StagedStep StepWorker::take() {
   std::unique_lock<std::mutex> lock(mutex_);
-  if (state_ == State::kIdle) throw std::logic_error("no plan was begun");
+  if (state_ == State::kIdle || state_ == State::kStopping)
+    throw std::logic_error("no plan was begun");
   changed_.wait(lock, [this] { return state_ == State::kDone; });
   state_ = State::kIdle;
   if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));

@@ -122,6 +122,17 @@ def test_a_slab_that_is_too_small_and_blocks_that_are_missing_are_said():
     assert (step.missing_blocks, step.written) == (0, False)
 
 
+def test_no_more_blocks_are_held_than_the_limit_though_the_pool_has_them():
+    server = Server(pool=50)
+    server.builder.limit_blocks(3)
+    server.intake.drain(server.scheduler, server.log, server.starts)
+    step = server.stager.stage(server.scheduler.plan(0), np.zeros(4000, dtype=np.int32))
+    assert step.missing_blocks > 0
+    assert (step.written, server.book.free_blocks) == (False, 50)
+    server.builder.limit_blocks(50)
+    assert server.builder.missing_blocks() == 0
+
+
 def test_plans_are_begun_and_taken_one_by_one():
     worker, slab = Server().worker(), np.zeros(4000, dtype=np.int32)
     with pytest.raises(RuntimeError, match="no plan was begun"):
@@ -147,3 +158,11 @@ def test_a_worker_ends_whatever_it_was_doing():
             worker.begin(np.zeros(4000, dtype=np.int32))
         del worker
     assert threading.active_count() == before
+    worker = Server().worker()
+    worker.begin(np.zeros(4000, dtype=np.int32))
+    worker.close()
+    worker.close()
+    with pytest.raises(RuntimeError, match="the worker was closed"):
+        worker.begin(np.zeros(4000, dtype=np.int32))
+    with pytest.raises(RuntimeError, match="no plan was begun"):
+        worker.take()

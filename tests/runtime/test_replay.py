@@ -180,11 +180,11 @@ def other_process(used: dict[str, int]):
         monitor, step = made._monitor, made._step
         monitor._used = lambda: used["bytes"]
 
-        def watched():
+        def watched(worker):
             used["steps"] += 1
             used["bytes"] = used["takes"] if 20 <= used["steps"] < 60 else 0
             monitor.look()
-            return step()
+            return step(worker)
 
         made._step = watched
 

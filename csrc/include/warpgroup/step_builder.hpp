@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -62,8 +63,13 @@ class StepBuilder {
   std::int64_t prepare(const StepPlan& plan);
   // The same, once the pool has another size.
   std::int64_t missing_blocks() const;
+  // No more blocks are held than this, though the pool may still have more. Default: no limit.
+  void limit_blocks(std::int64_t blocks) { limit_blocks_ = blocks; }
   // Takes them. Throws std::logic_error if they are not there.
   std::vector<BlockCopy> hold();
+  // In place of hold(), where the blocks are not to be had: what is owed comes back as far as there
+  // are blocks for it.
+  std::vector<BlockCopy> restore();
 
   // Of the step that was prepared.
   const StepExtent& extent() const { return extent_; }
@@ -86,9 +92,8 @@ class StepBuilder {
  private:
   std::int64_t take(std::int64_t request);
   void drop(std::int64_t request, bool lost_generated);
-  std::int64_t seat_of(std::int64_t request) const {
-    return seat_of_[static_cast<std::size_t>(request)];
-  }
+  // Throws std::invalid_argument if the request does not run.
+  std::int64_t seat_of(std::int64_t request) const;
   // Tokens whose keys and values it holds once what is owed to it is back.
   std::int64_t cached(std::int64_t request) const;
   void prepare_padded(const StepPlan& plan);
@@ -104,6 +109,7 @@ class StepBuilder {
   KvBook& book_;
   std::uint64_t seed_;
   bool padded_;
+  std::int64_t limit_blocks_ = std::numeric_limits<std::int64_t>::max();
 
   std::vector<std::int64_t> seat_of_;    // by request; -1: it does not run
   std::vector<std::int64_t> generated_;  // by request, remembered when it is evicted

@@ -60,7 +60,6 @@ class StepWorker {
   // Everything outlives the worker. `zero_ns`: of the steady clock, from where plans count time.
   StepWorker(Intake& intake, Scheduler& scheduler, StepStager stager, Intake::Log log,
              std::int64_t zero_ns);
-  // Waits for what is under way.
   ~StepWorker();
   StepWorker(const StepWorker&) = delete;
   StepWorker& operator=(const StepWorker&) = delete;
@@ -70,6 +69,8 @@ class StepWorker {
   void begin(const SlabMemory& slab);
   // Waits for it. Throws what went wrong in the thread; std::logic_error if none was begun.
   StagedStep take();
+  // Waits for what is under way, and ends the thread: nothing can be begun any more.
+  void close();
 
  private:
   enum class State : std::uint8_t { kIdle, kBegun, kDone, kStopping };
