@@ -185,4 +185,5 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
   bind_scheduler(m);
   bind_simulation(m);
   bind_staging(m);
+  bind_steps(m);
 }

@@ -4,18 +4,13 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
-#include <memory>
 #include <string>
 #include <tuple>
 #include <vector>
 
 #include "bindings.hpp"
 #include "warpgroup/attention_cut.hpp"
-#include "warpgroup/kv_book.hpp"
-#include "warpgroup/plan.hpp"
-#include "warpgroup/step_builder.hpp"
 #include "warpgroup/step_slab.hpp"
-#include "warpgroup/step_worker.hpp"
 
 namespace py = pybind11;
 using namespace warpgroup;
@@ -24,14 +19,6 @@ namespace {
 
 using Integers = py::array_t<std::int32_t, py::array::c_style>;
 using Numbers = py::array_t<std::int64_t, py::array::c_style>;
-
-py::array_t<std::int64_t> as_array(const std::vector<std::int64_t>& values) {
-  return py::array_t<std::int64_t>(static_cast<py::ssize_t>(values.size()), values.data());
-}
-
-void require(bool holds, const char* what) {
-  if (!holds) throw py::value_error(what);
-}
 
 // The writer, and the arrays that it looks at.
 struct Writer {
@@ -80,229 +67,6 @@ void write_step(const Writer& self, Integers& slab, const SlabShape& shape, cons
   std::int32_t* const memory = slab.mutable_data();
   const py::gil_scoped_release release;
   self.writer.write(memory, shape, seats, parts, continued);
-}
-
-// The builder, and the arrays and the book that it works on.
-struct Builder {
-  StepBuilder builder;
-  std::int64_t requests;
-  py::object kept_log, kept_book;
-};
-
-std::vector<std::int64_t> as_vector(const Numbers& array) {
-  return {array.data(), array.data() + array.size()};
-}
-
-std::unique_ptr<Builder> make_builder(Integers& log, const Numbers& starts,
-                                      const Numbers& prompt_tokens, const Numbers& ends,
-                                      const py::object& book, std::uint64_t seed, bool padded) {
-  require(starts.size() == prompt_tokens.size() && starts.size() == ends.size(),
-          "as many entries as requests in every array by request");
-  require(log.size() > 0, "the log has a place for tokens that nobody asked for");
-  RequestLog requests{log.mutable_data(), log.size() - 1, as_vector(starts),
-                      as_vector(prompt_tokens), as_vector(ends)};
-  return std::unique_ptr<Builder>(
-      new Builder{StepBuilder(std::move(requests), book.cast<KvBook&>(), seed, padded),
-                  starts.size(), log, book});
-}
-
-void write_prepared(const Builder& self, Integers& slab, const SlabShape& shape,
-                    bool all_continue) {
-  const StepExtent& extent = self.builder.extent();
-  const SlabArray last = slab_arrays(shape).back();
-  const std::int64_t tokens = extent.chunk_tokens + extent.prompt_tokens;
-  const auto prompts = static_cast<std::int64_t>(extent.prompts.size());
-  require(slab.size() >= last.start + last.count, "the slab is smaller than the shape");
-  require(extent.rows <= shape.rows && extent.sampled <= shape.sampled &&
-              tokens <= shape.chunk_tokens + shape.prompt_tokens &&
-              (all_continue ? extent.chunks + prompts <= shape.chunks
-                            : extent.chunks <= shape.chunks && prompts <= shape.prompts),
-          "the step is larger than the shape");
-  std::int32_t* const memory = slab.mutable_data();
-  const py::gil_scoped_release release;
-  self.builder.write(memory, shape, all_continue);
-}
-
-using Pairs = std::vector<std::pair<std::int32_t, std::int32_t>>;
-
-Pairs as_pairs(const std::vector<BlockCopy>& copies) {
-  Pairs pairs;
-  for (const BlockCopy& copy : copies) pairs.emplace_back(copy.host, copy.device);
-  return pairs;
-}
-
-void bind_kv_book(py::module_& m) {
-  py::class_<KvBook>(m, "KvBook")
-      .def(py::init<std::int64_t, std::int64_t, std::int64_t>(), py::kw_only(), py::arg("seats"),
-           py::arg("width"), py::arg("block_tokens"))
-      .def("hold", &KvBook::hold, py::arg("request"), py::arg("seat"), py::arg("tokens"))
-      .def("release", &KvBook::release, py::arg("request"))
-      .def(
-          "resize",
-          [](KvBook& book, std::int64_t blocks) {
-            Pairs moves;
-            for (const PagedKv::Move move : book.resize(blocks))
-              moves.emplace_back(move.from, move.to);
-            return moves;
-          },
-          py::arg("blocks"))
-      .def("open_host", &KvBook::open_host, py::arg("blocks"))
-      .def(
-          "swap_out",
-          [](KvBook& book, std::int64_t request, std::int64_t tokens) {
-            return as_pairs(book.swap_out(request, tokens));
-          },
-          py::arg("request"), py::arg("tokens"))
-      .def(
-          "swap_in",
-          [](KvBook& book, std::int64_t request) { return as_pairs(book.swap_in(request)); },
-          py::arg("request"))
-      .def("host_tokens", &KvBook::host_tokens, py::arg("request"))
-      .def("clear", &KvBook::clear)
-      .def_property_readonly("blocks", &KvBook::blocks)
-      .def_property_readonly("free_blocks", &KvBook::free_blocks)
-      .def_property_readonly("host_blocks", &KvBook::host_blocks)
-      .def_property_readonly("width", &KvBook::width)
-      .def_property_readonly("tables", [](const py::object& self) {
-        auto& book = self.cast<KvBook&>();
-        return py::array_t<std::int32_t>({book.seats(), book.width()}, book.tables(), self);
-      });
-}
-
-void bind_step_builder(py::module_& m) {
-  py::class_<StepExtent>(m, "StepExtent")
-      .def_readonly("rows", &StepExtent::rows)
-      .def_readonly("chunks", &StepExtent::chunks)
-      .def_readonly("chunk_tokens", &StepExtent::chunk_tokens)
-      .def_readonly("longest_chunk", &StepExtent::longest_chunk)
-      .def_readonly("cached_tokens", &StepExtent::cached_tokens)
-      .def_readonly("longest_cached", &StepExtent::longest_cached)
-      .def_readonly("prompts", &StepExtent::prompts)
-      .def_readonly("prompt_tokens", &StepExtent::prompt_tokens)
-      .def_readonly("sampled", &StepExtent::sampled)
-      .def_readonly("longest", &StepExtent::longest)
-      .def_readonly("padded", &StepExtent::padded);
-  py::class_<StepDraws>(m, "StepDraws")
-      .def_property_readonly("requests", [](const StepDraws& d) { return as_array(d.requests); })
-      .def_property_readonly("places", [](const StepDraws& d) { return as_array(d.places); })
-      .def_readonly("finished", &StepDraws::finished);
-  py::class_<Builder>(m, "StepBuilder")
-      .def(py::init(&make_builder), py::kw_only(), py::arg("log").noconvert(), py::arg("starts"),
-           py::arg("prompt_tokens"), py::arg("ends"), py::arg("book"), py::arg("seed"),
-           py::arg("padded"))
-      .def(
-          "apply",
-          [](Builder& self, const StepPlan& plan) { return as_pairs(self.builder.apply(plan)); },
-          py::arg("plan"))
-      .def(
-          "prepare", [](Builder& self, const StepPlan& plan) { return self.builder.prepare(plan); },
-          py::arg("plan"))
-      .def("missing_blocks", [](const Builder& self) { return self.builder.missing_blocks(); })
-      .def(
-          "limit_blocks",
-          [](Builder& self, std::int64_t blocks) { self.builder.limit_blocks(blocks); },
-          py::arg("blocks"))
-      .def("restore", [](Builder& self) { return as_pairs(self.builder.restore()); })
-      .def("hold", [](Builder& self) { return as_pairs(self.builder.hold()); })
-      .def_property_readonly("extent", [](const Builder& self) { return self.builder.extent(); })
-      .def("row_lengths", [](const Builder& self) { return as_array(self.builder.row_lengths()); })
-      .def(
-          "chunks", [](const Builder& self, bool all) { return self.builder.chunks(all); },
-          py::kw_only(), py::arg("all"))
-      .def("write", &write_prepared, py::arg("slab").noconvert(), py::arg("shape"), py::kw_only(),
-           py::arg("all_continue"))
-      .def("launched", [](Builder& self) { return self.builder.launched(); })
-      .def(
-          "retire",
-          [](Builder& self, const std::vector<std::int64_t>& finished) {
-            self.builder.retire(finished);
-          },
-          py::arg("finished"))
-      .def(
-          "generated",
-          [](const Builder& self, std::int64_t request) { return self.builder.generated(request); },
-          py::arg("request"));
-}
-
-SlabMemory memory_of(Integers& slab) { return {slab.mutable_data(), slab.size()}; }
-
-// Keeps what it works with alive.
-struct Stager {
-  StepStager stager;
-  py::object kept;
-};
-
-struct Worker {
-  std::unique_ptr<StepWorker> worker;
-  py::tuple kept;
-  py::object slab{};  // that it may be writing to
-
-  // The thread may be at work: it is waited for without the GIL.
-  ~Worker() {
-    const py::gil_scoped_release release;
-    worker.reset();
-  }
-};
-
-std::unique_ptr<Worker> make_worker(const py::object& intake, const py::object& scheduler,
-                                    const py::object& stager, Integers& log, const Numbers& starts,
-                                    std::int64_t zero_ns) {
-  const Intake::Log to{log.mutable_data(), log.size(), starts.data(), starts.size()};
-  return std::unique_ptr<Worker>(
-      new Worker{std::make_unique<StepWorker>(intake.cast<Intake&>(), scheduler.cast<Scheduler&>(),
-                                              stager.cast<Stager&>().stager, to, zero_ns),
-                 py::make_tuple(intake, scheduler, stager, log, starts)});
-}
-
-void bind_worker(py::module_& m) {
-  py::class_<StagedStep>(m, "StagedStep")
-      .def_readonly("plan", &StagedStep::plan)
-      .def_readonly("drained", &StagedStep::drained)
-      .def_property_readonly("to_host",
-                             [](const StagedStep& step) { return as_pairs(step.to_host); })
-      .def_property_readonly("to_device",
-                             [](const StagedStep& step) { return as_pairs(step.to_device); })
-      .def_readonly("missing_blocks", &StagedStep::missing_blocks)
-      .def_readonly("shape", &StagedStep::shape)
-      .def_readonly("captured", &StagedStep::captured)
-      .def_readonly("awaits_tokens", &StagedStep::awaits_tokens)
-      .def_readonly("written", &StagedStep::written);
-  py::class_<Stager>(m, "StepStager")
-      .def(
-          py::init([](const py::object& builder, std::int64_t width,
-                      std::vector<SlabShape> captured) {
-            return std::unique_ptr<Stager>(new Stager{
-                StepStager(builder.cast<Builder&>().builder, width, std::move(captured)), builder});
-          }),
-          py::arg("builder"), py::kw_only(), py::arg("width"), py::arg("captured"))
-      .def(
-          "stage",
-          [](const Stager& self, const StepPlan& plan, Integers& slab) {
-            StagedStep step;
-            step.plan = plan;
-            self.stager.stage(step, memory_of(slab));
-            return step;
-          },
-          py::arg("plan"), py::arg("slab").noconvert());
-  py::class_<Worker>(m, "StepWorker")
-      .def(py::init(&make_worker), py::arg("intake"), py::arg("scheduler"), py::arg("stager"),
-           py::kw_only(), py::arg("log").noconvert(), py::arg("starts").noconvert(),
-           py::arg("zero_ns"))
-      .def(
-          "begin",
-          [](Worker& self, Integers& slab) {
-            self.worker->begin(memory_of(slab));
-            self.slab = slab;
-          },
-          py::arg("slab").noconvert())
-      .def("close",
-           [](Worker& self) {
-             without_gil([&] {
-               self.worker->close();
-               return true;
-             });
-           })
-      .def("take", [](Worker& self) { return without_gil([&] { return self.worker->take(); }); });
 }
 
 // Checks what is to be written to, then cuts and writes.
@@ -372,9 +136,6 @@ void bind_staging(py::module_& m) {
           arrays.emplace_back(array.name, array.start, array.count);
         return arrays;
       });
-  bind_kv_book(m);
-  bind_step_builder(m);
-  bind_worker(m);
   py::class_<Writer>(m, "SlabWriter")
       .def(py::init(&make_writer), py::kw_only(), py::arg("log").noconvert(),
            py::arg("starts").noconvert(), py::arg("seat_request").noconvert(),
