@@ -222,8 +222,10 @@ def read_info(folder: Path) -> RunInfo:
     path = folder / "run.json"
     try:
         info = msgspec.json.decode(path.read_bytes(), type=RunInfo)
-    except FileNotFoundError:
-        raise InvalidRun(f"{folder} is not a run: it has no run.json") from None
+    except (FileNotFoundError, NotADirectoryError):
+        inside = ", ".join(str(each.parent) for each in sorted(folder.glob("*/run.json")))
+        hint = f"; runs in it: {inside}" if inside else ""
+        raise InvalidRun(f"{folder} is not a run: it has no run.json{hint}") from None
     except OSError as error:
         raise InvalidRun(f"cannot read {path}: {error.strerror}") from None
     except msgspec.MsgspecError as error:

@@ -168,6 +168,7 @@ def test_help_names_every_command():
         ("simulate", "--policy is missing"),
         ("simulate --step-times nowhere --policy paged", "--step-times takes policy, requests and limits from the run"),
         ("simulate --step-times nowhere", "nowhere is not a run: it has no run.json"),
+        ("simulate --step-times lengths.csv", "lengths.csv is not a run: it has no run.json"),
     ],
 )
 def test_a_mistake_ends_in_one_clear_message_and_exit_code_2(place, arguments, message):

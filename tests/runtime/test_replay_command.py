@@ -57,6 +57,8 @@ def test_a_replay_is_made_again_from_its_record(place):
     assert "plans are the same" in done.stderr
     real, again = read_info(place / "real" / "skyline"), read_info(place / "again")
     assert (again.kind, again.plan_hash) == ("simulated", real.plan_hash)
+    done = warpgroup("simulate", "--step-times", "real", "--out", "other")
+    assert (done.returncode, "runs in it: real/skyline" in done.stderr) == (2, True)
     record = json.loads((place / "real" / "skyline" / "run.json").read_text())
     record["plan_hash"] = "0" * 16
     (place / "real" / "skyline" / "run.json").write_text(json.dumps(record))
