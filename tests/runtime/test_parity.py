@@ -1,5 +1,7 @@
 """Replay parity: from its record alone a real run's plans are made again, for every policy."""
 
+from collections.abc import Callable
+
 import msgspec
 import numpy as np
 import pytest
@@ -42,21 +44,23 @@ def test_out_of_memory_steps_and_rejections_are_part_of_it():
     assert follow(real).difference is None
 
 
+class OtherProcesses:
+    """In the monitor's place: others take so many blocks' memory, as a function of the replay says."""
+
+    peak_used_bytes = 0
+
+    def __init__(self, replay, taken: Callable[[], int]) -> None:
+        self._memory, self._taken = replay._experiment.memory, taken
+
+    @property
+    def left_bytes(self) -> int:
+        return self._memory.budget_bytes - self._taken() * self._memory.block_bytes
+
+
 def test_a_budget_that_moves_is_part_of_it():
     def shrink(made):
-        memory, calls = made._experiment.memory, []
-
-        def left() -> None:
-            calls.append(None)
-            blocks = 24 if 10 < len(calls) < 60 else 40
-            budget = memory.budget_bytes - (40 - blocks) * memory.block_bytes
-            if budget != made._budget:
-                made._budget = budget
-                made._scheduler.set_budget(budget)
-                made._recorder.budget_changed(made._clock.now_ns(), made._submitted - 1, budget)
-                made._ledger.set_budget(made._scheduler.memory)
-
-        made._follow_budget = left
+        plans = iter(range(10**6))
+        made._monitor = OtherProcesses(made, lambda: 16 if 10 < next(plans) < 60 else 0)
 
     real = replay(AT_ONCE, "paged", kv_blocks=40, step_tokens=160, prepare=shrink).run
     assert len({*real.steps["vram_budget_bytes"].tolist()}) == 2
@@ -81,18 +85,7 @@ def test_a_budget_that_falls_and_comes_back_while_nothing_runs_is_part_of_it():
     rows = [(0, 20, 3), (450 * MS, 300, 3), (800 * MS, 20, 3)]
 
     def shrink(made):
-        memory = made._experiment.memory
-
-        def follow_budget() -> None:
-            low = 200 * MS < made._clock.now_ns() < 600 * MS
-            budget = memory.budget_bytes - (30 if low else 0) * memory.block_bytes
-            if budget != made._budget:
-                made._budget = budget
-                made._scheduler.set_budget(budget)
-                made._recorder.budget_changed(made._clock.now_ns(), made._submitted - 1, budget)
-                made._ledger.set_budget(made._scheduler.memory)
-
-        made._follow_budget = follow_budget
+        made._monitor = OtherProcesses(made, lambda: 30 if 200 * MS < made._clock.now_ns() < 600 * MS else 0)
 
     real = replay(rows, "paged", kv_blocks=40, step_tokens=320, prepare=shrink).run
     assert real.info.summary["rejected"] == 1
