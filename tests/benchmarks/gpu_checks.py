@@ -23,7 +23,9 @@ from warpgroup.experiment import Limits, build_experiment
 from warpgroup.runtime import Replay, ReplayOptions, choose_attention, open_machine, open_session
 from warpgroup.runtime.attention.flash import varlen
 from warpgroup.runtime.attention.paged import PagedAttention
+from warpgroup.runtime.attention.prompts import PromptAttention
 from warpgroup.runtime.attention.sdpa import SdpaAttention
+from warpgroup.runtime.batch import Fresh
 from warpgroup.runtime.inputs import Chunk, Filling, Layout, Shape
 from warpgroup.workloads import Trace, load_model
 
@@ -82,6 +84,27 @@ def check_paged() -> dict:
             attention.attend(query, key, key, cache, batch, again)
             assert torch.equal(again, out), f"trial {trial}: two runs differ"
     return {"largest_relative_error": worst, "repeated_runs_equal": 240}
+
+
+def check_prompts() -> dict:
+    """Prompts of which the long ones go to cuDNN and its rest to FlashAttention-2, against FlashAttention-2 alone."""
+    rng, worst = np.random.default_rng(0), 0.0
+    for lengths in (
+        [300] * 8,
+        [4096],
+        [4097],
+        [100, 900, 4095, 4608, 5121],
+        sorted(rng.integers(50, 9000, 6).tolist()),
+    ):
+        heads = torch.randn(sum(lengths), QUERY_HEADS + 2 * KV_HEADS, DIM, dtype=torch.bfloat16, device="cuda")
+        query, key, value = heads.split((QUERY_HEADS, KV_HEADS, KV_HEADS), dim=1)
+        edges = torch.tensor(np.cumsum([0, *lengths]), dtype=torch.int32, device="cuda")
+        out, expected = torch.full_like(query, float("nan")), torch.full_like(query, float("nan"))
+        PromptAttention(cudnn=True).attend(query, key, value, Fresh(edges, tuple(lengths)), out)
+        PromptAttention(cudnn=False).attend(query, key, value, Fresh(edges, tuple(lengths)), expected)
+        worst = max(worst, float((out.float() - expected.float()).norm() / expected.float().norm()))
+        assert worst < 0.005, f"prompts of {lengths} tokens: relative error {worst}"
+    return {"largest_relative_error": worst}
 
 
 def check_tokens() -> dict:
@@ -242,6 +265,7 @@ def check_second_process() -> dict:
 
 CHECKS = {
     "paged": check_paged,
+    "prompts": check_prompts,
     "tokens": check_tokens,
     "crossover": check_crossover,
     "workspace": check_workspace,
