@@ -305,6 +305,7 @@ class StepWork:
         *,
         prefill_tokens: int = 0,
         prefill_pairs: int = 0,
+        fresh_pairs: int = 0,
         prefill_context: int = 0,
         decode_rows: int = 0,
         context_tokens: int = 0,
@@ -317,6 +318,9 @@ class StepWork:
     @property
     def prefill_pairs(self) -> int:
         """Query-key pairs of causal attention over the prefilled tokens."""
+    @property
+    def fresh_pairs(self) -> int:
+        """Those of chunks that begin with their prompt's first token: no cache is read for them."""
     @property
     def prefill_context(self) -> int:
         """KV tokens that the prefilled chunks attend to."""
@@ -410,8 +414,12 @@ class StepRecord:
     step: Final[int]
     steps: Final[int]
     prefill_tokens: Final[int]
+    prefill_pairs: Final[int]
+    fresh_pairs: Final[int]
+    prefill_context: Final[int]
     decode_rows: Final[int]
     context_tokens: Final[int]
+    sampled_rows: Final[int]
     padding_tokens: Final[int]
     kv_start_bytes: Final[int]
     kv_bytes: Final[int]

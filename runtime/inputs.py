@@ -1,8 +1,7 @@
 """A step's inputs: laid out in one slab of pinned memory, copied to the device at once, seen there as a `Batch`."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import astuple, dataclass, fields
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +11,7 @@ from ..csrc import SlabShape
 from .batch import Batch, Continued, Decoding, Fresh, Sampled
 from .host_memory import host_integers
 from .machine import Machine
+from .upload import Copied, Copy, copy_for
 
 Integers = npt.NDArray[np.int32]
 
@@ -135,22 +135,11 @@ class Layout:
         return Batch(at["ids"], at["positions"], at["slots"], decoding, continued, fresh, sampled, schedule)
 
 
-class Copied(Protocol):
-    """A copy that was begun."""
-
-    def synchronize(self) -> None:
-        """Wait until its source may be written to again."""
-
-
-Copy = Callable[[torch.Tensor, torch.Tensor], Copied | None]
-"""From a slab in host memory to the device, in the order of the steps; None: it is done already."""
-
-
 class Slabs:
     """Two slabs of host memory in turn: one is filled in while the device may still be reading the other.
 
     Args:
-        copy: default: on the device's current stream.
+        copy: default: the machine's way.
     """
 
     def __init__(self, machine: Machine, copy: Copy | None = None) -> None:
@@ -185,19 +174,3 @@ class Slabs:
     def upload(self, layout: Layout, to: torch.Tensor) -> None:
         """Copy the slab that `turn` gave last to the device."""
         self._copied[self._turn] = self._copy(to[: layout.size], self._halves[self._turn][: layout.size])
-
-
-def copy_for(machine: Machine) -> Copy:
-    """How slabs get to the machine's device."""
-
-    def by_stream(to: torch.Tensor, slab: torch.Tensor) -> Copied:
-        to.copy_(slab, non_blocking=True)
-        event = torch.cuda.Event()
-        event.record()
-        copied: Copied = event
-        return copied
-
-    def at_once(to: torch.Tensor, slab: torch.Tensor) -> None:
-        to.copy_(slab)
-
-    return by_stream if machine.is_cuda else at_once

@@ -104,6 +104,7 @@ def _later(work: StepWork, steps: int) -> StepWork:
     return StepWork(
         prefill_tokens=work.prefill_tokens,
         prefill_pairs=work.prefill_pairs,
+        fresh_pairs=work.fresh_pairs,
         prefill_context=work.prefill_context,
         decode_rows=work.decode_rows,
         context_tokens=work.context_tokens + work.decode_rows * steps,

@@ -145,7 +145,9 @@ void Scheduler::schedule(Sequence& sequence) {
     return;
   }
   work.prefill_tokens += tokens;
-  work.prefill_pairs += tokens * sequence.cached + tokens * (tokens + 1) / 2;
+  const std::int64_t pairs = tokens * sequence.cached + tokens * (tokens + 1) / 2;
+  work.prefill_pairs += pairs;
+  if (sequence.cached == 0) work.fresh_pairs += pairs;
   work.prefill_context += end;
   plan_.prefill.push_back({id, sequence.cached, tokens});
   if (end == sequence.tokens()) {

@@ -27,8 +27,12 @@ const std::vector<std::string>& step_field_names() {
   static const std::vector<std::string> names{"step",
                                               "steps",
                                               "prefill_tokens",
+                                              "prefill_pairs",
+                                              "fresh_pairs",
+                                              "prefill_context",
                                               "decode_rows",
                                               "context_tokens",
+                                              "sampled_rows",
                                               "padding_tokens",
                                               "kv_start_bytes",
                                               "kv_bytes",
@@ -152,6 +156,7 @@ void Recorder::ran_out_of_memory(const StepPlan& plan, std::int64_t needed_bytes
   // What was held before is held still; nothing was computed.
   StepRecord facts = last_;
   facts.steps = facts.prefill_tokens = facts.decode_rows = facts.context_tokens = 0;
+  facts.prefill_pairs = facts.fresh_pairs = facts.prefill_context = facts.sampled_rows = 0;
   facts.padding_tokens = facts.swap_bytes = facts.paused_rows = 0;
   facts.kv_start_bytes = facts.kv_bytes;
   facts.step = plan.step;
@@ -167,8 +172,12 @@ void Recorder::step(const StepPlan& plan, const StepRecord& f, std::int64_t vram
   const std::array<std::int64_t, kStepFields> values{f.step,
                                                      f.steps,
                                                      f.prefill_tokens,
+                                                     f.prefill_pairs,
+                                                     f.fresh_pairs,
+                                                     f.prefill_context,
                                                      f.decode_rows,
                                                      f.context_tokens,
+                                                     f.sampled_rows,
                                                      f.padding_tokens,
                                                      f.kv_start_bytes,
                                                      f.kv_bytes,

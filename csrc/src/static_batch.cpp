@@ -18,6 +18,7 @@ void Scheduler::plan_static() {
   if (running_.front()->cached == 0) {
     work.prefill_tokens = rows * batch_length_;
     work.prefill_pairs = rows * batch_length_ * (batch_length_ + 1) / 2;
+    work.fresh_pairs = work.prefill_pairs;
     work.prefill_context = rows * batch_length_;
     work.padding_tokens = work.prefill_tokens;
     for (const Sequence* row : running_) {

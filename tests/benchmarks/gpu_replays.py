@@ -1,9 +1,10 @@
 """Replays of the request sets on a GPU, each beside its simulation. Needs a GPU and flash-attn.
 
-    python tests/benchmarks/gpu_replays.py --sets DIR --out DIR [--only NAME,...] [--seconds N]
+    python tests/benchmarks/gpu_replays.py --sets DIR --out DIR [--runs DIR] [--only NAME,...] [--seconds N]
 
 DIR holds chat.json, growth.json and so on: lists of [prompt, output] (reference: the README's section on replays). For
-every replay OUT gets NAME/POLICY.json (its run.json), and replays.csv one row. reports/results/h200/ is one such run.
+every replay OUT gets NAME/POLICY.json (its run.json), and replays.csv one row; what OUT has already is not run again.
+RUNS gets whole runs. reports/results/h200/ is one such OUT.
 """
 
 import argparse
@@ -12,6 +13,7 @@ import json
 import os
 import time
 import traceback
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +22,7 @@ import numpy as np
 
 from warpgroup.csrc import parse_policy
 from warpgroup.experiment import Limits, build_experiment
+from warpgroup.records import write_run
 from warpgroup.runtime import Replay, ReplayOptions, choose_attention, open_machine, open_session
 from warpgroup.sim import simulate
 from warpgroup.workloads import Trace, load_model
@@ -114,7 +117,11 @@ def row_of(case: Case, info, steps, simulated) -> dict:
     }
 
 
-def run(case: Case, sets: Path, out: Path, machine, deadline: float) -> list[dict]:
+def run(case: Case, given: argparse.Namespace, machine, deadline: float) -> Iterator[dict]:
+    policies = [parse_policy(text) for text in case.policies]
+    policies = [each for each in policies if not (given.out / case.name / f"{each.slug}.json").exists()]
+    if not policies:
+        return
     spec = load_model("qwen2.5-7b")
     attention = choose_attention(case.attention, machine, spec)
     limits = Limits(
@@ -123,12 +130,10 @@ def run(case: Case, sets: Path, out: Path, machine, deadline: float) -> list[dic
         step_tokens=case.step_tokens,
         max_seqs=1024,
     )
-    experiment = build_experiment(requests(case, sets), spec, machine.spec, limits=limits, name=case.name)
-    policies = [parse_policy(text) for text in case.policies]
+    experiment = build_experiment(requests(case, given.sets), spec, machine.spec, limits=limits, name=case.name)
     began = time.time()
     session = open_session(experiment, policies, machine, attention=attention)
     print(f"{case.name}: opened in {time.time() - began:.1f} s, {len(session.engine.graphs)} graphs", flush=True)
-    rows = []
     for policy in policies:
         if time.time() > deadline:
             print(f"{case.name} {policy}: no time left", flush=True)
@@ -145,33 +150,35 @@ def run(case: Case, sets: Path, out: Path, machine, deadline: float) -> list[dic
                 continue
         session.engine.pool.clear()
         predicted = simulate(session.experiment, policy).info.summary
-        rows.append(row_of(case, real.info, real.steps, predicted))
-        folder = out / case.name
+        if given.runs:
+            write_run(given.runs / case.name / policy.slug, real)
+        folder = given.out / case.name
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{policy.slug}.json").write_bytes(msgspec.json.format(msgspec.json.encode(real.info), indent=1))
-        print(json.dumps(rows[-1]), flush=True)
+        yield row_of(case, real.info, real.steps, predicted)
     session.close()
-    return rows
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sets", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--runs", type=Path)
     parser.add_argument("--only", default="")
     parser.add_argument("--seconds", type=float, default=1e9, help="no replay is begun after so long")
     given = parser.parse_args()
     deadline = time.time() + given.seconds
     wanted = given.only.split(",") if given.only else [case.name for case in CASES]
-    machine = open_machine("auto")
-    found: list[dict] = []
+    machine, table = open_machine("auto"), given.out / "replays.csv"
+    found = list(csv.DictReader(table.open())) if table.exists() else []
     for case in sorted((case for case in CASES if case.name in wanted), key=lambda case: wanted.index(case.name)):
-        found += run(case, given.sets, given.out, machine, deadline)
-        given.out.mkdir(parents=True, exist_ok=True)
-        with (given.out / "replays.csv").open("w", newline="") as file:
-            writer = csv.DictWriter(file, fieldnames=list(found[0]))
-            writer.writeheader()
-            writer.writerows(found)
+        for row in run(case, given, machine, deadline):
+            print(json.dumps(row), flush=True)
+            found.append(row)
+            with table.open("w", newline="") as file:
+                writer = csv.DictWriter(file, fieldnames=list(row))
+                writer.writeheader()
+                writer.writerows(found)
     os._exit(0)  # the driver's own teardown of captured graphs takes seconds
 
 

@@ -139,6 +139,18 @@ def test_tokens_are_any_integers_in_one_piece(prompt):
     assert found[id][:3].tolist() == np.asarray(getattr(prompt, "_values", prompt)).tolist()
 
 
+def test_tokens_are_a_tensor():
+    torch = pytest.importorskip("torch")
+    queue = intake()
+    id = queue.submit(torch.arange(40, 60)[5:15], 5)
+    with pytest.raises(TypeError, match="token ids are integers of 2, 4 or 8 bytes, not float32"):
+        queue.submit(torch.ones(3), 5)
+    with pytest.raises(ValueError, match="token ids lie in one dimension, in one piece"):
+        queue.submit(torch.arange(10)[::2], 5)
+    _, found = drain(queue)
+    assert found[id][:10].tolist() == [*range(45, 55)]
+
+
 @pytest.mark.parametrize(
     ("prompt", "max_new_tokens", "error", "message"),
     [

@@ -141,6 +141,27 @@ def test_threads_submit_and_nothing_is_lost_or_out_of_order():
         assert [prompts[id][:2].tolist() for id in ids] == [[thread, number] for number in range(each)]
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_threads_that_die_leave_what_they_had_submitted_and_all_other_room():
+    queue, threads = intake(capacity=256, pages=256), 8
+    ids: dict[int, list[int]] = {each: [] for each in range(threads)}
+
+    def die(me: int) -> None:
+        for _ in range(20 + me):
+            ids[me].append(queue.submit(tokens(me + 1), 5))
+        queue.submit(tokens(-1), 5)  # raises, and nobody catches it
+
+    dying = [threading.Thread(target=die, args=(each,)) for each in range(threads)]
+    for thread in dying:
+        thread.start()
+    for thread in dying:
+        thread.join()
+    found, prompts = drain(queue)
+    assert sorted(found.accepted) == sorted(id for each in ids.values() for id in each)
+    assert all(prompts[id][0] == me + 1 for me, each in ids.items() for id in each)
+    assert (queue.queued, queue.free_tokens) == (0, 256 * PAGE)
+
+
 def test_coroutines_await_room():
     async def run() -> None:
         queue = intake()

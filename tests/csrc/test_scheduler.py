@@ -121,6 +121,22 @@ def test_long_prompts_are_prefilled_in_chunks_behind_the_decoding_requests():
     assert [(c.id, c.start, c.tokens) for c in plan.prefill] == [(1, 54, 46)]
 
 
+def test_the_pairs_of_a_prefill_are_counted_and_those_of_a_first_chunk_apart():
+    target = scheduler("paged", memory(40), step_tokens=64)
+    submit(target, 100, 20)
+    first = target.plan(0).work
+    assert (first.prefill_tokens, first.prefill_pairs, first.fresh_pairs) == (64, 64 * 65 // 2, 64 * 65 // 2)
+    target.commit(1, [])
+    second = target.plan(SECOND).work
+    assert [second.prefill_tokens, second.fresh_pairs] == [56, 20 * 21 // 2]
+    assert second.prefill_pairs == 36 * 64 + 36 * 37 // 2 + 20 * 21 // 2
+    assert second.prefill_context == 100 + 20
+    facts = target.commit(1, [])
+    assert facts.fresh_pairs == second.fresh_pairs
+    assert (facts.prefill_pairs, facts.prefill_context) == (second.prefill_pairs, second.prefill_context)
+    assert (facts.sampled_rows, second.sampled_rows) == (2, 2)
+
+
 def test_ffd_admits_the_longest_first_and_passes_over_what_does_not_fit():
     target = scheduler("ffd", memory(20), step_tokens=512)
     submit(target, 50, 300, 100, 30, max_new=10)  # peaks of 4, 20, 7 and 3 blocks

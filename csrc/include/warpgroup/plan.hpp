@@ -20,6 +20,7 @@ enum class BlockedBy : std::uint8_t {
 struct StepWork {
   std::int64_t prefill_tokens = 0;   // prompt positions computed
   std::int64_t prefill_pairs = 0;    // query-key pairs of causal attention over those positions
+  std::int64_t fresh_pairs = 0;      // those of chunks that begin with their prompt's first token
   std::int64_t prefill_context = 0;  // KV tokens that those chunks attend to, each chunk once
   std::int64_t decode_rows = 0;      // requests that make one token from their cache
   std::int64_t context_tokens = 0;   // KV tokens that they attend to, the new one included
@@ -97,8 +98,12 @@ struct StepRecord {
   std::int64_t step;
   std::int64_t steps;
   std::int64_t prefill_tokens;
+  std::int64_t prefill_pairs;
+  std::int64_t fresh_pairs;
+  std::int64_t prefill_context;
   std::int64_t decode_rows;
   std::int64_t context_tokens;
+  std::int64_t sampled_rows;
   std::int64_t padding_tokens;    // over all the steps
   std::int64_t kv_start_bytes;    // held when the first step ran
   std::int64_t kv_bytes;          // held when the last step ran
