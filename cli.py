@@ -13,11 +13,11 @@ from typing import Annotated, Any, NoReturn
 import msgspec
 import typer
 
-from . import terminal
+from . import terminal, trust
 from .csrc import parse_policies, parse_policy, policy_catalogue
-from .errors import DeviceUnavailable, Interrupted, InvalidRun, InvalidScenario, OutputRefused, WarpGroupError
+from .errors import DeviceUnavailable, Interrupted, InvalidScenario, OutputRefused, WarpGroupError
 from .options import Options, experiment_from, model_of, with_options, with_speed
-from .records import RunInfo, claim_folder, read_info, read_run, write_run
+from .records import RunInfo, claim_folder, read_info, read_run, run_folders, write_run
 from .workloads import (
     describe,
     device_names,
@@ -288,9 +288,12 @@ def report(
     """Lay runs side by side in one HTML file."""
     if output.exists() and not force:
         raise OutputRefused(f"{output} exists: choose another -o, or --force to overwrite it")
-    folders = [folder for path in runs for folder in _run_folders(path)]
+    folders = [folder for path in runs for folder in run_folders(path)]
     _write_report(folders, output)
     terminal.show_path("report", output)
+
+
+app.command()(trust.calibrate)
 
 
 @trace_app.command()
@@ -382,17 +385,6 @@ def _fresh_folder() -> Path:
     base = Path("warpgroup-runs")
     taken = [int(each.name) for each in base.glob("[0-9]*") if each.name.isdigit()]
     return base / f"{max(taken, default=0) + 1:03d}"
-
-
-def _run_folders(path: Path) -> list[Path]:
-    if (path / "run.json").exists() or not path.is_dir():
-        return [path]
-    shown = [info.id for info in policy_catalogue()]
-    below = [each.parent for each in sorted(path.glob("*/run.json"))]
-    below.sort(key=lambda folder: shown.index(read_info(folder).policy.partition("(")[0]))
-    if not below:
-        raise InvalidRun(f"{path} holds no run: expected run.json in it, or in a folder below it")
-    return below
 
 
 def _write_report(folders: list[Path], path: Path) -> None:

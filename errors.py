@@ -9,7 +9,8 @@
     ├── DeviceUnavailable a GPU, or a library for it, that a replay needs and that is not there
     ├── OutputRefused     a folder or file that must not or cannot be written
     ├── QueueFull         a request that the submission queue has no room for, or that came after its end
-    └── InvalidRun        a run folder that cannot be read
+    ├── InvalidRun        a run folder that cannot be read
+    └── InvalidProfile    a calibrated profile that cannot be read, or steps from which none can be fitted
 
 Each message is one line: what is wrong, where, and what to do about it. Expected overload (a rejected
 request, an out-of-memory step) is an outcome in the record of a run, never an exception; a submitter that
@@ -74,3 +75,7 @@ class QueueFull(WarpGroupError):
 
 class InvalidRun(WarpGroupError):
     """A run folder is missing, incomplete beyond reading, or of a newer schema."""
+
+
+class InvalidProfile(WarpGroupError):
+    """A profile is missing, damaged or of another version, or there is too little to fit one to."""

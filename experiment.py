@@ -36,7 +36,7 @@ class Limits(msgspec.Struct, frozen=True):
     `vram_bytes` caps the process. `kv_blocks`, or else `kv_budget_tokens`, fixes the KV pool instead, and the
     VRAM budget becomes what that pool needs beside weights, context and activations. A request that would wait for
     more than `max_wait_s` is rejected at once; 0: everybody may wait for ever. `graph_pool_bytes` is what the engine's
-    captured CUDA graphs hold.
+    captured CUDA graphs hold, and `slack_bytes` what the allocator may take beyond the tensors of a step without one.
     """
 
     vram_bytes: int = 0
@@ -47,6 +47,7 @@ class Limits(msgspec.Struct, frozen=True):
     step_tokens: int = 0
     max_wait_s: float = 0
     graph_pool_bytes: int = 0
+    slack_bytes: int = 0
 
 
 class Inputs(msgspec.Struct, frozen=True):
@@ -186,6 +187,7 @@ def _divide_memory(
     plan: dict[str, int] = {
         "context_bytes": device.context_bytes,
         "graph_pool_bytes": limits.graph_pool_bytes,
+        "slack_bytes": limits.slack_bytes,
         "block_tokens": limits.block_tokens,
         "step_tokens": step_tokens,
         "max_seqs": max_seqs,

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from .csrc import BUILD_COMMIT, EVENTS, STATUSES, STEP_EVENTS
+from .csrc import BUILD_COMMIT, EVENTS, STATUSES, STEP_EVENTS, policy_catalogue
 from .errors import InvalidRun, OutputRefused
 from .experiment import Inputs
 
@@ -249,6 +249,21 @@ def read_run(folder: Path) -> Run:
         except (OSError, pa.ArrowInvalid, KeyError, ValueError) as error:
             raise InvalidRun(f"cannot read {path}: {str(error).splitlines()[0]}; run it again") from None
     return Run(info, tables["requests"], tables["steps"], tables["events"])
+
+
+def run_folders(path: Path) -> list[Path]:
+    """The folder itself, or the runs in it, in the order of the policies' catalogue.
+
+    Raises InvalidRun: a folder without a run.
+    """
+    if (path / "run.json").exists() or not path.is_dir():
+        return [path]
+    shown = [info.id for info in policy_catalogue()]
+    below = [each.parent for each in sorted(path.glob("*/run.json"))]
+    below.sort(key=lambda folder: shown.index(read_info(folder).policy.partition("(")[0]))
+    if not below:
+        raise InvalidRun(f"{path} holds no run: expected run.json in it, or in a folder below it")
+    return below
 
 
 def _write_json(path: Path, info: RunInfo) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -14,6 +14,9 @@ from .csrc import PolicyInfo, PolicySpec
 from .experiment import GIB, geometry_of
 from .records import RunInfo
 from .workloads import DeviceSpec, ModelSpec, Scenario, Trace, TraceSummary
+
+if TYPE_CHECKING:
+    from .sim.profile import Profile
 
 stdout = Console()
 stderr = Console(stderr=True)
@@ -168,6 +171,17 @@ def show_scenarios(listed: list[Scenario]) -> None:
     for each in listed:
         budget = f"{each.kv_budget_tokens:,} tokens" if each.kv_budget_tokens else each.vram
         table.add_row(each.name, each.model, each.device, budget, each.purpose)
+    stdout.print(table)
+
+
+def show_profile(profile: "Profile") -> None:
+    """How far off it is, by kind of step."""
+    table = Table(title=f"{profile.model} on {profile.device}: {profile.source}", title_justify="left")
+    table.add_column("steps of a kind")
+    for name in ("measured", "median error", "p95", "all together"):
+        table.add_column(name, justify="right")
+    for region, error in profile.error.items():
+        table.add_row(region, f"{error.steps:,}", f"{error.median:.1%}", f"{error.p95:.1%}", f"{error.total:+.1%}")
     stdout.print(table)
 
 

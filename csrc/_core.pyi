@@ -150,6 +150,7 @@ class MemoryModel:
         step_tokens: int,
         max_seqs: int,
         graph_pool_bytes: int = 0,
+        slack_bytes: int = 0,
         multiprocessors: int = 0,
         max_context: int = 0,
     ) -> None: ...
@@ -163,6 +164,7 @@ class MemoryModel:
         step_tokens: int,
         max_seqs: int,
         graph_pool_bytes: int = 0,
+        slack_bytes: int = 0,
         multiprocessors: int = 0,
         max_context: int = 0,
     ) -> MemoryModel:
@@ -171,6 +173,7 @@ class MemoryModel:
     budget_bytes: Final[int]
     context_bytes: Final[int]
     graph_pool_bytes: Final[int]
+    slack_bytes: Final[int]
     @property
     def fixed_bytes(self) -> int:
         """Weights, context and graphs."""
@@ -305,6 +308,7 @@ class StepWork:
         *,
         prefill_tokens: int = 0,
         prefill_pairs: int = 0,
+        fresh_tokens: int = 0,
         fresh_pairs: int = 0,
         prefill_context: int = 0,
         decode_rows: int = 0,
@@ -319,8 +323,11 @@ class StepWork:
     def prefill_pairs(self) -> int:
         """Query-key pairs of causal attention over the prefilled tokens."""
     @property
+    def fresh_tokens(self) -> int:
+        """Of chunks that begin with their prompt's first token: no cache is read for them."""
+    @property
     def fresh_pairs(self) -> int:
-        """Those of chunks that begin with their prompt's first token: no cache is read for them."""
+        """The same chunks' pairs."""
     @property
     def prefill_context(self) -> int:
         """KV tokens that the prefilled chunks attend to."""
@@ -415,6 +422,7 @@ class StepRecord:
     steps: Final[int]
     prefill_tokens: Final[int]
     prefill_pairs: Final[int]
+    fresh_tokens: Final[int]
     fresh_pairs: Final[int]
     prefill_context: Final[int]
     decode_rows: Final[int]
@@ -880,7 +888,27 @@ class Intake:
     """Room for prompts, in whole pages."""
 
 class RooflineStepTime:
-    """max(weights, products) + attention + KV read + copies + overhead, in integer femtoseconds."""
+    """max(weights, products) + attention + KV read + copies + overhead, in integer femtoseconds.
+
+    Args:
+        weights_fs: one pass over the weights.
+        token_fs: matrix products of a token.
+        sample_fs: the output head for a row.
+        fresh_pair_fs: attention of whole prompts, a query-key pair.
+        continued_pair_fs: attention of chunks that continue a cache, a pair.
+        chunk_context_fs: a token that a chunk attends to.
+        context_fs: a token that a decoding request attends to.
+        swap_fs: a byte to or from the host.
+        overhead_fs: every step.
+        prefill_fs: every step that prefills, beyond that.
+        mixed_fs: every step that prefills and decodes, beyond that.
+        tokens, context, fresh, continued: corrections, each a list of (at, fs): straight lines between these, constant
+            beyond them. `tokens`: of a step, by its tokens; `context`: of a token that a decoding request attends to,
+            by the number of those; `fresh`: of a pair of a whole prompt, by their mean length; `continued`: of a pair
+            of a chunk that continues a cache, by all such chunks' tokens.
+
+    Raises ValueError: knots that do not ascend.
+    """
 
     def __init__(
         self,
@@ -888,10 +916,18 @@ class RooflineStepTime:
         weights_fs: int,
         token_fs: int,
         sample_fs: int,
-        pair_fs: int,
+        fresh_pair_fs: int,
+        continued_pair_fs: int,
+        chunk_context_fs: int,
         context_fs: int,
         swap_fs: int,
         overhead_fs: int,
+        prefill_fs: int = 0,
+        mixed_fs: int = 0,
+        tokens: Sequence[tuple[int, int]] = (),
+        context: Sequence[tuple[int, int]] = (),
+        fresh: Sequence[tuple[int, int]] = (),
+        continued: Sequence[tuple[int, int]] = (),
     ) -> None: ...
     def cumulative_fs(self, work: StepWork, steps: int) -> int:
         """See `warpgroup.sim.StepTime`."""

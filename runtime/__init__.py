@@ -1,6 +1,7 @@
 """The runtime: drives the core's scheduler over a trace with a real model on a real device, and measures."""
 
 from .attention import BACKENDS, choose_attention, require_blocks
+from .calibrate import calibrate
 from .campaign import missing_runs, replay_all
 from .generate import generate
 from .machine import Machine, open_machine
@@ -14,6 +15,7 @@ __all__ = [
     "Replay",
     "ReplayOptions",
     "Session",
+    "calibrate",
     "choose_attention",
     "generate",
     "missing_runs",

@@ -7,11 +7,11 @@ from ..workloads import ModelSpec
 from . import operations as torch_operations
 from .attention import Attention
 from .graphs import Graphs
-from .inputs import Extent, Filling, Integers, Layout, Shape, Slabs
+from .inputs import Chunk, Extent, Filling, Integers, Layout, Shape, Slabs
 from .kv_pool import KvPool
 from .machine import Machine
 from .model import Model
-from .weights import Weights
+from .weights import Weights, dtype_of
 
 
 class Engine:
@@ -83,18 +83,44 @@ class Engine:
         self._slabs.upload(layout, slab)
         return self.model.step(layout.batch(slab, filling), self._cache, self._last_tokens)
 
-    def warm_up(self, tokens: int) -> None:
-        """Run a prefill of that many tokens that stores nothing: kernels are loaded, workspaces allocated."""
-        rows = min(self.extent.seats, tokens)
-        shape = Shape(0, 0, 0, 1, tokens, rows, self.extent.width)
+    def warm_up(self, prompt_tokens: int, *, rows: int = 0, chunk_tokens: int = 0) -> None:
+        """Run a step that stores nothing: kernels are loaded or compiled, workspaces allocated.
+
+        Args:
+            prompt_tokens: of one prompt, from its first token on.
+            rows: that decode.
+            chunk_tokens: that continue caches, as many as it takes.
+        """
+        extent = self.extent
+        each = max(min(chunk_tokens, extent.longest_tokens - 1), 1)
+        chunks = [Chunk(1, each)] * (chunk_tokens // each)
+        tokens = rows + len(chunks) * each + prompt_tokens
+        shape = Shape(rows, len(chunks), len(chunks) * each, 1, prompt_tokens, min(extent.seats, tokens), extent.width)
         self.turn_slab()
         layout, memory = self.layout(shape)
         slab = layout.arrays(memory)
-        positions = np.arange(tokens, dtype=np.int32) % self.extent.longest_tokens
-        slab["ids"][:], slab["positions"][:], slab["slots"][:] = 0, positions, -1
-        slab["prompt_edges"][:] = (0, tokens)
-        slab["sampled_tokens"][:], slab["sampled_seats"][:], slab["seeds"][:] = 0, self.spare_seat, 0
-        self.run(layout, Filling(prompts=(tokens,)))
+        memory[: layout.size] = 0
+        slab["positions"][:] = np.arange(tokens, dtype=np.int32) % extent.longest_tokens
+        slab["slots"][:], slab["sampled_seats"][:] = -1, self.spare_seat
+        slab["prompt_edges"][:] = (0, prompt_tokens)
+        if rows:
+            slab["lengths"][:] = 1
+        if chunks:
+            slab["chunk_edges"][:] = np.arange(len(chunks) + 1) * each
+            slab["cache_edges"][:] = np.arange(len(chunks) + 1) * (each + 1)
+        self.model.attention.fill(slab, shape, np.ones(rows, dtype=np.int64), chunks)
+        cached = len(chunks) * (each + 1)
+        self.run(layout, Filling(each, each + 1, cached, (prompt_tokens,)))
+
+    def prepare_prompts(self, longest: int) -> None:
+        """Have ready what attention builds at first use for prompts of up to that length."""
+        spec = self.spec
+        heads = torch.zeros(
+            (longest, spec.query_heads + 2 * spec.kv_heads, spec.head_dim),
+            dtype=dtype_of(spec),
+            device=self.machine.device,
+        )
+        self.model.attention.prepare(*heads.split((spec.query_heads, spec.kv_heads, spec.kv_heads), dim=1))
 
     def close(self) -> None:
         """Give back graphs and pool."""

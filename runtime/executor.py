@@ -107,6 +107,16 @@ class Executor:
         draws = self._builder.launched()
         return Launched(tokens, draws.requests, draws.places, draws.finished, peak_bytes)
 
+    def pretend(self, step: StagedStep) -> list[int]:
+        """Count the plan's first step as done without computing it: its caches hold whatever is there. Who finished.
+
+        Raises OutOfVram.
+        """
+        if step.missing_blocks:
+            self._ledger.make_room(self._builder.missing_blocks())
+            self._builder.hold()
+        return self._builder.launched().finished
+
     def retire(self, finished: list[int]) -> None:
         """Requests that ended leave; those of a static batch stay until all of it has."""
         self._builder.retire(finished)

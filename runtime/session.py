@@ -26,6 +26,9 @@ from .weights import Weights, load_weights, random_weights, tensors_of
 LARGEST_GRAPH_CHUNK = 512
 """Steps that prefill more are long enough for their launches to be hidden behind them."""
 
+_MIXED = ((1, 64), (64, 1040))
+"""Decoding rows and chunk tokens: few and many, for which other kernels are launched."""
+
 ALLOCATOR_SLACK_BYTES = 32 << 20
 """Torch takes memory in segments of 2 and 20 MiB: what it reserves is that much more than what it hands out."""
 
@@ -142,6 +145,9 @@ def _cpu_slack(experiment: Experiment) -> int:
 
 def _warm_up(engine: Engine, experiment: Experiment, *, graphs: bool, say: Say) -> None:
     engine.warm_up(min(experiment.step_tokens, 4096))
+    for rows, chunk_tokens in _MIXED:
+        engine.warm_up(1, rows=min(rows, engine.extent.seats), chunk_tokens=chunk_tokens)
+    engine.prepare_prompts(min(experiment.step_tokens, engine.extent.longest_tokens))
     torch.cuda.synchronize(engine.machine.device)
     if graphs:
         total = len(engine.graphs.shapes())
@@ -172,17 +178,15 @@ def _parameters(engine: Engine) -> list[torch.Tensor]:
 
 def _as_measured(experiment: Experiment, engine: Engine, fixed_bytes: int) -> Experiment:
     """The experiment with what is really fixed: context, workspaces and graphs in place of what was assumed."""
-    graphs = engine.graphs.pool_bytes
+    graphs, slack = engine.graphs.pool_bytes, ALLOCATOR_SLACK_BYTES if engine.machine.is_cuda else 0
     context = fixed_bytes - experiment.memory.geometry.weight_bytes - graphs
     options: dict[str, Any] = {
-        "limits": msgspec.structs.replace(experiment.limits, graph_pool_bytes=graphs),
+        "limits": msgspec.structs.replace(experiment.limits, graph_pool_bytes=graphs, slack_bytes=slack),
         "slo": experiment.slo,
         "seed": experiment.seed,
         "name": experiment.name,
         "arrivals": experiment.arrivals,
         "rate_scale": experiment.rate_scale,
     }
-    if engine.machine.is_cuda:
-        context += ALLOCATOR_SLACK_BYTES
     device = msgspec.structs.replace(experiment.device, context_bytes=max(context, 0))
     return build_experiment(experiment.trace, experiment.model, device, **options)

@@ -117,7 +117,7 @@ def _budgets(events: Columns) -> list[tuple[int, int, int]]:
 def _first_difference(recorded: Columns, made: Columns) -> str | None:
     """The first step that is not the same, and in what."""
     count = len(made["step"])
-    names = [name for name in STEP_FIELDS if name not in _OF_THE_EXECUTOR]
+    names = [name for name in STEP_FIELDS if name in recorded and name not in _OF_THE_EXECUTOR]
     unlike = np.zeros(count, dtype=bool)
     for name in names:
         unlike |= recorded[name][:count] != made[name]

@@ -64,12 +64,16 @@ class AnalyticStepTime:
         weights = geometry.matmul_parameters * geometry.dtype_bytes
         pair = 4 * geometry.query_heads * geometry.head_dim * geometry.layers
         matmul_rate = _scaled(flops, MATMUL_SHARE)
+        pair_fs = pair * _FS_PER_S // _scaled(flops, ATTENTION_SHARE)
+        context_fs = geometry.kv_bytes_per_token * _FS_PER_S // _scaled(bandwidth, KV_READ_SHARE)
         self.rates = RooflineStepTime(
             weights_fs=weights * _FS_PER_S // bandwidth,
             token_fs=body * _FS_PER_S // matmul_rate,
             sample_fs=head * _FS_PER_S // matmul_rate,
-            pair_fs=pair * _FS_PER_S // _scaled(flops, ATTENTION_SHARE),
-            context_fs=geometry.kv_bytes_per_token * _FS_PER_S // _scaled(bandwidth, KV_READ_SHARE),
+            fresh_pair_fs=pair_fs,
+            continued_pair_fs=pair_fs,
+            chunk_context_fs=context_fs,
+            context_fs=context_fs,
             swap_fs=_FS_PER_S // device.host_link_bytes_s,
             overhead_fs=OVERHEAD_FS,
         )
@@ -104,6 +108,7 @@ def _later(work: StepWork, steps: int) -> StepWork:
     return StepWork(
         prefill_tokens=work.prefill_tokens,
         prefill_pairs=work.prefill_pairs,
+        fresh_tokens=work.fresh_tokens,
         fresh_pairs=work.fresh_pairs,
         prefill_context=work.prefill_context,
         decode_rows=work.decode_rows,

@@ -101,41 +101,41 @@ void bind_memory(py::module_& m) {
       .def_property_readonly("bytes", &Activation::bytes);
 
   const auto plan_of = [](std::int64_t context_bytes, std::int64_t graph_pool_bytes,
-                          std::int64_t block_tokens, std::int64_t step_tokens,
-                          std::int64_t max_seqs, std::int64_t multiprocessors,
-                          std::int64_t max_context) {
-    return MemoryPlan{context_bytes, graph_pool_bytes, block_tokens, step_tokens,
-                      max_seqs,      multiprocessors,  max_context};
+                          std::int64_t slack_bytes, std::int64_t block_tokens,
+                          std::int64_t step_tokens, std::int64_t max_seqs,
+                          std::int64_t multiprocessors, std::int64_t max_context) {
+    return MemoryPlan{context_bytes, graph_pool_bytes, slack_bytes,     block_tokens,
+                      step_tokens,   max_seqs,         multiprocessors, max_context};
   };
   py::class_<MemoryModel>(m, "MemoryModel")
       .def(py::init([plan_of](ModelGeometry geometry, std::int64_t budget_bytes,
                               std::int64_t context_bytes, std::int64_t block_tokens,
                               std::int64_t step_tokens, std::int64_t max_seqs,
-                              std::int64_t graph_pool_bytes, std::int64_t multiprocessors,
-                              std::int64_t max_context) {
+                              std::int64_t graph_pool_bytes, std::int64_t slack_bytes,
+                              std::int64_t multiprocessors, std::int64_t max_context) {
              return MemoryModel(geometry, budget_bytes,
-                                plan_of(context_bytes, graph_pool_bytes, block_tokens, step_tokens,
-                                        max_seqs, multiprocessors, max_context));
+                                plan_of(context_bytes, graph_pool_bytes, slack_bytes, block_tokens,
+                                        step_tokens, max_seqs, multiprocessors, max_context));
            }),
            py::arg("geometry"), py::kw_only(), py::arg("budget_bytes"), py::arg("context_bytes"),
            py::arg("block_tokens"), py::arg("step_tokens"), py::arg("max_seqs"),
-           py::arg("graph_pool_bytes") = 0, py::arg("multiprocessors") = 0,
-           py::arg("max_context") = 0)
+           py::arg("graph_pool_bytes") = 0, py::arg("slack_bytes") = 0,
+           py::arg("multiprocessors") = 0, py::arg("max_context") = 0)
       .def_static(
           "for_blocks",
           [plan_of](ModelGeometry geometry, std::int64_t blocks, std::int64_t context_bytes,
                     std::int64_t block_tokens, std::int64_t step_tokens, std::int64_t max_seqs,
-                    std::int64_t graph_pool_bytes, std::int64_t multiprocessors,
-                    std::int64_t max_context) {
+                    std::int64_t graph_pool_bytes, std::int64_t slack_bytes,
+                    std::int64_t multiprocessors, std::int64_t max_context) {
             return MemoryModel::for_blocks(
                 geometry, blocks,
-                plan_of(context_bytes, graph_pool_bytes, block_tokens, step_tokens, max_seqs,
-                        multiprocessors, max_context));
+                plan_of(context_bytes, graph_pool_bytes, slack_bytes, block_tokens, step_tokens,
+                        max_seqs, multiprocessors, max_context));
           },
           py::arg("geometry"), py::kw_only(), py::arg("blocks"), py::arg("context_bytes"),
           py::arg("block_tokens"), py::arg("step_tokens"), py::arg("max_seqs"),
-          py::arg("graph_pool_bytes") = 0, py::arg("multiprocessors") = 0,
-          py::arg("max_context") = 0)
+          py::arg("graph_pool_bytes") = 0, py::arg("slack_bytes") = 0,
+          py::arg("multiprocessors") = 0, py::arg("max_context") = 0)
       .def_property_readonly("geometry", &MemoryModel::geometry)
       .def_property_readonly("budget_bytes", &MemoryModel::budget_bytes)
       .def_property_readonly("context_bytes",
@@ -143,6 +143,8 @@ void bind_memory(py::module_& m) {
       .def_property_readonly(
           "graph_pool_bytes",
           [](const MemoryModel& memory) { return memory.plan().graph_pool_bytes; })
+      .def_property_readonly("slack_bytes",
+                             [](const MemoryModel& memory) { return memory.plan().slack_bytes; })
       .def_property_readonly("fixed_bytes", &MemoryModel::fixed_bytes)
       .def(
           "activation",

@@ -48,20 +48,21 @@ void bind_plan(py::module_& m) {
       .value("compute", BlockedBy::kCompute);
   py::class_<StepWork>(m, "StepWork")
       .def(py::init([](std::int64_t prefill_tokens, std::int64_t prefill_pairs,
-                       std::int64_t fresh_pairs, std::int64_t prefill_context,
-                       std::int64_t decode_rows, std::int64_t context_tokens,
-                       std::int64_t sampled_rows, std::int64_t padding_tokens,
-                       std::int64_t swap_bytes) {
-             return StepWork{prefill_tokens,  prefill_pairs,  fresh_pairs,
-                             prefill_context, decode_rows,    context_tokens,
-                             sampled_rows,    padding_tokens, swap_bytes};
+                       std::int64_t fresh_tokens, std::int64_t fresh_pairs,
+                       std::int64_t prefill_context, std::int64_t decode_rows,
+                       std::int64_t context_tokens, std::int64_t sampled_rows,
+                       std::int64_t padding_tokens, std::int64_t swap_bytes) {
+             return StepWork{prefill_tokens,  prefill_pairs, fresh_tokens,   fresh_pairs,
+                             prefill_context, decode_rows,   context_tokens, sampled_rows,
+                             padding_tokens,  swap_bytes};
            }),
            py::kw_only(), py::arg("prefill_tokens") = 0, py::arg("prefill_pairs") = 0,
-           py::arg("fresh_pairs") = 0, py::arg("prefill_context") = 0, py::arg("decode_rows") = 0,
-           py::arg("context_tokens") = 0, py::arg("sampled_rows") = 0,
+           py::arg("fresh_tokens") = 0, py::arg("fresh_pairs") = 0, py::arg("prefill_context") = 0,
+           py::arg("decode_rows") = 0, py::arg("context_tokens") = 0, py::arg("sampled_rows") = 0,
            py::arg("padding_tokens") = 0, py::arg("swap_bytes") = 0)
       .def_readonly("prefill_tokens", &StepWork::prefill_tokens)
       .def_readonly("prefill_pairs", &StepWork::prefill_pairs)
+      .def_readonly("fresh_tokens", &StepWork::fresh_tokens)
       .def_readonly("fresh_pairs", &StepWork::fresh_pairs)
       .def_readonly("prefill_context", &StepWork::prefill_context)
       .def_readonly("decode_rows", &StepWork::decode_rows)
@@ -97,6 +98,7 @@ void bind_plan(py::module_& m) {
       .def_readonly("steps", &StepRecord::steps)
       .def_readonly("prefill_tokens", &StepRecord::prefill_tokens)
       .def_readonly("prefill_pairs", &StepRecord::prefill_pairs)
+      .def_readonly("fresh_tokens", &StepRecord::fresh_tokens)
       .def_readonly("fresh_pairs", &StepRecord::fresh_pairs)
       .def_readonly("prefill_context", &StepRecord::prefill_context)
       .def_readonly("decode_rows", &StepRecord::decode_rows)

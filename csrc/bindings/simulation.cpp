@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <memory>
 #include <utility>
+#include <vector>
 
 #include "bindings.hpp"
 #include "warpgroup/simulated_engine.hpp"
@@ -54,6 +55,17 @@ std::shared_ptr<StepTime> as_step_time(const py::object& model) {
   if (py::isinstance<RooflineStepTime>(model))
     return model.cast<std::shared_ptr<RooflineStepTime>>();
   return std::make_shared<PythonStepTime>(model);
+}
+
+using Pairs = std::vector<std::pair<std::int64_t, std::int64_t>>;
+
+Knots knots(const Pairs& pairs) {
+  std::vector<std::int64_t> at, values;
+  for (const auto& [x, value] : pairs) {
+    at.push_back(x);
+    values.push_back(value);
+  }
+  return {std::move(at), std::move(values)};
 }
 
 std::vector<std::int64_t> as_vector(const Integers& array) {
@@ -138,14 +150,23 @@ void bind_recorder(py::module_& m) {
 
 void bind_simulation(py::module_& m) {
   py::class_<RooflineStepTime, std::shared_ptr<RooflineStepTime>>(m, "RooflineStepTime")
-      .def(py::init([](std::int64_t weights_fs, std::int64_t token_fs, std::int64_t sample_fs,
-                       std::int64_t pair_fs, std::int64_t context_fs, std::int64_t swap_fs,
-                       std::int64_t overhead_fs) {
-             return std::make_shared<RooflineStepTime>(RooflineRates{
-                 weights_fs, token_fs, sample_fs, pair_fs, context_fs, swap_fs, overhead_fs});
-           }),
-           py::kw_only(), py::arg("weights_fs"), py::arg("token_fs"), py::arg("sample_fs"),
-           py::arg("pair_fs"), py::arg("context_fs"), py::arg("swap_fs"), py::arg("overhead_fs"))
+      .def(
+          py::init([](std::int64_t weights_fs, std::int64_t token_fs, std::int64_t sample_fs,
+                      std::int64_t fresh_pair_fs, std::int64_t continued_pair_fs,
+                      std::int64_t chunk_context_fs, std::int64_t context_fs, std::int64_t swap_fs,
+                      std::int64_t overhead_fs, std::int64_t prefill_fs, std::int64_t mixed_fs,
+                      const Pairs& tokens, const Pairs& context, const Pairs& fresh,
+                      const Pairs& continued) {
+            return std::make_shared<RooflineStepTime>(
+                StepRates{weights_fs, token_fs, sample_fs, fresh_pair_fs, continued_pair_fs,
+                          chunk_context_fs, context_fs, swap_fs, overhead_fs, prefill_fs, mixed_fs},
+                StepCorrections{knots(tokens), knots(context), knots(fresh), knots(continued)});
+          }),
+          py::kw_only(), py::arg("weights_fs"), py::arg("token_fs"), py::arg("sample_fs"),
+          py::arg("fresh_pair_fs"), py::arg("continued_pair_fs"), py::arg("chunk_context_fs"),
+          py::arg("context_fs"), py::arg("swap_fs"), py::arg("overhead_fs"),
+          py::arg("prefill_fs") = 0, py::arg("mixed_fs") = 0, py::arg("tokens") = Pairs{},
+          py::arg("context") = Pairs{}, py::arg("fresh") = Pairs{}, py::arg("continued") = Pairs{})
       .def(
           "cumulative_fs",
           [](const RooflineStepTime& model, const StepWork& work, std::int64_t steps) {

@@ -55,8 +55,7 @@ void Scheduler::plan_continuous() {
   }
   const StepWork& work = plan_.work;
   plan_.kv_bytes = used_blocks_ * memory_.block_bytes();
-  plan_.predicted_bytes =
-      memory_.fixed_bytes() + memory_.activation_bytes(work.shape()) + plan_.kv_bytes;
+  plan_.predicted_bytes = memory_.fixed_bytes() + memory_.step_bytes(work.shape()) + plan_.kv_bytes;
   plan_.horizon = all_held ? continuous_horizon() : 1;
 }
 
@@ -147,7 +146,10 @@ void Scheduler::schedule(Sequence& sequence) {
   work.prefill_tokens += tokens;
   const std::int64_t pairs = tokens * sequence.cached + tokens * (tokens + 1) / 2;
   work.prefill_pairs += pairs;
-  if (sequence.cached == 0) work.fresh_pairs += pairs;
+  if (sequence.cached == 0) {
+    work.fresh_tokens += tokens;
+    work.fresh_pairs += pairs;
+  }
   work.prefill_context += end;
   plan_.prefill.push_back({id, sequence.cached, tokens});
   if (end == sequence.tokens()) {

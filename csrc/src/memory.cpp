@@ -67,6 +67,7 @@ MemoryModel::MemoryModel(ModelGeometry geometry, MemoryPlan plan)
   require_positive(plan_.max_seqs, "max_seqs");
   if (plan_.context_bytes < 0) throw std::invalid_argument("context_bytes is negative");
   if (plan_.graph_pool_bytes < 0) throw std::invalid_argument("graph_pool_bytes is negative");
+  if (plan_.slack_bytes < 0) throw std::invalid_argument("slack_bytes is negative");
   split_bytes_.push_back(0);
   if (plan_.multiprocessors > 0) {
     for (std::int64_t rows = 1; rows <= plan_.max_seqs; ++rows) {
@@ -79,7 +80,8 @@ MemoryModel::MemoryModel(ModelGeometry geometry, MemoryPlan plan)
   activation_reserve_bytes_ =
       activation_of(plan_.step_tokens, largest,
                     *std::max_element(split_bytes_.begin(), split_bytes_.end()))
-          .bytes();
+          .bytes() +
+      plan_.slack_bytes;
 }
 
 MemoryModel::MemoryModel(ModelGeometry geometry, std::int64_t budget_bytes, MemoryPlan plan)
@@ -100,6 +102,11 @@ Activation MemoryModel::activation(const StepShape& step) const {
   const auto rows = static_cast<std::size_t>(step.decode_rows);
   return activation_of(step.prefill_tokens + step.decode_rows, step,
                        rows < split_bytes_.size() ? split_bytes_[rows] : 0);
+}
+
+std::int64_t MemoryModel::step_bytes(const StepShape& step) const {
+  if (plan_.graph_pool_bytes > 0 && step.prefill_tokens == 0) return 0;
+  return activation(step).bytes() + plan_.slack_bytes;
 }
 
 Activation MemoryModel::activation_of(std::int64_t tokens, const StepShape& step,

@@ -119,7 +119,7 @@ std::string Scheduler::why_never_fits(const Request& request) const {
            std::to_string(blocks) + " KV blocks, the pool has " + std::to_string(pool_blocks_);
   }
   const std::int64_t bytes = memory_.fixed_bytes() +
-                             memory_.activation_bytes({request.prompt_tokens, 0, 1}) +
+                             memory_.step_bytes({request.prompt_tokens, 0, 1}) +
                              memory_.padded_kv_bytes(1, request.prompt_tokens);
   if (bytes <= memory_.budget_bytes()) return "";
   return "prompt of " + std::to_string(request.prompt_tokens) + " tokens needs " +
@@ -272,13 +272,13 @@ StepRecord Scheduler::record(std::int64_t steps) const {
   } else {
     kv_bytes = used_blocks_ * memory_.block_bytes();
     reserved_bytes = std::max(used_blocks_, reserved_blocks_) * memory_.block_bytes();
-    predicted_bytes =
-        memory_.fixed_bytes() + memory_.activation_bytes(plan_.work.shape()) + kv_bytes;
+    predicted_bytes = memory_.fixed_bytes() + memory_.step_bytes(plan_.work.shape()) + kv_bytes;
   }
   return {plan_.step,
           steps,
           plan_.work.prefill_tokens,
           plan_.work.prefill_pairs,
+          plan_.work.fresh_tokens,
           plan_.work.fresh_pairs,
           plan_.work.prefill_context,
           plan_.work.decode_rows,

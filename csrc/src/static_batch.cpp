@@ -18,6 +18,7 @@ void Scheduler::plan_static() {
   if (running_.front()->cached == 0) {
     work.prefill_tokens = rows * batch_length_;
     work.prefill_pairs = rows * batch_length_ * (batch_length_ + 1) / 2;
+    work.fresh_tokens = work.prefill_tokens;
     work.fresh_pairs = work.prefill_pairs;
     work.prefill_context = rows * batch_length_;
     work.padding_tokens = work.prefill_tokens;
@@ -78,7 +79,7 @@ std::int64_t Scheduler::batch_bytes(std::int64_t decoded) const {
   const auto rows = static_cast<std::int64_t>(running_.size());
   const StepShape step =
       decoded == 0 ? StepShape{rows * batch_length_, 0, rows} : StepShape{0, rows, rows};
-  return memory_.fixed_bytes() + memory_.activation_bytes(step) +
+  return memory_.fixed_bytes() + memory_.step_bytes(step) +
          memory_.padded_kv_bytes(rows, batch_length_ + decoded);
 }
 

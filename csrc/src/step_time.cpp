@@ -1,23 +1,59 @@
 #include "warpgroup/step_time.hpp"
 
 #include <algorithm>
+#include <stdexcept>
+#include <utility>
 
 namespace warpgroup {
 
-// The products of a step share one pass over the weights, and do not depend on the caches; the KV
-// read grows with them.
+Knots::Knots(std::vector<std::int64_t> at, std::vector<std::int64_t> values)
+    : at_(std::move(at)), values_(std::move(values)) {
+  if (at_.size() != values_.size())
+    throw std::invalid_argument("knots and values differ in number");
+  if (std::adjacent_find(at_.begin(), at_.end(), std::greater_equal<>()) != at_.end())
+    throw std::invalid_argument("knots do not ascend");
+}
+
+Femtoseconds Knots::operator()(std::int64_t x) const {
+  if (at_.empty()) return 0;
+  const auto above = std::upper_bound(at_.begin(), at_.end(), x);
+  if (above == at_.begin()) return values_.front();
+  if (above == at_.end()) return values_.back();
+  const auto right = static_cast<std::size_t>(above - at_.begin());
+  const std::size_t left = right - 1;
+  return values_[left] +
+         Femtoseconds{values_[right] - values_[left]} * (x - at_[left]) / (at_[right] - at_[left]);
+}
+
+// They share one pass over the weights.
+Femtoseconds RooflineStepTime::products(const StepWork& work) const {
+  const std::int64_t tokens = work.prefill_tokens + work.decode_rows;
+  const Femtoseconds computed =
+      Femtoseconds{tokens} * rates_.token_fs + Femtoseconds{work.sampled_rows} * rates_.sample_fs;
+  return std::max<Femtoseconds>(rates_.weights_fs, computed) + corrections_.tokens(tokens);
+}
+
+Femtoseconds RooflineStepTime::prefill(const StepWork& work) const {
+  if (work.prefill_tokens == 0) return 0;
+  const std::int64_t continued_pairs = work.prefill_pairs - work.fresh_pairs;
+  // The pairs of n tokens are n (n + 1) / 2: of prompts of unlike lengths this is the mean that
+  // weighs them by their tokens.
+  const std::int64_t length = work.fresh_tokens > 0 ? 2 * work.fresh_pairs / work.fresh_tokens : 0;
+  const std::int64_t continued_tokens = work.prefill_tokens - work.fresh_tokens;
+  return rates_.prefill_fs + (work.decode_rows > 0 ? rates_.mixed_fs : 0) +
+         work.fresh_pairs * (rates_.fresh_pair_fs + corrections_.fresh(length)) +
+         continued_pairs * (rates_.continued_pair_fs + corrections_.continued(continued_tokens)) +
+         Femtoseconds{work.prefill_context} * rates_.chunk_context_fs;
+}
+
+// All but the KV read of decoding requests is the same in every step.
 Femtoseconds RooflineStepTime::cumulative(const StepWork& work, std::int64_t steps) const {
-  const Femtoseconds products =
-      Femtoseconds{work.prefill_tokens + work.decode_rows} * rates_.token_fs +
-      Femtoseconds{work.sampled_rows} * rates_.sample_fs;
-  const Femtoseconds each = std::max<Femtoseconds>(rates_.weights_fs, products) +
-                            Femtoseconds{work.prefill_pairs} * rates_.pair_fs +
-                            Femtoseconds{work.prefill_context} * rates_.context_fs +
-                            rates_.overhead_fs;
+  const Femtoseconds each = rates_.overhead_fs + products(work) + prefill(work);
   const Femtoseconds context = Femtoseconds{steps} * work.context_tokens +
                                Femtoseconds{work.decode_rows} * steps * (steps - 1) / 2;
+  const Femtoseconds read = rates_.context_fs + corrections_.context(work.decode_rows);
   const Femtoseconds copies = steps > 0 ? Femtoseconds{work.swap_bytes} * rates_.swap_fs : 0;
-  return steps * each + context * rates_.context_fs + copies;
+  return steps * each + context * read + copies;
 }
 
 }  // namespace warpgroup

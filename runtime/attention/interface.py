@@ -34,6 +34,9 @@ class Attention(Protocol):
     ) -> None:
         """Write those arrays, from the cache lengths of decoding rows, the new token included, and the chunks."""
 
+    def prepare(self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> None:
+        """Build whatever is built at first use for a prompt of any length up to that of these, (tokens, heads, dim)."""
+
     def begin(self, batch: Batch) -> None:
         """Once a step, before its layers."""
 
@@ -66,3 +69,6 @@ class Unscheduled:
         self, slab: dict[str, Integers], shape: Shape, lengths: npt.NDArray[np.int64], chunks: list[Chunk]
     ) -> None:
         """Nothing to lay out."""
+
+    def prepare(self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> None:
+        """Nothing that depends on the length."""

@@ -87,6 +87,11 @@ class PagedAttention:
                 pairs, _TILE, self._hands(_CHUNKS), slab["chunk_items"], slab["chunk_tile_edges"]
             )
 
+    def prepare(self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> None:
+        """See `Attention`."""
+        if self._prompts is not None:
+            self._prompts.prepare(query, key, value)
+
     def begin(self, batch: Batch) -> None:
         """Nothing to prepare."""
 

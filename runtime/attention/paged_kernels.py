@@ -100,7 +100,7 @@ def attend_parts(
                 tl.store(out + to[:, None] + dims[None, :], result, mask=kept[:, None])
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["chunks"])
 def _gather(
     cache, tables, edges, out, chunks, block_stride, row_stride, head_stride, width,
     VALUES: tl.constexpr, DIM: tl.constexpr, BLOCK_TOKENS: tl.constexpr, CHUNKS: tl.constexpr, SIZE: tl.constexpr,
@@ -130,7 +130,7 @@ def gather(cache: torch.Tensor, tables: torch.Tensor, edges: torch.Tensor, token
     chunks, width = tables.shape
     _gather[(tokens,)](
         cache, tables, edges, out, chunks, *cache.stride()[:3], width,
-        VALUES=kv_heads * dim, DIM=dim, BLOCK_TOKENS=block_tokens, CHUNKS=triton.next_power_of_2(chunks),
+        VALUES=kv_heads * dim, DIM=dim, BLOCK_TOKENS=block_tokens, CHUNKS=max(triton.next_power_of_2(chunks), 64),
         SIZE=triton.next_power_of_2(kv_heads * dim),
     )  # fmt: skip
     return out

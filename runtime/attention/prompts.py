@@ -26,6 +26,13 @@ class PromptAttention:
         self.name = "flash-attn 2.8.3 and cuDNN" if cudnn else "flash-attn 2.8.3"
         self._cudnn = cudnn
 
+    def prepare(self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> None:
+        """Have cuDNN build its plans for prompts of up to that length."""
+        if not self._cudnn:
+            return
+        for length in range(_SHORTEST, len(query) + 1, _GRAIN):
+            _attend_long(query[:length], key[:length], value[:length], torch.empty_like(query[:length]))
+
     def attend(
         self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, fresh: Fresh, out: torch.Tensor
     ) -> None:

@@ -25,7 +25,7 @@ from warpgroup.experiment import Limits, build_experiment
 from warpgroup.records import write_run
 from warpgroup.runtime import Replay, ReplayOptions, choose_attention, open_machine, open_session
 from warpgroup.sim import simulate
-from warpgroup.workloads import Trace, load_model
+from warpgroup.workloads import Trace, load_model, with_arrivals
 
 # With up to 48 rows beside it a chunk of 208 keeps a step within 256 tokens, where the BLAS has one tile fewer.
 EAGER = "skyline(eager=1,chunk=208)"
@@ -45,7 +45,13 @@ class Case:
     first: int = 10**9
     outputs: int = 0  # in place of the set's own
     attention: str = "auto"
+    arrivals: str = "at-zero"
+    model: str = "qwen2.5-7b"
 
+
+VALIDATED = ("paged", "ffd", "skyline", "count-static(n=128)")
+BOTH = ("paged", "skyline")
+CAPACITY = 28.1  # requests of chat a second: 1,500 in 53.3 s
 
 CASES = [
     Case("growth", "growth", (EAGER,), 4096, 42_048, 8192),
@@ -69,6 +75,13 @@ CASES = [
     ),
     Case("chat-300", "chat", TABLE, 1000, 42_048, 8192, 300),
     Case("growth-60", "growth", TABLE, 4096, 42_048, 8192, 60),
+    # What simulations are held against, beside the cases above.
+    Case("chat-400", "chat", VALIDATED, 1000, first=400),
+    Case("sharegpt-400", "sharegpt", VALIDATED, 2048, first=400),
+    Case("open-0.7", "chat", BOTH, 1000, first=700, arrivals=f"poisson:{0.7 * CAPACITY:.2f}"),
+    Case("open-1.3", "chat", BOTH, 1000, first=700, arrivals=f"poisson:{1.3 * CAPACITY:.2f}"),
+    Case("llama-chat", "chat", BOTH, 1000, first=300, model="llama-3.1-8b"),
+    Case("llama-growth", "growth", BOTH, 4096, 42_048, 8192, model="llama-3.1-8b"),
     Case("oom", "growth", ("count-static(n=40)",), 4096, 42_048, 8192, 40),
 ]
 
@@ -77,11 +90,12 @@ def requests(case: Case, sets: Path) -> Trace:
     prompt, times, count = case.rows.partition("x")
     rows = [[int(prompt), 0]] * int(count) if times else json.loads((sets / f"{case.rows}.json").read_text())
     rows = rows[: case.first]
-    return Trace.of_rows(
+    trace = Trace.of_rows(
         [(0, max(p, 1), case.outputs or min(max(o, 1), case.max_new_tokens)) for p, o in rows],
         max_new_tokens=case.max_new_tokens,
         name=case.name,
     )
+    return with_arrivals(trace, case.arrivals, seed=0)
 
 
 def row_of(case: Case, info, steps, simulated) -> dict:
@@ -122,7 +136,7 @@ def run(case: Case, given: argparse.Namespace, machine, deadline: float) -> Iter
     policies = [each for each in policies if not (given.out / case.name / f"{each.slug}.json").exists()]
     if not policies:
         return
-    spec = load_model("qwen2.5-7b")
+    spec = load_model(case.model)
     attention = choose_attention(case.attention, machine, spec)
     limits = Limits(
         kv_budget_tokens=case.kv_budget_tokens,
@@ -130,7 +144,9 @@ def run(case: Case, given: argparse.Namespace, machine, deadline: float) -> Iter
         step_tokens=case.step_tokens,
         max_seqs=1024,
     )
-    experiment = build_experiment(requests(case, given.sets), spec, machine.spec, limits=limits, name=case.name)
+    experiment = build_experiment(
+        requests(case, given.sets), spec, machine.spec, limits=limits, name=case.name, arrivals=case.arrivals
+    )
     began = time.time()
     session = open_session(experiment, policies, machine, attention=attention)
     print(f"{case.name}: opened in {time.time() - began:.1f} s, {len(session.engine.graphs)} graphs", flush=True)

@@ -128,11 +128,11 @@ def test_the_pairs_of_a_prefill_are_counted_and_those_of_a_first_chunk_apart():
     assert (first.prefill_tokens, first.prefill_pairs, first.fresh_pairs) == (64, 64 * 65 // 2, 64 * 65 // 2)
     target.commit(1, [])
     second = target.plan(SECOND).work
-    assert [second.prefill_tokens, second.fresh_pairs] == [56, 20 * 21 // 2]
+    assert (second.prefill_tokens, second.fresh_tokens, second.fresh_pairs) == (56, 20, 20 * 21 // 2)
     assert second.prefill_pairs == 36 * 64 + 36 * 37 // 2 + 20 * 21 // 2
     assert second.prefill_context == 100 + 20
     facts = target.commit(1, [])
-    assert facts.fresh_pairs == second.fresh_pairs
+    assert (facts.fresh_tokens, facts.fresh_pairs) == (second.fresh_tokens, second.fresh_pairs)
     assert (facts.prefill_pairs, facts.prefill_context) == (second.prefill_pairs, second.prefill_context)
     assert (facts.sampled_rows, second.sampled_rows) == (2, 2)
 

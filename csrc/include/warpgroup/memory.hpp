@@ -68,6 +68,7 @@ struct Activation {
 struct MemoryPlan {
   std::int64_t context_bytes = 0;     // CUDA context and driver, outside the allocator
   std::int64_t graph_pool_bytes = 0;  // captured CUDA graphs; given, or measured
+  std::int64_t slack_bytes = 0;       // what the allocator takes beyond a step's tensors
   std::int64_t block_tokens = 16;
   std::int64_t step_tokens = 1;  // of the largest step
   std::int64_t max_seqs = 1;
@@ -99,8 +100,10 @@ class MemoryModel {
   std::int64_t fixed_bytes() const;
   // Peak bytes of a step's temporary tensors.
   Activation activation(const StepShape& step) const;
-  std::int64_t activation_bytes(const StepShape& step) const { return activation(step).bytes(); }
-  // Kept free: no step within the engine's limits needs more.
+  // What a step allocates beyond what is held between steps: its tensors, and the allocator's
+  // slack. Where there are graphs, decoding steps are such, and have theirs in the graphs' pool.
+  std::int64_t step_bytes(const StepShape& step) const;
+  // Kept free: no step within the engine's limits allocates more.
   std::int64_t activation_reserve_bytes() const { return activation_reserve_bytes_; }
   std::int64_t pool_blocks() const;
   // KV bytes of a padded static batch: every row holds the blocks of the padded length.

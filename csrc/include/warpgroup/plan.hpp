@@ -20,7 +20,8 @@ enum class BlockedBy : std::uint8_t {
 struct StepWork {
   std::int64_t prefill_tokens = 0;   // prompt positions computed
   std::int64_t prefill_pairs = 0;    // query-key pairs of causal attention over those positions
-  std::int64_t fresh_pairs = 0;      // those of chunks that begin with their prompt's first token
+  std::int64_t fresh_tokens = 0;     // of chunks that begin with their prompt's first token
+  std::int64_t fresh_pairs = 0;      // the same chunks' pairs
   std::int64_t prefill_context = 0;  // KV tokens that those chunks attend to, each chunk once
   std::int64_t decode_rows = 0;      // requests that make one token from their cache
   std::int64_t context_tokens = 0;   // KV tokens that they attend to, the new one included
@@ -99,6 +100,7 @@ struct StepRecord {
   std::int64_t steps;
   std::int64_t prefill_tokens;
   std::int64_t prefill_pairs;
+  std::int64_t fresh_tokens;
   std::int64_t fresh_pairs;
   std::int64_t prefill_context;
   std::int64_t decode_rows;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "warpgroup/plan.hpp"
 
@@ -21,24 +22,55 @@ class StepTime {
 };
 
 // What each part of a step costs, in femtoseconds.
-struct RooflineRates {
-  std::int64_t weights_fs;   // one pass over the weights
-  std::int64_t token_fs;     // matrix products of a token
-  std::int64_t sample_fs;    // the output head for a row
-  std::int64_t pair_fs;      // prefill attention, a query-key pair
-  std::int64_t context_fs;   // reading a token's keys and values
-  std::int64_t swap_fs;      // copying a byte to or from the host
-  std::int64_t overhead_fs;  // launches and host work
+struct StepRates {
+  std::int64_t weights_fs;         // one pass over the weights
+  std::int64_t token_fs;           // matrix products of a token
+  std::int64_t sample_fs;          // the output head for a row
+  std::int64_t fresh_pair_fs;      // attention of whole prompts, a query-key pair
+  std::int64_t continued_pair_fs;  // attention of chunks that continue a cache, a pair
+  std::int64_t chunk_context_fs;   // a token that a chunk attends to
+  std::int64_t context_fs;         // a token that a decoding request attends to
+  std::int64_t swap_fs;            // copying a byte to or from the host
+  std::int64_t overhead_fs;        // every step: launches and host work
+  std::int64_t prefill_fs;         // every step that prefills
+  std::int64_t mixed_fs;           // every step that prefills and decodes
 };
 
-// max(weights, products) + attention + KV read + copies + overhead; see sim/step_time.py.
+// A function by straight lines between its knots, constant beyond them; zero if there are none.
+class Knots {
+ public:
+  Knots() = default;
+  // `at` ascends. Throws std::invalid_argument.
+  Knots(std::vector<std::int64_t> at, std::vector<std::int64_t> values);
+  Femtoseconds operator()(std::int64_t x) const;
+
+ private:
+  std::vector<std::int64_t> at_;
+  std::vector<std::int64_t> values_;
+};
+
+// What was measured beyond the rates, in femtoseconds.
+struct StepCorrections {
+  Knots tokens;     // a step, by its tokens
+  Knots context;    // a token attended to, by the number of decoding rows
+  Knots fresh;      // a pair of a whole prompt, by the mean length of those
+  Knots continued;  // a pair of a chunk that continues a cache, by all such chunks' tokens
+};
+
+// max(weights, products) + attention + KV read + copies + overhead, corrected; see
+// sim/step_time.py.
 class RooflineStepTime : public StepTime {
  public:
-  explicit RooflineStepTime(RooflineRates rates) : rates_(rates) {}
+  explicit RooflineStepTime(StepRates rates, StepCorrections corrections = {})
+      : rates_(rates), corrections_(std::move(corrections)) {}
   Femtoseconds cumulative(const StepWork& work, std::int64_t steps) const override;
 
  private:
-  RooflineRates rates_;
+  Femtoseconds products(const StepWork& work) const;
+  Femtoseconds prefill(const StepWork& work) const;
+
+  StepRates rates_;
+  StepCorrections corrections_;
 };
 
 }  // namespace warpgroup

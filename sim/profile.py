@@ -1,0 +1,125 @@
+"""A calibrated step-time model: what was fitted, to what, and how far off it is; kept as a small JSON file."""
+
+from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
+
+import msgspec
+
+from ..csrc import RooflineStepTime, StepWork
+from ..errors import InvalidProfile
+
+SCHEMA = 1
+
+
+class Rates(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What each part of a step costs, in femtoseconds; see `warpgroup.csrc.RooflineStepTime`."""
+
+    weights_fs: int
+    token_fs: int
+    sample_fs: int
+    fresh_pair_fs: int
+    continued_pair_fs: int
+    chunk_context_fs: int
+    context_fs: int
+    swap_fs: int
+    overhead_fs: int
+    prefill_fs: int
+    mixed_fs: int
+
+
+class Corrections(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What was measured beyond the rates: (at, femtoseconds), straight lines between these."""
+
+    tokens: list[tuple[int, int]] = []
+    context: list[tuple[int, int]] = []
+    fresh: list[tuple[int, int]] = []
+    continued: list[tuple[int, int]] = []
+
+
+class RegionError(msgspec.Struct, frozen=True):
+    """How far off the model is on steps of one kind that it was not fitted to; shares of the measured time.
+
+    `total` is of their durations together, predicted over measured less 1.
+    """
+
+    steps: int
+    median: float
+    p95: float
+    total: float
+
+
+class Profile(msgspec.Struct, frozen=True):
+    """One model on one machine.
+
+    Attributes:
+        attention: the backend that was measured.
+        source: what was measured: the grid, or runs.
+        error: by kind of step, cross-validated; `all` has every step.
+    """
+
+    schema: int
+    model: str
+    device: str
+    attention: str
+    source: str
+    date: str
+    command: str
+    versions: dict[str, str]
+    rates: Rates
+    corrections: Corrections
+    error: dict[str, RegionError]
+
+    def step_time(self) -> "CalibratedStepTime":
+        """What it predicts."""
+        return CalibratedStepTime(self)
+
+    def save(self, path: Path) -> None:
+        """As indented JSON."""
+        path.write_bytes(msgspec.json.format(msgspec.json.encode(self), indent=1) + b"\n")
+
+
+class CalibratedStepTime:
+    """The roofline model with rates and corrections that were fitted to measured steps."""
+
+    def __init__(self, profile: Profile) -> None:
+        self.rates = RooflineStepTime(
+            **msgspec.structs.asdict(profile.rates), **msgspec.structs.asdict(profile.corrections)
+        )
+        error = profile.error["all"]
+        self.description = (
+            f"calibrated for {profile.model} on {profile.device} ({profile.date}; a step is off by "
+            f"{error.median:.1%} in the median, {error.p95:.1%} at p95)"
+        )
+
+    def cumulative_fs(self, work: StepWork, steps: int) -> int:
+        """See `StepTime`."""
+        return self.rates.cumulative_fs(work, steps)
+
+
+def read_profile(path: Path) -> Profile:
+    """Raises InvalidProfile: no file, or not a profile of this version."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InvalidProfile(f"cannot read the profile {path}: {error.strerror}") from None
+    try:
+        profile = msgspec.json.decode(content, type=Profile)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise InvalidProfile(f"{path} is not a profile: {error}; `warpgroup calibrate` makes them") from None
+    if profile.schema != SCHEMA:
+        raise InvalidProfile(f"{path} has schema {profile.schema}, this version reads {SCHEMA}: calibrate again")
+    return profile
+
+
+def shipped_profiles() -> Iterator[Profile]:
+    """Those that come with the package."""
+    folder = files(__package__) / "profiles"
+    for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
+        if entry.name.endswith(".json"):
+            yield msgspec.json.decode(entry.read_bytes(), type=Profile)
+
+
+def shipped_profile(model: str, device: str) -> Profile | None:
+    """That of a model on a device, by their names."""
+    return next((each for each in shipped_profiles() if (each.model, each.device) == (model, device)), None)
