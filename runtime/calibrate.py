@@ -42,6 +42,8 @@ _MIXED_ROWS = (4, 16, 32, 64, 128, 256)
 _MIXED_PREFILL = (16, 64, 128, 208, 320, 512, 768, 1024, 2048, 4096, 8192, 14_336)
 _MIXED_CHUNKS = (64, 208, 512, 2048, 8192)
 _MOST_CACHED = 600_000
+_LONGEST_ROW = 4  # times the average
+_DECODING_BETWEEN, _SHORT = 3, 2048
 _DECODE_STEPS, _PREFILL_STEPS = 8, 3
 _SWAPPED_TOKENS = (512, 2048, 8192)
 
@@ -51,8 +53,8 @@ class Point:
     """One kind of step.
 
     Attributes:
-        rows: that decode, each from a cache of `context` tokens or somewhat more.
-        prompts: whole ones that a step prefills beside them, each of `prompt_tokens`.
+        rows: that decode, from caches of unlike lengths, `context` tokens on average or somewhat more.
+        prompts: whole ones that a step prefills beside them, each of `length` tokens.
         chunk: or else: tokens of a step's prefill, of one prompt, from its token `start` on at the earliest.
         steps: that are measured.
     """
@@ -64,6 +66,18 @@ class Point:
     chunk: int = 0
     start: int = 0
     steps: int = _PREFILL_STEPS
+
+    @property
+    def decoding_between(self) -> int:
+        """Steps that only decode after each that prefills, as when requests come now and then: the device has time to
+        rest, and the host to launch the next one.
+        """
+        return _DECODING_BETWEEN if self.rows and self.prompts and self.prefill <= _SHORT else 0
+
+    @property
+    def all_steps(self) -> int:
+        """That are computed: one more than are measured, and those between."""
+        return (self.steps + 1) * (1 + self.decoding_between)
 
     @property
     def prefill(self) -> int:
@@ -87,9 +101,9 @@ class Point:
 
     @property
     def row_tokens(self) -> int:
-        """In a decoding request's cache at the end, at most: they decode until the last one does."""
+        """In the decoding requests' caches at the end, on average and at most: they decode until the last one does."""
         ahead = -(-self.rows * self.context // self.prefill) if self.prefill else 16
-        return self.context + ahead + self.steps_before + self.steps + 16
+        return self.context + ahead + self.steps_before + self.all_steps + 16
 
     @property
     def cached_tokens(self) -> int:
@@ -111,7 +125,8 @@ def grid(step_tokens: int, seats: int, cached_tokens: int, longest: int) -> Iter
     chunks_beside = (Point(count, 1024, chunk=chunk, start=4096) for count in _MIXED_ROWS for chunk in _MIXED_CHUNKS)
     for point in (*decoding, *whole, *chunks, *beside, *chunks_beside):
         fits = point.step_tokens <= step_tokens and point.rows + max(point.prompts, 1) <= seats + (not point.prefill)
-        if fits and point.cached_tokens <= cached_tokens and max(point.prompt_tokens + 1, point.row_tokens) <= longest:
+        longest_row = point.row_tokens + (_LONGEST_ROW - 1) * point.context
+        if fits and point.cached_tokens <= cached_tokens and max(point.prompt_tokens + 1, longest_row) <= longest:
             yield point
 
 
@@ -233,6 +248,15 @@ class _Calibration:
             self._rows["duration_ns"].append(clock.ns(end) - clock.ns(start))
 
 
+def _unlike(point: Point, rng: np.random.Generator) -> list[int]:
+    """Lengths of the decoding requests' prompts, `point.context` on average: the longest are what others wait for."""
+    if not point.rows:
+        return []
+    lengths = np.clip(rng.lognormal(sigma=0.8, size=point.rows), 1 / _LONGEST_ROW, _LONGEST_ROW / 2)
+    scaled = np.floor(lengths / lengths.mean() * point.context).astype(np.int64)
+    return [int(each) for each in np.clip(scaled, 1, _LONGEST_ROW * point.context)]
+
+
 class _PointRun:
     """The requests of one point under a scheduler of their own."""
 
@@ -248,7 +272,7 @@ class _PointRun:
             step_tokens=point.step_tokens if point.prefill else experiment.step_tokens,
         )
         others = point.prompts * (point.steps + 1) if point.prompts else int(point.chunk > 0)
-        prompts = np.array([point.context] * point.rows + [point.prompt_tokens] * others, dtype=np.int64)
+        prompts = np.array([*_unlike(point, rng), *[point.prompt_tokens] * others], dtype=np.int64)
         outputs = np.array([point.row_tokens - point.context] * point.rows + [1] * others, dtype=np.int64)
         self._prompts, self._outputs = prompts.tolist(), outputs.tolist()
         self._executor = Executor(self._engine, ledger, prompts, outputs)
@@ -264,11 +288,17 @@ class _PointRun:
         decoding = 0
         while decoding < point.rows:
             decoding += len(self._pretend().joined)
-        self._submit(len(self._prompts) - point.rows)
+        self._submit(int(point.chunk > 0))
         for _ in range(point.steps_before):
             self._pretend()
         clock = Clock(self._engine.machine)
-        steps = [self._launch(clock) for _ in range(point.steps + 1)]
+        steps: list[tuple[StepPlan, Mark, Mark]] = []
+        for number in range(point.all_steps):
+            if number % (1 + point.decoding_between) == 0:
+                self._submit(point.prompts)
+            if len(steps) > 1:
+                steps[-2][2].reached()  # as in a replay, one step is launched while another runs
+            steps.append(self._launch(clock))
         last_ns = 0
         for number, (plan, start, end) in enumerate(steps):
             end.reached()

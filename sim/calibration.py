@@ -30,34 +30,17 @@ COLUMNS = (
 _CROSSINGS = (64, 96, 128, 160, 192, 224, 256, 288, 320, 384, 448, 512)
 """Tokens at which the products may begin to take longer than one pass over the weights."""
 
+_TILES = (*range(8, 64, 8), *range(64, 256, 16), *range(256, 1025, 32))
+"""Rows in which the products of small steps come: at the next one more they take longer."""
+
 _KNOTS: dict[str, tuple[int, ...]] = {
     "tokens": (
-        *(1, 2, 4, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160, 176, 192, 208, 224, 240, 256),
-        *(
-            257,
-            288,
-            320,
-            384,
-            448,
-            512,
-            513,
-            640,
-            768,
-            1024,
-            1536,
-            2048,
-            3072,
-            4096,
-            6144,
-            8192,
-            12_288,
-            16_384,
-            32_768,
-        ),
+        *sorted({1, 2, 3, 4, 5, *_TILES, *(rows + 1 for rows in _TILES)}),
+        *(1280, 1536, 2048, 3072, 4096, 6144, 8192, 12_288, 16_384, 32_768),
     ),
-    "context": (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 33, 40, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024),
+    "context": (1, 2, 4, *_TILES),
     "fresh": (64, 256, 512, 1024, 2048, 4095, 4096, 8192, 16_384, 32_768, 131_072),
-    "continued": (32, 64, 128, 256, 512, 1024, 1025, 2048, 4096, 8192, 16_384),
+    "continued": (16, 32, 64, 128, 208, 256, 320, 512, 768, 1024, 1025, 1536, 2048, 4096, 8192, 16_384),
 }
 
 _PULL = 2.0
@@ -250,12 +233,19 @@ def _fit_corrections(table: _Table, weights: Array, rates: Rates) -> Corrections
         "fresh": (length, c["fresh_pairs"]),
         "continued": (continued_tokens, c["prefill_pairs"] - c["fresh_pairs"]),
     }
-    parts = {name: _hats(at, _KNOTS[name]) * times[:, None] for name, (at, times) in at_and_times.items()}
-    columns = np.column_stack([*parts.values()]) * weights[:, None]
-    used = np.abs(columns).sum(axis=0) > 0
+    hats_of = {name: _hats(at, _KNOTS[name]) for name, (at, _) in at_and_times.items()}
+    columns = np.column_stack([hats_of[name] * (times * weights)[:, None] for name, (_, times) in at_and_times.items()])
+    used = columns.any(axis=0)
+    # What a knot would change the most telling step by that it has any part in, were that step right at the knot.
+    strongest = np.concatenate(
+        [
+            np.where(hats > 0, np.abs(times * weights)[:, None], 0).max(axis=0)
+            for (_, times), hats in zip(at_and_times.values(), hats_of.values(), strict=True)
+        ]
+    )
     left = weights * (table.duration - _predict(table, rates, Corrections()))
     values = np.zeros(len(used))
-    values[used] = damped(columns[:, used], left, _PULL * np.abs(columns[:, used]).max(axis=0))
+    values[used] = damped(columns[:, used], left, _PULL * strongest[used])
     tables, start = {}, 0
     for name, knots in _KNOTS.items():
         here = slice(start, start + len(knots))
