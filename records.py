@@ -118,6 +118,7 @@ class MachineInfo(msgspec.Struct, frozen=True):
     host_gap_s: float  # mean time between two steps, while there was work, in which it did not
     schedule_lag_p99_s: float  # how late requests were submitted, against their arrival times
     degraded: bool  # the lag was too long: the run was not the one that was asked for
+    graph_rows: list[int] = []  # rows of the graphs that decode: a step of fewer is filled up to the next
 
 
 class RunInfo(msgspec.Struct):

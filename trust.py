@@ -53,15 +53,17 @@ def calibrate(
     if runs:
         if model:
             raise InvalidScenario("--runs takes the model from the runs: leave --model out")
-        measured, spec, told = _from_runs([read_run(folder) for path in runs for folder in run_folders(path)])
+        measured, row_sizes, spec, told = _from_runs(
+            [read_run(folder) for path in runs for folder in run_folders(path)]
+        )
     elif model:
         spec = load_model(model)
-        measured, told = _on_device(spec, device, attention, vram)
+        measured, row_sizes, told = _on_device(spec, device, attention, vram)
     else:
         raise InvalidScenario("--model is missing: `warpgroup models` lists them; or --runs, to learn from replays")
     if save_steps is not None:
         _write_steps(save_steps, measured)
-    fitted = fit(measured, geometry_of(spec))
+    fitted = fit(measured, geometry_of(spec), row_sizes)
     profile = Profile(
         schema=SCHEMA,
         model=spec.name,
@@ -80,7 +82,7 @@ def calibrate(
     terminal.show_path("profile", output)
 
 
-def _from_runs(runs: list[Run]) -> tuple[Columns, ModelSpec, dict[str, Any]]:
+def _from_runs(runs: list[Run]) -> tuple[Columns, list[int], ModelSpec, dict[str, Any]]:
     """Their steps one after another, and what they were made of: the same for all."""
     first = runs[0].info
     for run in runs:
@@ -102,6 +104,7 @@ def _from_runs(runs: list[Run]) -> tuple[Columns, ModelSpec, dict[str, Any]]:
     names = [name for name in runs[0].steps if all(name in run.steps for run in runs)]
     return (
         {name: np.concatenate([run.steps[name] for run in runs]) for name in names},
+        max((run.info.machine.graph_rows for run in runs if run.info.machine), key=len),
         first.scenario.inputs.model,
         {
             "device": first.scenario.device,
@@ -112,7 +115,9 @@ def _from_runs(runs: list[Run]) -> tuple[Columns, ModelSpec, dict[str, Any]]:
     )
 
 
-def _on_device(spec: ModelSpec, device: str, attention: str, vram: str | None) -> tuple[Columns, dict[str, Any]]:
+def _on_device(
+    spec: ModelSpec, device: str, attention: str, vram: str | None
+) -> tuple[Columns, list[int], dict[str, Any]]:
     try:
         from . import runtime
     except ModuleNotFoundError as error:
@@ -135,11 +140,12 @@ def _on_device(spec: ModelSpec, device: str, attention: str, vram: str | None) -
             on_point=lambda done, of: bars.update(task, completed=done, total=of, doing="measuring"),
         )
     return (
-        measured,
+        measured.steps,
+        measured.row_sizes,
         {
             "device": machine.spec.name,
             "attention": backend.name,
-            "source": f"grid of {len(measured['duration_ns'])} steps on {machine.name}",
+            "source": f"grid of {len(measured.steps['duration_ns'])} steps on {machine.name}",
             "versions": versions("torch", "triton", "flash-attn"),
         },
     )

@@ -313,6 +313,7 @@ class StepWork:
         prefill_context: int = 0,
         decode_rows: int = 0,
         context_tokens: int = 0,
+        longest_context: int = 0,
         sampled_rows: int = 0,
         padding_tokens: int = 0,
         swap_bytes: int = 0,
@@ -336,6 +337,9 @@ class StepWork:
     @property
     def context_tokens(self) -> int:
         """KV tokens that the decode rows attend to."""
+    @property
+    def longest_context(self) -> int:
+        """Those of the row that attends to most."""
     @property
     def sampled_rows(self) -> int: ...
     @property
@@ -427,6 +431,7 @@ class StepRecord:
     prefill_context: Final[int]
     decode_rows: Final[int]
     context_tokens: Final[int]
+    longest_context: Final[int]
     sampled_rows: Final[int]
     padding_tokens: Final[int]
     kv_start_bytes: Final[int]
@@ -902,10 +907,12 @@ class RooflineStepTime:
         overhead_fs: every step.
         prefill_fs: every step that prefills, beyond that.
         mixed_fs: every step that prefills and decodes, beyond that.
-        tokens, context, fresh, continued: corrections, each a list of (at, fs): straight lines between these, constant
-            beyond them. `tokens`: of a step, by its tokens; `context`: of a token that a decoding request attends to,
-            by the number of those; `fresh`: of a pair of a whole prompt, by their mean length; `continued`: of a pair
-            of a chunk that continues a cache, by all such chunks' tokens.
+        tokens, context, longest, fresh, continued: corrections, each a list of (at, fs): straight lines between these,
+            constant beyond them. `tokens`: of a step, by its tokens; `context`: of a token that a decoding request
+            attends to, by the number of those; `longest`: of a step that decodes, by its longest cache; `fresh`: of a
+            pair of a whole prompt, by their mean length; `continued`: of a pair of a chunk that continues a cache, by
+            all such chunks' tokens.
+        row_sizes: of captured graphs: a step that only decodes takes as long as one of the next size does.
 
     Raises ValueError: knots that do not ascend.
     """
@@ -926,8 +933,10 @@ class RooflineStepTime:
         mixed_fs: int = 0,
         tokens: Sequence[tuple[int, int]] = (),
         context: Sequence[tuple[int, int]] = (),
+        longest: Sequence[tuple[int, int]] = (),
         fresh: Sequence[tuple[int, int]] = (),
         continued: Sequence[tuple[int, int]] = (),
+        row_sizes: Sequence[int] = (),
     ) -> None: ...
     def cumulative_fs(self, work: StepWork, steps: int) -> int:
         """See `warpgroup.sim.StepTime`."""

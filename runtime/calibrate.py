@@ -23,7 +23,7 @@ from .session import Say, Session, open_session
 
 WORK = (
     *("prefill_tokens", "prefill_pairs", "fresh_tokens", "fresh_pairs", "prefill_context"),
-    *("decode_rows", "context_tokens", "sampled_rows", "swap_bytes"),
+    *("decode_rows", "context_tokens", "longest_context", "sampled_rows", "swap_bytes"),
 )
 """What is recorded of each step beside its duration: attributes of its plan's work."""
 
@@ -33,7 +33,8 @@ _ROWS = (
     *(1, 2, 4, 8, 12, 16, 20, 24, 28, 32, 36, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160, 192, 224, 256),
     *(288, 320, 384, 448, 512, 640, 768, 896, 1024),
 )
-_CONTEXTS = (128, 1024, 4096)
+_CONTEXTS = (128, 1024, 4096, 7000)
+_BESIDE_LONGEST, _LONGEST = (8, 16, 32, 64, 128, 256, 384), (12_000, 24_000)
 _LENGTHS = (64, 256, 1024, 2048, 4096, 8192, 16_384)
 _STEPS = (256, 512, 1024, 2048, 4096, 8192, 16_384)
 _CHUNKS = (16, 64, 128, 208, 320, 512, 768, 1024, 1536, 2048, 4096, 8192)
@@ -41,9 +42,10 @@ _STARTS = (1024, 8192)
 _MIXED_ROWS = (4, 16, 32, 64, 128, 256)
 _MIXED_PREFILL = (16, 64, 128, 208, 320, 512, 768, 1024, 2048, 4096, 8192, 14_336)
 _MIXED_CHUNKS = (64, 208, 512, 2048, 8192)
-_MOST_CACHED = 600_000
+_MOST_CACHED = 1_200_000
 _LONGEST_ROW = 4  # times the average
 _DECODING_BETWEEN, _SHORT = 3, 2048
+_HEATING, _HOT_ROWS = 16, 64
 _DECODE_STEPS, _PREFILL_STEPS = 8, 3
 _SWAPPED_TOKENS = (512, 2048, 8192)
 
@@ -55,12 +57,14 @@ class Point:
     Attributes:
         rows: that decode, from caches of unlike lengths, `context` tokens on average or somewhat more.
         prompts: whole ones that a step prefills beside them, each of `length` tokens.
+        longest: one of them has a cache of so many tokens instead.
         chunk: or else: tokens of a step's prefill, of one prompt, from its token `start` on at the earliest.
         steps: that are measured.
     """
 
     rows: int = 0
     context: int = 0
+    longest: int = 0
     prompts: int = 0
     length: int = 0
     chunk: int = 0
@@ -75,9 +79,16 @@ class Point:
         return _DECODING_BETWEEN if self.rows and self.prompts and self.prefill <= _SHORT else 0
 
     @property
+    def steps_to_warm(self) -> int:
+        """That are computed and not measured: before the first the device waits for the host, and many rows at once
+        bring it to its power limit.
+        """
+        return _HEATING if self.rows >= _HOT_ROWS and not self.prefill else 1 + self.decoding_between
+
+    @property
     def all_steps(self) -> int:
-        """That are computed: one more than are measured, and those between."""
-        return (self.steps + 1) * (1 + self.decoding_between)
+        """That are computed."""
+        return self.steps_to_warm + self.steps * (1 + self.decoding_between)
 
     @property
     def prefill(self) -> int:
@@ -108,24 +119,27 @@ class Point:
     @property
     def cached_tokens(self) -> int:
         """Of all, at most."""
-        return self.rows * self.row_tokens + self.prefill * (self.steps + 1) + self.prompt_tokens
+        return self.rows * self.row_tokens + self.longest + self.prefill * (self.steps + 1) + self.prompt_tokens
 
 
 def grid(step_tokens: int, seats: int, cached_tokens: int, longest: int) -> Iterator[Point]:
     """Points that an engine of those limits can run: decoding, whole prompts, chunks, and both beside decoding."""
     rows = sorted({count for count in _ROWS if count < seats} | {seats})
     decoding = (Point(count, context, steps=_DECODE_STEPS) for count in rows for context in _CONTEXTS)
+    one_long = (Point(count, 512, longest, steps=_DECODE_STEPS) for count in _BESIDE_LONGEST for longest in _LONGEST)
     whole = (
         Point(prompts=total // length, length=length) for total in _STEPS for length in _LENGTHS if length <= total
     )
     chunks = (Point(chunk=chunk, start=start) for chunk in _CHUNKS for start in _STARTS)
     beside = (
-        Point(count, 1024, max(total // 1024, 1), min(total, 1024)) for count in _MIXED_ROWS for total in _MIXED_PREFILL
+        Point(count, 1024, prompts=max(total // 1024, 1), length=min(total, 1024))
+        for count in _MIXED_ROWS
+        for total in _MIXED_PREFILL
     )
     chunks_beside = (Point(count, 1024, chunk=chunk, start=4096) for count in _MIXED_ROWS for chunk in _MIXED_CHUNKS)
-    for point in (*decoding, *whole, *chunks, *beside, *chunks_beside):
+    for point in (*decoding, *one_long, *whole, *chunks, *beside, *chunks_beside):
         fits = point.step_tokens <= step_tokens and point.rows + max(point.prompts, 1) <= seats + (not point.prefill)
-        longest_row = point.row_tokens + (_LONGEST_ROW - 1) * point.context
+        longest_row = point.row_tokens + max((_LONGEST_ROW - 1) * point.context, point.longest)
         if fits and point.cached_tokens <= cached_tokens and max(point.prompt_tokens + 1, longest_row) <= longest:
             yield point
 
@@ -139,8 +153,8 @@ def calibrate(
     seed: int = 0,
     say: Say = lambda text: None,
     on_point: Callable[[int, int], None] = lambda done, of: None,
-) -> Columns:
-    """Measure the grid. One row a step: `WORK` and `duration_ns`; copies to and from the host have no tokens.
+) -> Measured:
+    """Measure the grid.
 
     Args:
         limits: of the engine; default: the device's, and steps of twice as many tokens.
@@ -153,7 +167,8 @@ def calibrate(
     policies = [parse_policy(text) for text in (_POLICY, *_CAPTURED)]
     session = open_session(experiment, policies, machine, attention=attention, say=say)
     try:
-        return _Calibration(session, policies[0], seed).run(on_point)
+        steps = _Calibration(session, policies[0], seed).run(on_point)
+        return Measured(steps, session.engine.graphs.row_sizes)
     finally:
         session.close()
 
@@ -162,7 +177,7 @@ def _experiment(model: ModelSpec, machine: Machine, attention: Attention, limits
     """One in which the longest request and the most requests are those of the grid."""
     device = machine.spec
     step_tokens = limits.step_tokens or 2 * device.step_tokens
-    longest = min(model.context_tokens, max(2 * step_tokens, max(_CONTEXTS) + 256))
+    longest = min(model.context_tokens, max(2 * step_tokens, _LONGEST_ROW * max(_CONTEXTS) + 256))
     seats = limits.max_seqs or device.max_seqs
     limits = Limits(
         vram_bytes=limits.vram_bytes,
@@ -174,10 +189,22 @@ def _experiment(model: ModelSpec, machine: Machine, attention: Attention, limits
     return build_experiment(trace, model, device, limits=limits, seed=seed)
 
 
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What was measured.
+
+    Attributes:
+        steps: one row a step: `WORK` and `duration_ns`; copies to and from the host have no tokens.
+        row_sizes: of the graphs that decode, ascending.
+    """
+
+    steps: Columns
+    row_sizes: list[int]
+
+
 class _Calibration:
     def __init__(self, session: Session, policy: PolicySpec, seed: int) -> None:
-        self._session, self._policy, self._engine = session, policy, session.engine
-        self._rng = np.random.default_rng(seed)
+        self._session, self._policy, self._engine, self._seed = session, policy, session.engine, seed
         self._rows: dict[str, list[int]] = {name: [] for name in (*WORK, "duration_ns")}
         memory = session.experiment.memory
         self._most_cached = min(_MOST_CACHED, memory.pool_blocks * memory.block_tokens * 9 // 10)
@@ -196,7 +223,7 @@ class _Calibration:
         points = [*grid(experiment.step_tokens, extent.seats, self._most_cached, extent.longest_tokens)]
         self._fill_caches(max(point.cached_tokens for point in points))
         for done, point in enumerate(points):
-            self._measure(point)
+            self._measure(point, np.random.default_rng((self._seed, done)))
             on_point(done + 1, len(points))
         self._measure_swaps()
         return {name: np.array(values, dtype=np.int64) for name, values in self._rows.items()}
@@ -209,8 +236,8 @@ class _Calibration:
             for part in layer:
                 part[: pool.blocks].normal_()
 
-    def _measure(self, point: Point) -> None:
-        run = _PointRun(self._session, self._ledger, self._policy, point, self._rng)
+    def _measure(self, point: Point, rng: np.random.Generator) -> None:
+        run = _PointRun(self._session, self._ledger, self._policy, point, rng)
         try:
             for plan, duration_ns in run.measured():
                 self._note(plan, duration_ns)
@@ -253,8 +280,10 @@ def _unlike(point: Point, rng: np.random.Generator) -> list[int]:
     if not point.rows:
         return []
     lengths = np.clip(rng.lognormal(sigma=0.8, size=point.rows), 1 / _LONGEST_ROW, _LONGEST_ROW / 2)
-    scaled = np.floor(lengths / lengths.mean() * point.context).astype(np.int64)
-    return [int(each) for each in np.clip(scaled, 1, _LONGEST_ROW * point.context)]
+    scaled = np.clip(np.floor(lengths / lengths.mean() * point.context), 1, _LONGEST_ROW * point.context)
+    if point.longest:
+        scaled[0] = point.longest
+    return [int(each) for each in scaled]
 
 
 class _PointRun:
@@ -304,7 +333,7 @@ class _PointRun:
             end.reached()
             begun_ns, ended_ns = max(clock.ns(start), last_ns), clock.ns(end)
             last_ns = ended_ns
-            if number:  # before the first the device waited for the host
+            if number >= point.steps_to_warm:
                 yield plan, ended_ns - begun_ns
 
     def end(self) -> None:

@@ -55,6 +55,11 @@ class Graphs:
     def __len__(self) -> int:
         return len(self._captured)
 
+    @property
+    def row_sizes(self) -> list[int]:
+        """Rows of those that only decode, ascending: what a step of fewer is filled up to."""
+        return sorted({shape.rows for shape in self._captured if not shape.chunk_tokens})
+
     def shapes(self) -> list[Shape]:
         """All that are worth capturing, the largest first: those after it then fit into its memory."""
         if not self._enabled:

@@ -351,6 +351,7 @@ class Replay:
             attention=attention,
             plan_ahead=self._options.plan_ahead,
             graphs=len(engine.graphs),
+            graph_rows=engine.graphs.row_sizes,
             temperature=engine.temperature,
             fixed_bytes=self._fixed_bytes,
             predicted_peak_bytes=self._predicted_peak,

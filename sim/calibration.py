@@ -3,13 +3,14 @@
 1. Rates. The roofline of `sim/step_time.py` with every rate free but not negative: the products of a step share one
    pass over the weights, so their time is a rate times max(tokens, T*), and the T* is taken that fits best.
 2. Corrections. What is left over, as straight lines between knots: by a step's tokens (tiles of the products), by
-   decoding rows (how well a cache's parts fill the device), by prompt length (another kernel for long ones), by the
-   tokens of chunks. They are pulled towards zero, so that where nothing was measured the physics speak.
+   decoding rows (how well a cache's parts fill the device), by the longest cache (others wait for it), by prompt length
+   (another kernel for long ones), by the tokens of chunks. They are pulled towards zero, so that where nothing was
+   measured the physics speak.
 
 Errors are relative, every kind of step weighs the same, and steps that something disturbed weigh little (Huber).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,27 +24,25 @@ from .profile import Corrections, Rates, RegionError
 
 COLUMNS = (
     *("prefill_tokens", "prefill_pairs", "fresh_tokens", "fresh_pairs", "prefill_context"),
-    *("decode_rows", "context_tokens", "sampled_rows", "swap_bytes", "duration_ns"),
+    *("decode_rows", "context_tokens", "longest_context", "sampled_rows", "swap_bytes", "duration_ns"),
 )
 """Of `steps.parquet`: what is fitted to."""
 
 _CROSSINGS = (64, 96, 128, 160, 192, 224, 256, 288, 320, 384, 448, 512)
 """Tokens at which the products may begin to take longer than one pass over the weights."""
 
-_TILES = (*range(8, 64, 8), *range(64, 256, 16), *range(256, 1025, 32))
-"""Rows in which the products of small steps come: at the next one more they take longer."""
+_ROWS = (*range(8, 64, 8), *range(64, 256, 16), *range(256, 1025, 32))
+"""The products of small steps come in tiles."""
 
 _KNOTS: dict[str, tuple[int, ...]] = {
-    "tokens": (
-        *sorted({1, 2, 3, 4, 5, *_TILES, *(rows + 1 for rows in _TILES)}),
-        *(1280, 1536, 2048, 3072, 4096, 6144, 8192, 12_288, 16_384, 32_768),
-    ),
-    "context": (1, 2, 4, *_TILES),
+    "tokens": (1, 2, 4, *_ROWS, 1280, 1536, 2048, 3072, 4096, 6144, 8192, 12_288, 16_384, 32_768),
+    "context": (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024),
+    "longest": (128, 512, 1024, 2048, 4096, 8192, 16_384, 32_768, 65_536, 131_072),
     "fresh": (64, 256, 512, 1024, 2048, 4095, 4096, 8192, 16_384, 32_768, 131_072),
     "continued": (16, 32, 64, 128, 208, 256, 320, 512, 768, 1024, 1025, 1536, 2048, 4096, 8192, 16_384),
 }
 
-_PULL = 2.0
+_PULL = 0.7
 """Squared: how many steps' evidence, each as telling as the most telling one, it takes to believe half a correction."""
 
 _FEWEST = 50
@@ -61,15 +60,16 @@ class Fit:
     error: dict[str, RegionError]
 
 
-def fit(steps: Columns, geometry: ModelGeometry) -> Fit:
+def fit(steps: Columns, geometry: ModelGeometry, row_sizes: Sequence[int] = ()) -> Fit:
     """Fit to measured single steps.
 
     Args:
         steps: at least `COLUMNS`; steps without work are left out.
+        row_sizes: of captured graphs, ascending: a step that only decodes is filled up to the next one.
 
     Raises InvalidProfile: too few steps, or columns that are missing.
     """
-    table = _Table.of(steps, geometry)
+    table = _Table.of(steps, geometry, row_sizes)
     folds = table.folds()
     predicted = np.zeros(len(table))
     for fold in range(_FOLDS):
@@ -105,9 +105,10 @@ class _Table:
     """What the output head costs for a row, in tokens of the other products."""
     swap_fs: float | None
     """A byte's copy, where copies were measured alone."""
+    row_sizes: tuple[int, ...]
 
     @classmethod
-    def of(cls, steps: Columns, geometry: ModelGeometry) -> "_Table":
+    def of(cls, steps: Columns, geometry: ModelGeometry, row_sizes: Sequence[int]) -> "_Table":
         missing = [name for name in COLUMNS if name not in steps]
         if missing:
             raise InvalidProfile(f"steps without {', '.join(missing)}: they are of a version that did not record it")
@@ -116,6 +117,10 @@ class _Table:
             raise InvalidProfile("rows of several steps, as simulations have them: only real steps can be fitted to")
         column = {name: np.asarray(steps[name], dtype=np.float64) for name in COLUMNS}
         column["tokens"] = column["prefill_tokens"] + column["decode_rows"]
+        sizes = np.array([*row_sizes, np.inf])
+        filled = sizes[np.searchsorted(sizes, column["decode_rows"])]
+        decodes = (column["prefill_tokens"] == 0) & np.isfinite(filled)
+        column["tokens"] = np.where(decodes & (column["tokens"] > 0), filled, column["tokens"])
         worked = (column["tokens"] > 0) & (column["duration_ns"] > 0)
         if worked.sum() < _FEWEST:
             raise InvalidProfile(f"{int(worked.sum())} measured steps are too few to fit to: at least {_FEWEST}")
@@ -126,6 +131,7 @@ class _Table:
             {name: each[worked] for name, each in column.items()},
             head / (geometry.matmul_parameters - head),
             float(np.median(rates)) if copied.any() else None,
+            tuple(row_sizes),
         )
 
     def __len__(self) -> int:
@@ -135,7 +141,7 @@ class _Table:
         return self.column[name]
 
     def where(self, mask: npt.NDArray[np.bool_]) -> "_Table":
-        return _Table({name: each[mask] for name, each in self.column.items()}, self.head, self.swap_fs)
+        return _Table({name: each[mask] for name, each in self.column.items()}, self.head, self.swap_fs, self.row_sizes)
 
     @property
     def duration(self) -> Array:
@@ -230,6 +236,7 @@ def _fit_corrections(table: _Table, weights: Array, rates: Rates) -> Corrections
     at_and_times = {
         "tokens": (c["tokens"], np.ones(len(table))),
         "context": (c["decode_rows"], c["context_tokens"]),
+        "longest": (c["longest_context"], (c["decode_rows"] > 0).astype(np.float64)),
         "fresh": (length, c["fresh_pairs"]),
         "continued": (continued_tokens, c["prefill_pairs"] - c["fresh_pairs"]),
     }
@@ -253,7 +260,7 @@ def _fit_corrections(table: _Table, weights: Array, rates: Rates) -> Corrections
             (at, round(value)) for at, value, is_used in zip(knots, values[here], used[here], strict=True) if is_used
         ]
         start += len(knots)
-    return Corrections(**tables)
+    return Corrections(**tables, row_sizes=list(table.row_sizes))
 
 
 def _hats(at: Array, knots: tuple[int, ...]) -> Array:
@@ -290,5 +297,6 @@ def _predict(table: _Table, rates: Rates, corrections: Corrections) -> Array:
         + (c["prefill_pairs"] - c["fresh_pairs"]) * continued
         + c["prefill_context"] * r.chunk_context_fs
         + c["context_tokens"] * (r.context_fs + corrected(corrections.context, c["decode_rows"]))
+        + (c["decode_rows"] > 0) * corrected(corrections.longest, c["longest_context"])
         + c["swap_bytes"] * r.swap_fs
     )

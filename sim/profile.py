@@ -29,12 +29,14 @@ class Rates(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Corrections(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What was measured beyond the rates: (at, femtoseconds), straight lines between these."""
+    """What was measured beyond the rates: (at, femtoseconds), straight lines between these; see there too."""
 
     tokens: list[tuple[int, int]] = []
     context: list[tuple[int, int]] = []
+    longest: list[tuple[int, int]] = []
     fresh: list[tuple[int, int]] = []
     continued: list[tuple[int, int]] = []
+    row_sizes: list[int] = []
 
 
 class RegionError(msgspec.Struct, frozen=True):

@@ -113,6 +113,7 @@ def _later(work: StepWork, steps: int) -> StepWork:
         prefill_context=work.prefill_context,
         decode_rows=work.decode_rows,
         context_tokens=work.context_tokens + work.decode_rows * steps,
+        longest_context=work.longest_context + steps if work.decode_rows else 0,
         sampled_rows=work.sampled_rows,
         padding_tokens=work.padding_tokens,
         swap_bytes=0,  # the copies come before the first step

@@ -47,19 +47,20 @@ void bind_plan(py::module_& m) {
       .value("tokens", BlockedBy::kTokens)
       .value("compute", BlockedBy::kCompute);
   py::class_<StepWork>(m, "StepWork")
-      .def(py::init([](std::int64_t prefill_tokens, std::int64_t prefill_pairs,
-                       std::int64_t fresh_tokens, std::int64_t fresh_pairs,
-                       std::int64_t prefill_context, std::int64_t decode_rows,
-                       std::int64_t context_tokens, std::int64_t sampled_rows,
-                       std::int64_t padding_tokens, std::int64_t swap_bytes) {
-             return StepWork{prefill_tokens,  prefill_pairs, fresh_tokens,   fresh_pairs,
-                             prefill_context, decode_rows,   context_tokens, sampled_rows,
-                             padding_tokens,  swap_bytes};
-           }),
-           py::kw_only(), py::arg("prefill_tokens") = 0, py::arg("prefill_pairs") = 0,
-           py::arg("fresh_tokens") = 0, py::arg("fresh_pairs") = 0, py::arg("prefill_context") = 0,
-           py::arg("decode_rows") = 0, py::arg("context_tokens") = 0, py::arg("sampled_rows") = 0,
-           py::arg("padding_tokens") = 0, py::arg("swap_bytes") = 0)
+      .def(
+          py::init(
+              [](std::int64_t prefill_tokens, std::int64_t prefill_pairs, std::int64_t fresh_tokens,
+                 std::int64_t fresh_pairs, std::int64_t prefill_context, std::int64_t decode_rows,
+                 std::int64_t context_tokens, std::int64_t longest_context,
+                 std::int64_t sampled_rows, std::int64_t padding_tokens, std::int64_t swap_bytes) {
+                return StepWork{prefill_tokens,  prefill_pairs,  fresh_tokens,   fresh_pairs,
+                                prefill_context, decode_rows,    context_tokens, longest_context,
+                                sampled_rows,    padding_tokens, swap_bytes};
+              }),
+          py::kw_only(), py::arg("prefill_tokens") = 0, py::arg("prefill_pairs") = 0,
+          py::arg("fresh_tokens") = 0, py::arg("fresh_pairs") = 0, py::arg("prefill_context") = 0,
+          py::arg("decode_rows") = 0, py::arg("context_tokens") = 0, py::arg("longest_context") = 0,
+          py::arg("sampled_rows") = 0, py::arg("padding_tokens") = 0, py::arg("swap_bytes") = 0)
       .def_readonly("prefill_tokens", &StepWork::prefill_tokens)
       .def_readonly("prefill_pairs", &StepWork::prefill_pairs)
       .def_readonly("fresh_tokens", &StepWork::fresh_tokens)
@@ -67,6 +68,7 @@ void bind_plan(py::module_& m) {
       .def_readonly("prefill_context", &StepWork::prefill_context)
       .def_readonly("decode_rows", &StepWork::decode_rows)
       .def_readonly("context_tokens", &StepWork::context_tokens)
+      .def_readonly("longest_context", &StepWork::longest_context)
       .def_readonly("sampled_rows", &StepWork::sampled_rows)
       .def_readonly("padding_tokens", &StepWork::padding_tokens)
       .def_readonly("swap_bytes", &StepWork::swap_bytes);
@@ -103,6 +105,7 @@ void bind_plan(py::module_& m) {
       .def_readonly("prefill_context", &StepRecord::prefill_context)
       .def_readonly("decode_rows", &StepRecord::decode_rows)
       .def_readonly("context_tokens", &StepRecord::context_tokens)
+      .def_readonly("longest_context", &StepRecord::longest_context)
       .def_readonly("sampled_rows", &StepRecord::sampled_rows)
       .def_readonly("padding_tokens", &StepRecord::padding_tokens)
       .def_readonly("kv_start_bytes", &StepRecord::kv_start_bytes)

@@ -139,6 +139,7 @@ void Scheduler::schedule(Sequence& sequence) {
   if (sequence.prefilled) {
     work.decode_rows += 1;
     work.context_tokens += end;
+    work.longest_context = std::max(work.longest_context, end);
     work.sampled_rows += 1;
     plan_.decode.push_back(id);
     return;

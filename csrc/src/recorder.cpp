@@ -24,14 +24,35 @@ const std::vector<std::string>& step_event_names() {
 }
 
 const std::vector<std::string>& step_field_names() {
-  static const std::vector<std::string> names{
-      "step",           "steps",           "prefill_tokens",    "prefill_pairs",
-      "fresh_tokens",   "fresh_pairs",     "prefill_context",   "decode_rows",
-      "context_tokens", "sampled_rows",    "padding_tokens",    "kv_start_bytes",
-      "kv_bytes",       "predicted_bytes", "reserved_bytes",    "fragmented_bytes",
-      "blocked_by",     "waiting",         "running",           "ticket",
-      "swap_bytes",     "paused_rows",     "plan_ns",           "start_ns",
-      "duration_ns",    "vram_used_bytes", "vram_budget_bytes", "event"};
+  static const std::vector<std::string> names{"step",
+                                              "steps",
+                                              "prefill_tokens",
+                                              "prefill_pairs",
+                                              "fresh_tokens",
+                                              "fresh_pairs",
+                                              "prefill_context",
+                                              "decode_rows",
+                                              "context_tokens",
+                                              "longest_context",
+                                              "sampled_rows",
+                                              "padding_tokens",
+                                              "kv_start_bytes",
+                                              "kv_bytes",
+                                              "predicted_bytes",
+                                              "reserved_bytes",
+                                              "fragmented_bytes",
+                                              "blocked_by",
+                                              "waiting",
+                                              "running",
+                                              "ticket",
+                                              "swap_bytes",
+                                              "paused_rows",
+                                              "plan_ns",
+                                              "start_ns",
+                                              "duration_ns",
+                                              "vram_used_bytes",
+                                              "vram_budget_bytes",
+                                              "event"};
   return names;
 }
 
@@ -138,7 +159,7 @@ void Recorder::ran_out_of_memory(const StepPlan& plan, std::int64_t needed_bytes
   StepRecord facts = last_;
   facts.steps = facts.prefill_tokens = facts.decode_rows = facts.context_tokens = 0;
   facts.prefill_pairs = facts.fresh_tokens = facts.fresh_pairs = 0;
-  facts.prefill_context = facts.sampled_rows = 0;
+  facts.prefill_context = facts.sampled_rows = facts.longest_context = 0;
   facts.padding_tokens = facts.swap_bytes = facts.paused_rows = 0;
   facts.kv_start_bytes = facts.kv_bytes;
   facts.step = plan.step;
@@ -160,6 +181,7 @@ void Recorder::step(const StepPlan& plan, const StepRecord& f, std::int64_t vram
                                                      f.prefill_context,
                                                      f.decode_rows,
                                                      f.context_tokens,
+                                                     f.longest_context,
                                                      f.sampled_rows,
                                                      f.padding_tokens,
                                                      f.kv_start_bytes,

@@ -283,6 +283,7 @@ StepRecord Scheduler::record(std::int64_t steps) const {
           plan_.work.prefill_context,
           plan_.work.decode_rows,
           plan_.work.context_tokens,
+          plan_.work.longest_context,
           plan_.work.sampled_rows,
           plan_.work.padding_tokens * steps,
           plan_.kv_bytes,

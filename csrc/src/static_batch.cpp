@@ -33,8 +33,11 @@ void Scheduler::plan_static() {
     plan_.horizon = 1;
   } else {
     work.decode_rows = rows;
-    work.context_tokens = rows * (batch_length_ + batch_decoded_ + 1);
+    // Padding is held, and computed on in the prefill; attention to caches passes it over.
     for (const Sequence* row : running_) {
+      const std::int64_t context = row->request.prompt_tokens + batch_decoded_ + 1;
+      work.context_tokens += context;
+      work.longest_context = std::max(work.longest_context, context);
       if (row->ended) {
         work.padding_tokens += 1;
       } else {

@@ -25,9 +25,35 @@ Femtoseconds Knots::operator()(std::int64_t x) const {
          Femtoseconds{values_[right] - values_[left]} * (x - at_[left]) / (at_[right] - at_[left]);
 }
 
+SummedKnots::SummedKnots(const Knots& knots) {
+  if (knots.last() < 0) return;
+  if (knots.last() > kMost) throw std::invalid_argument("the last knot is too far");
+  sums_.reserve(static_cast<std::size_t>(knots.last()) + 2);
+  sums_.push_back(0);
+  for (std::int64_t x = 0; x <= knots.last(); ++x) sums_.push_back(sums_.back() + knots(x));
+  last_ = knots(knots.last());
+}
+
+Femtoseconds SummedKnots::below(std::int64_t x) const {
+  const auto most = static_cast<std::int64_t>(sums_.size()) - 1;
+  if (x <= most) return sums_[static_cast<std::size_t>(x)];
+  return sums_.back() + (x - most) * last_;
+}
+
+Femtoseconds SummedKnots::operator()(std::int64_t first, std::int64_t count) const {
+  return sums_.empty() ? 0 : below(first + count) - below(first);
+}
+
+std::int64_t RooflineStepTime::computed_tokens(const StepWork& work) const {
+  if (work.prefill_tokens > 0) return work.prefill_tokens + work.decode_rows;
+  const auto& sizes = corrections_.row_sizes;
+  const auto size = std::lower_bound(sizes.begin(), sizes.end(), work.decode_rows);
+  return size == sizes.end() ? work.decode_rows : *size;
+}
+
 // They share one pass over the weights.
 Femtoseconds RooflineStepTime::products(const StepWork& work) const {
-  const std::int64_t tokens = work.prefill_tokens + work.decode_rows;
+  const std::int64_t tokens = computed_tokens(work);
   const Femtoseconds computed =
       Femtoseconds{tokens} * rates_.token_fs + Femtoseconds{work.sampled_rows} * rates_.sample_fs;
   return std::max<Femtoseconds>(rates_.weights_fs, computed) + corrections_.tokens(tokens);
@@ -49,11 +75,13 @@ Femtoseconds RooflineStepTime::prefill(const StepWork& work) const {
 // All but the KV read of decoding requests is the same in every step.
 Femtoseconds RooflineStepTime::cumulative(const StepWork& work, std::int64_t steps) const {
   const Femtoseconds each = rates_.overhead_fs + products(work) + prefill(work);
-  const Femtoseconds context = Femtoseconds{steps} * work.context_tokens +
-                               Femtoseconds{work.decode_rows} * steps * (steps - 1) / 2;
+  const Femtoseconds later = Femtoseconds{steps} * (steps - 1) / 2;
+  const Femtoseconds context = steps * Femtoseconds{work.context_tokens} + work.decode_rows * later;
+  const Femtoseconds longest =
+      work.decode_rows > 0 ? corrections_.longest(work.longest_context, steps) : 0;
   const Femtoseconds read = rates_.context_fs + corrections_.context(work.decode_rows);
   const Femtoseconds copies = steps > 0 ? Femtoseconds{work.swap_bytes} * rates_.swap_fs : 0;
-  return steps * each + context * read + copies;
+  return steps * each + context * read + longest + copies;
 }
 
 }  // namespace warpgroup

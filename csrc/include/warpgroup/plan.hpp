@@ -25,6 +25,7 @@ struct StepWork {
   std::int64_t prefill_context = 0;  // KV tokens that those chunks attend to, each chunk once
   std::int64_t decode_rows = 0;      // requests that make one token from their cache
   std::int64_t context_tokens = 0;   // KV tokens that they attend to, the new one included
+  std::int64_t longest_context = 0;  // of those, what the longest one attends to
   std::int64_t sampled_rows = 0;     // rows that need logits
   std::int64_t padding_tokens = 0;   // positions among all of these that belong to no request
   std::int64_t swap_bytes = 0;       // KV bytes copied to and from the host before the first step
@@ -105,6 +106,7 @@ struct StepRecord {
   std::int64_t prefill_context;
   std::int64_t decode_rows;
   std::int64_t context_tokens;
+  std::int64_t longest_context;
   std::int64_t sampled_rows;
   std::int64_t padding_tokens;    // over all the steps
   std::int64_t kv_start_bytes;    // held when the first step ran

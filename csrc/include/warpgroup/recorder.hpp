@@ -63,7 +63,7 @@ class Column {
 // Collects what happens in a run, for simulated and real runs alike, as the columns of the record.
 class Recorder {
  public:
-  static constexpr std::size_t kStepFields = 28;
+  static constexpr std::size_t kStepFields = 29;
 
   // A request's id is its row in the trace.
   Recorder(std::size_t requests, std::int64_t budget_bytes);

@@ -43,18 +43,39 @@ class Knots {
   // `at` ascends. Throws std::invalid_argument.
   Knots(std::vector<std::int64_t> at, std::vector<std::int64_t> values);
   Femtoseconds operator()(std::int64_t x) const;
+  std::int64_t last() const { return at_.empty() ? -1 : at_.back(); }
 
  private:
   std::vector<std::int64_t> at_;
   std::vector<std::int64_t> values_;
 };
 
+// The same function, summed from 0 on: for a sum over steps that is exact however they are grouped.
+class SummedKnots {
+ public:
+  SummedKnots() = default;
+  // The last knot is at most kMost. Throws std::invalid_argument.
+  explicit SummedKnots(const Knots& knots);
+  // Of `count` numbers from `first` on, which is at least 0.
+  Femtoseconds operator()(std::int64_t first, std::int64_t count) const;
+
+  static constexpr std::int64_t kMost = 1 << 20;
+
+ private:
+  Femtoseconds below(std::int64_t x) const;
+
+  std::vector<Femtoseconds> sums_;  // of all numbers below each, up to the last knot
+  Femtoseconds last_ = 0;
+};
+
 // What was measured beyond the rates, in femtoseconds.
 struct StepCorrections {
-  Knots tokens;     // a step, by its tokens
-  Knots context;    // a token attended to, by the number of decoding rows
-  Knots fresh;      // a pair of a whole prompt, by the mean length of those
-  Knots continued;  // a pair of a chunk that continues a cache, by all such chunks' tokens
+  Knots tokens;         // a step, by its tokens
+  Knots context;        // a token attended to, by the number of decoding rows
+  SummedKnots longest;  // a step that decodes, by the longest cache: the others wait for it
+  Knots fresh;          // a pair of a whole prompt, by the mean length of those
+  Knots continued;      // a pair of a chunk that continues a cache, by all such chunks' tokens
+  std::vector<std::int64_t> row_sizes;  // of captured graphs, ascending: decoding fills up to these
 };
 
 // max(weights, products) + attention + KV read + copies + overhead, corrected; see
@@ -67,6 +88,7 @@ class RooflineStepTime : public StepTime {
 
  private:
   Femtoseconds products(const StepWork& work) const;
+  std::int64_t computed_tokens(const StepWork& work) const;
   Femtoseconds prefill(const StepWork& work) const;
 
   StepRates rates_;
