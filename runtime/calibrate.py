@@ -144,6 +144,19 @@ def grid(step_tokens: int, seats: int, cached_tokens: int, longest: int) -> Iter
             yield point
 
 
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What was measured.
+
+    Attributes:
+        steps: one row a step: `WORK` and `duration_ns`; copies to and from the host have no tokens.
+        row_sizes: of the graphs that decode, ascending.
+    """
+
+    steps: Columns
+    row_sizes: list[int]
+
+
 def calibrate(
     model: ModelSpec,
     machine: Machine,
@@ -187,19 +200,6 @@ def _experiment(model: ModelSpec, machine: Machine, attention: Attention, limits
     )
     trace = Trace.of_rows([(0, longest - 64, 64)] * seats, max_new_tokens=64, name="calibration")
     return build_experiment(trace, model, device, limits=limits, seed=seed)
-
-
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """What was measured.
-
-    Attributes:
-        steps: one row a step: `WORK` and `duration_ns`; copies to and from the host have no tokens.
-        row_sizes: of the graphs that decode, ascending.
-    """
-
-    steps: Columns
-    row_sizes: list[int]
 
 
 class _Calibration:
