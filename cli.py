@@ -47,6 +47,14 @@ _OutOption = Annotated[
     ),
 ]
 _ForceOption = Annotated[bool, typer.Option("--force", help="Write even where something is already.")]
+_ProfileOption = Annotated[
+    str | None,
+    typer.Option(
+        help="How long steps take: a file of `warpgroup calibrate`, or 'analytic' for the device's roofline. Default: "
+        "the profile that ships for this model on this device, if one does, else the roofline.",
+        show_default=False,
+    ),
+]
 _JsonOption = Annotated[bool, typer.Option("--json", help="Print machine-readable results to stdout.")]
 
 
@@ -77,6 +85,7 @@ def compare(
             show_default=False,
         ),
     ] = None,
+    profile: _ProfileOption = None,
     out: _OutOption = None,
     force: _ForceOption = False,
     resume: Annotated[
@@ -96,6 +105,7 @@ def compare(
     specs = parse_policies(policies if policies is not None else ",".join(named))
     for spec in specs:
         experiment.scheduler(spec)  # a contradiction with the limits shows here, before anything is written
+    step_time = trust.step_time_of(profile, experiment)
     folder = out or _fresh_folder()
     claim_folder(folder, force=force, resume=resume)
     terminal.note_trace(experiment.trace)
@@ -107,7 +117,9 @@ def compare(
                 tasks[name] = progress.add_task(name, total=total, doing=doing)
             progress.update(tasks[name], completed=ended, doing=doing)
 
-        folders = run_all(experiment, specs, folder, resume=resume, command=_command(), on_progress=show)
+        folders = run_all(
+            experiment, specs, folder, step_time=step_time, resume=resume, command=_command(), on_progress=show
+        )
         drawing = progress.add_task("report", total=1, doing="drawing")
         _write_report(folders, folder / "report.html")
         progress.update(drawing, completed=1, doing="done")
@@ -131,6 +143,7 @@ def simulate(
             show_default=False,
         ),
     ] = None,
+    profile: _ProfileOption = None,
     out: _OutOption = None,
     force: _ForceOption = False,
     json: _JsonOption = False,
@@ -139,7 +152,7 @@ def simulate(
     from .sim import simulate as run_one
 
     if step_times is not None:
-        if policy or options != Options():
+        if policy or profile or options != Options():
             raise InvalidScenario("--step-times takes policy, requests and limits from the run: give only --out")
         _follow(step_times, out, force=force, json=json)
         return
@@ -148,6 +161,7 @@ def simulate(
     experiment, _ = experiment_from(options)
     spec = parse_policy(policy)
     experiment.scheduler(spec)
+    step_time = trust.step_time_of(profile, experiment)
     folder = out or _fresh_folder()
     claim_folder(folder, force=force)
     terminal.note_trace(experiment.trace)
@@ -156,6 +170,7 @@ def simulate(
         run = run_one(
             experiment,
             spec,
+            step_time=step_time,
             command=_command(),
             on_progress=lambda ended: progress.update(task, completed=ended) if ended % 64 == 0 else None,
         )
@@ -294,6 +309,7 @@ def report(
 
 
 app.command()(trust.calibrate)
+app.command()(trust.validate)
 
 
 @trace_app.command()

@@ -16,6 +16,7 @@ from .records import RunInfo
 from .workloads import DeviceSpec, ModelSpec, Scenario, Trace, TraceSummary
 
 if TYPE_CHECKING:
+    from .reports import Validation
     from .sim.profile import Profile
 
 stdout = Console()
@@ -182,6 +183,23 @@ def show_profile(profile: "Profile") -> None:
         table.add_column(name, justify="right")
     for region, error in profile.error.items():
         table.add_row(region, f"{error.steps:,}", f"{error.median:.1%}", f"{error.p95:.1%}", f"{error.total:+.1%}")
+    stdout.print(table)
+
+
+def show_validations(validations: "list[Validation]") -> None:
+    """How far each simulation is off: a row a run, the figures that have limits."""
+    names = list(dict.fromkeys(check.name for each in validations for check in each.checks if check.limit is not None))
+    table = Table(title="simulated against real: errors; missed limits in red", title_justify="left")
+    table.add_column("run")
+    for name in names:
+        table.add_column(name, justify="right")
+    for each in validations:
+        found = {check.name: check for check in each.checks}
+        cells = [
+            ("" if (check := found.get(name)) is None else f"[{'' if check.holds else 'red'}]{check.error:+.1%}")
+            for name in names
+        ]
+        table.add_row(escape(each.title), *(cell.replace("[]", "") for cell in cells))
     stdout.print(table)
 
 

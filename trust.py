@@ -1,19 +1,25 @@
-"""The commands that make a simulation trustworthy, and say how far it is: `calibrate`."""
+"""The commands that make a simulation trustworthy, and say how far it is: `calibrate` and `validate`."""
 
 import shlex
 import sys
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
+import msgspec
 import numpy as np
 import typer
 
 from . import terminal
-from .errors import DeviceUnavailable, InvalidProfile, InvalidScenario, OutputRefused
-from .experiment import Limits, geometry_of
+from .errors import DeviceUnavailable, InvalidProfile, InvalidRun, InvalidScenario, OutputRefused
+from .experiment import Experiment, Limits, geometry_of
 from .records import Columns, Run, read_run, run_folders, versions
 from .workloads import ModelSpec, load_model, parse_bytes
+
+if TYPE_CHECKING:
+    from .reports import Validation
+    from .sim import StepTime
 
 _OutputOption = Annotated[Path, typer.Option("--output", "-o", help="The file to write.", show_default=False)]
 _ForceOption = Annotated[bool, typer.Option("--force", help="Write even where something is already.")]
@@ -37,6 +43,10 @@ def calibrate(
             show_default=False,
         ),
     ] = None,
+    steps: Annotated[
+        list[Path] | None,
+        typer.Option(help="Fit to steps that --save-steps kept, also beside --runs. Repeatable.", show_default=False),
+    ] = None,
     save_steps: Annotated[
         Path | None, typer.Option(help="Keep the measured steps in a Parquet file.", show_default=False)
     ] = None,
@@ -50,29 +60,34 @@ def calibrate(
     from .sim.profile import SCHEMA, Profile
 
     _refuse_existing(output, force=force)
-    if runs:
+    if runs or steps:
         if model:
-            raise InvalidScenario("--runs takes the model from the runs: leave --model out")
-        measured, row_sizes, spec, told = _from_runs(
-            [read_run(folder) for path in runs for folder in run_folders(path)]
-        )
+            raise InvalidScenario("--runs and --steps say which model it is: leave --model out")
+        found = [_of_run(read_run(folder)) for path in runs or [] for folder in run_folders(path)]
+        found += [_read_steps(path) for path in steps or []]
     elif model:
-        spec = load_model(model)
-        measured, row_sizes, told = _on_device(spec, device, attention, vram)
+        found = [_on_device(load_model(model), device, attention, vram)]
     else:
-        raise InvalidScenario("--model is missing: `warpgroup models` lists them; or --runs, to learn from replays")
+        raise InvalidScenario(
+            "--model is missing: `warpgroup models` lists them; or --runs or --steps, to learn from what was measured"
+        )
+    measured = _joined(found)
     if save_steps is not None:
         _write_steps(save_steps, measured)
-    fitted = fit(measured, geometry_of(spec), row_sizes)
+    about = measured.about
+    fitted = fit(measured.steps, geometry_of(about.model), about.row_sizes)
     profile = Profile(
         schema=SCHEMA,
-        model=spec.name,
+        model=about.model.name,
+        device=about.device,
+        attention=about.attention,
+        source=about.source,
+        versions=about.versions,
         date=datetime.now(UTC).date().isoformat(),
         command=shlex.join(["warpgroup", *sys.argv[1:]]),
         rates=fitted.rates,
         corrections=fitted.corrections,
         error=fitted.error,
-        **told,
     )
     try:
         profile.save(output)
@@ -82,42 +97,114 @@ def calibrate(
     terminal.show_path("profile", output)
 
 
-def _from_runs(runs: list[Run]) -> tuple[Columns, list[int], ModelSpec, dict[str, Any]]:
-    """Their steps one after another, and what they were made of: the same for all."""
-    first = runs[0].info
-    for run in runs:
-        info = run.info
-        if info.kind != "real" or info.machine is None:
-            raise InvalidProfile(f"a {info.kind} run of {info.policy}: only replays have measured steps")
-        if info.scenario.inputs is None:
-            raise InvalidProfile("a run of a version that did not record its model: replay it again")
-        assert first.machine is not None
+def validate(
+    *,
+    runs: Annotated[
+        list[Path],
+        typer.Option(help="Finished replays, run folders or folders of them. Repeatable.", show_default=False),
+    ],
+    output: _OutputOption,
+    profile: Annotated[
+        str | None, typer.Option(help="As in `simulate`: what predicts the steps.", show_default=False)
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print every figure to stdout, machine-readable.")] = False,
+    force: _ForceOption = False,
+) -> None:
+    """Simulate what was replayed, and write how far each figure of the simulation is off.
+
+    Exit code 1 if a limit is missed: steps 3 % in the median and 8 % at p95, throughput and makespan 2 %, mean E2E 3 %,
+    other latencies 5 %, peak VRAM 1 %.
+    """
+    from .reports import as_table, write_validation
+
+    _refuse_existing(output, force=force)
+    replays = [read_run(folder) for path in runs for folder in run_folders(path)]
+    validations = [_validated(run, profile) for run in replays]
+    write_validation(validations, output)
+    if json:
+        print(msgspec.json.encode(as_table(validations)).decode())
+    else:
+        terminal.show_validations(validations)
+    terminal.show_path("validation", output)
+    if any(each.missed for each in validations):
+        raise typer.Exit(1)
+
+
+def _validated(run: Run, profile: str | None) -> "Validation":
+    from .outcome import restore
+    from .reports import validate as hold_against
+    from .sim import as_step_time, simulate
+    from .sim.calibration import COLUMNS, step_errors
+
+    if run.info.kind != "real" or run.info.machine is None:
+        raise InvalidRun(f"a {run.info.kind} run of {run.info.policy}: only replays are held against simulations")
+    experiment, policy = restore(run)
+    step_time = as_step_time(step_time_of(profile, experiment), experiment)
+    ahead = bool(run.info.machine.plan_ahead)
+    simulated = simulate(experiment, policy, step_time=step_time, plan_ahead=ahead)
+    known = all(name in run.steps for name in COLUMNS)  # else it is of a version that recorded less
+    return hold_against(run, simulated, step_errors(run.steps, step_time) if known else None)
+
+
+class _About(msgspec.Struct, frozen=True):
+    """What was measured, and where."""
+
+    model: ModelSpec
+    device: str
+    attention: str
+    source: str
+    versions: dict[str, str]
+    row_sizes: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Steps:
+    """Measured steps."""
+
+    steps: Columns
+    about: _About
+
+
+def _joined(found: list[_Steps]) -> _Steps:
+    """All of them, which must be of one model, device and attention backend."""
+    first = found[0].about
+    for each in found:
         for what, mine, firsts in (
-            ("models", info.scenario.model, first.scenario.model),
-            ("devices", info.machine.device, first.machine.device),
-            ("attention backends", info.machine.attention, first.machine.attention),
+            ("models", each.about.model.name, first.model.name),
+            ("devices", each.about.device, first.device),
+            ("attention backends", each.about.attention, first.attention),
         ):
             if mine != firsts:
-                raise InvalidProfile(f"runs of different {what}, {firsts} and {mine}: fit to one at a time")
-    assert first.machine is not None
-    assert first.scenario.inputs is not None
-    names = [name for name in runs[0].steps if all(name in run.steps for run in runs)]
-    return (
-        {name: np.concatenate([run.steps[name] for run in runs]) for name in names},
-        max((run.info.machine.graph_rows for run in runs if run.info.machine), key=len),
-        first.scenario.inputs.model,
-        {
-            "device": first.scenario.device,
-            "attention": first.machine.attention,
-            "source": f"{len(runs)} replays of {', '.join(sorted({run.info.scenario.name for run in runs}))}",
-            "versions": first.versions,
-        },
+                raise InvalidProfile(f"steps of different {what}, {firsts} and {mine}: fit to one at a time")
+    names = [name for name in found[0].steps if all(name in each.steps for each in found)]
+    about = msgspec.structs.replace(
+        first,
+        source="; ".join(each.about.source for each in found),
+        row_sizes=max((each.about.row_sizes for each in found), key=len),
+    )
+    return _Steps({name: np.concatenate([each.steps[name] for each in found]) for name in names}, about)
+
+
+def _of_run(run: Run) -> _Steps:
+    info = run.info
+    if info.kind != "real" or info.machine is None:
+        raise InvalidProfile(f"a {info.kind} run of {info.policy}: only replays have measured steps")
+    if info.scenario.inputs is None:
+        raise InvalidProfile("a run of a version that did not record its model: replay it again")
+    return _Steps(
+        run.steps,
+        _About(
+            model=info.scenario.inputs.model,
+            device=info.scenario.device,
+            attention=info.machine.attention,
+            source=f"{len(run.steps['step']):,} steps of {info.policy} on {info.scenario.name}",
+            versions=info.versions,
+            row_sizes=info.machine.graph_rows,
+        ),
     )
 
 
-def _on_device(
-    spec: ModelSpec, device: str, attention: str, vram: str | None
-) -> tuple[Columns, list[int], dict[str, Any]]:
+def _on_device(spec: ModelSpec, device: str, attention: str, vram: str | None) -> _Steps:
     try:
         from . import runtime
     except ModuleNotFoundError as error:
@@ -139,26 +226,67 @@ def _on_device(
             say=lambda text: bars.update(task, doing=text),
             on_point=lambda done, of: bars.update(task, completed=done, total=of, doing="measuring"),
         )
-    return (
+    return _Steps(
         measured.steps,
-        measured.row_sizes,
-        {
-            "device": machine.spec.name,
-            "attention": backend.name,
-            "source": f"grid of {len(measured.steps['duration_ns'])} steps on {machine.name}",
-            "versions": versions("torch", "triton", "flash-attn"),
-        },
+        _About(
+            model=spec,
+            device=machine.spec.name,
+            attention=backend.name,
+            source=f"a grid of {len(measured.steps['duration_ns']):,} steps on {machine.name}",
+            versions=versions("torch", "triton", "flash-attn"),
+            row_sizes=measured.row_sizes,
+        ),
     )
 
 
-def _write_steps(path: Path, steps: Columns) -> None:
+_ABOUT = b"warpgroup"
+
+
+def _write_steps(path: Path, measured: _Steps) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from .sim.calibration import COLUMNS
+
+    table = pa.table({name: measured.steps[name] for name in COLUMNS if name in measured.steps})
+    try:
+        pq.write_table(
+            table.replace_schema_metadata({_ABOUT: msgspec.json.encode(measured.about)}), path, compression="zstd"
+        )
+    except OSError as error:
+        raise OutputRefused(f"cannot write {path}: {error.strerror or error}") from None
+
+
+def _read_steps(path: Path) -> _Steps:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        pq.write_table(pa.table(steps), path, compression="zstd")
-    except OSError as error:
-        raise OutputRefused(f"cannot write {path}: {error.strerror or error}") from None
+        table = pq.read_table(path)
+        about = msgspec.json.decode((table.schema.metadata or {})[_ABOUT], type=_About)
+    except (OSError, pa.ArrowException, KeyError, msgspec.MsgspecError):
+        raise InvalidProfile(f"{path} does not hold measured steps: expected a file of --save-steps") from None
+    return _Steps({name: table[name].to_numpy() for name in table.column_names}, about)
+
+
+def step_time_of(profile: str | None, experiment: Experiment) -> "StepTime | None":
+    """What --profile asks for; None: the default.
+
+    Raises InvalidProfile: a profile that cannot be read, or is of another model.
+    """
+    from .sim import AnalyticStepTime
+    from .sim.profile import read_profile
+
+    if profile is None:
+        return None
+    if profile == "analytic":
+        return AnalyticStepTime(experiment.memory.geometry, experiment.device)
+    found = read_profile(Path(profile))
+    if found.model != experiment.model.name:
+        raise InvalidProfile(f"{profile} is of {found.model}, and {experiment.model.name} is to be run: see --model")
+    if found.device != experiment.device.name:
+        terminal.note(f"{profile} was measured on {found.device}, and stands for {experiment.device.name} here")
+    return found.step_time()
 
 
 def _refuse_existing(path: Path, *, force: bool) -> None:

@@ -994,6 +994,7 @@ class SimulatedEngine:
         recorder: Recorder,
         macro_steps: bool = True,
         stop_on_oom: bool = False,
+        plan_ahead: bool = False,
     ) -> None: ...
     def advance(self, until_ns: int, plans: int) -> None:
         """Until the first plan at or after `until_ns` (negative: no limit), after so many plans, or at the end."""

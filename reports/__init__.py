@@ -2,6 +2,18 @@
 
 from .html import render, write_report
 from .table import Table, comparison
+from .validation import Validation, as_table, validate, write_validation
 from .verdict import Verdict, verdict
 
-__all__ = ["Table", "Verdict", "comparison", "render", "verdict", "write_report"]
+__all__ = [
+    "Table",
+    "Validation",
+    "Verdict",
+    "as_table",
+    "comparison",
+    "render",
+    "validate",
+    "verdict",
+    "write_report",
+    "write_validation",
+]

@@ -3,7 +3,17 @@
 from .compare import compare
 from .recorded import Parity, follow
 from .search import best_safe_count
-from .simulate import simulate
+from .simulate import as_step_time, simulate
 from .step_time import AnalyticStepTime, PerStep, StepTime
 
-__all__ = ["AnalyticStepTime", "Parity", "PerStep", "StepTime", "best_safe_count", "compare", "follow", "simulate"]
+__all__ = [
+    "AnalyticStepTime",
+    "Parity",
+    "PerStep",
+    "StepTime",
+    "as_step_time",
+    "best_safe_count",
+    "compare",
+    "follow",
+    "simulate",
+]

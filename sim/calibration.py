@@ -16,11 +16,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ..csrc import ModelGeometry
+from ..csrc import ModelGeometry, StepWork
 from ..errors import InvalidProfile
 from ..records import Columns
 from .least_squares import Array, damped, non_negative
 from .profile import Corrections, Rates, RegionError
+from .step_time import StepTime, native
 
 COLUMNS = (
     *("prefill_tokens", "prefill_pairs", "fresh_tokens", "fresh_pairs", "prefill_context"),
@@ -80,6 +81,18 @@ def fit(steps: Columns, geometry: ModelGeometry, row_sizes: Sequence[int] = ()) 
     return Fit(rates, corrections, errors(predicted, table.duration, table.regions()))
 
 
+def step_errors(steps: Columns, step_time: StepTime) -> RegionError:
+    """How far a model's durations of a real run's own steps are off, all of them together."""
+    names = [name for name in COLUMNS if name != "duration_ns"]
+    measured = np.asarray(steps["duration_ns"], dtype=np.float64) * 1e6
+    worked = (np.asarray(steps["prefill_tokens"]) + np.asarray(steps["decode_rows"]) > 0) & (measured > 0)
+    rows = zip(*(steps[name][worked].tolist() for name in names), strict=True)
+    predict = native(step_time).cumulative_fs
+    predicted = [predict(StepWork(**dict(zip(names, row, strict=True))), 1) for row in rows]
+    everything = np.ones(int(worked.sum()), dtype=bool)
+    return errors(np.array(predicted, dtype=np.float64), measured[worked], {"all": everything})["all"]
+
+
 def errors(predicted: Array, measured: Array, regions: Mapping[str, npt.NDArray[np.bool_]]) -> dict[str, RegionError]:
     """By region, each a mask; those without a step are left out."""
     found = {}
@@ -119,9 +132,9 @@ class _Table:
         column["tokens"] = column["prefill_tokens"] + column["decode_rows"]
         sizes = np.array([*row_sizes, np.inf])
         filled = sizes[np.searchsorted(sizes, column["decode_rows"])]
-        decodes = (column["prefill_tokens"] == 0) & np.isfinite(filled)
-        column["tokens"] = np.where(decodes & (column["tokens"] > 0), filled, column["tokens"])
-        worked = (column["tokens"] > 0) & (column["duration_ns"] > 0)
+        only_decodes = (column["prefill_tokens"] == 0) & (column["decode_rows"] > 0) & np.isfinite(filled)
+        column["tokens"][only_decodes] = filled[only_decodes]
+        worked = np.asarray(np.logical_and(column["tokens"] > 0, column["duration_ns"] > 0))
         if worked.sum() < _FEWEST:
             raise InvalidProfile(f"{int(worked.sum())} measured steps are too few to fit to: at least {_FEWEST}")
         head = geometry.vocab * geometry.hidden
@@ -242,7 +255,7 @@ def _fit_corrections(table: _Table, weights: Array, rates: Rates) -> Corrections
     }
     hats_of = {name: _hats(at, _KNOTS[name]) for name, (at, _) in at_and_times.items()}
     columns = np.column_stack([hats_of[name] * (times * weights)[:, None] for name, (_, times) in at_and_times.items()])
-    used = columns.any(axis=0)
+    used = np.asarray(np.abs(columns).max(axis=0) > 0)
     # What a knot would change the most telling step by that it has any part in, were that step right at the knot.
     strongest = np.concatenate(
         [

@@ -16,8 +16,8 @@ from ..experiment import Experiment
 from ..outcome import describe
 from ..records import RunInfo, read_run, write_run
 from .search import best_safe_count
-from .simulate import simulate
-from .step_time import AnalyticStepTime
+from .simulate import as_step_time, simulate
+from .step_time import StepTime
 
 SHOWN_COUNT = 32
 """The count that is shown beside the best one: a customary default."""
@@ -54,25 +54,26 @@ def compare(
     policies: list[PolicySpec],
     out: Path,
     *,
+    step_time: StepTime | None = None,
     resume: bool = False,
     workers: int | None = None,
     command: str = "",
     on_progress: Progress | None = None,
 ) -> list[Path]:
-    """Make all the runs and return their folders, in the order of `policies`.
+    """Make all the runs and return their folders, in the order of `policies`; `step_time` as in `simulate`.
 
     With `resume`, runs that are complete and of this very experiment are kept. On Ctrl-C every run that was under way
     is written as far as it came, marked incomplete, and KeyboardInterrupt is raised.
     """
     tasks = plan_tasks(policies)
-    missing = [task for task in tasks if not (resume and _is_done(experiment, task, out))]
+    missing = [task for task in tasks if not (resume and _is_done(experiment, task, out, step_time))]
     context = multiprocessing.get_context("spawn")
     messages: SimpleQueue[tuple[str, str, int, int]] = context.SimpleQueue()
     with ProcessPoolExecutor(
         max_workers=max(1, min(workers or os.cpu_count() or 1, len(missing))),
         mp_context=context,
         initializer=_start_worker,
-        initargs=(messages, experiment),
+        initargs=(messages, experiment, step_time),
     ) as pool:
         futures = [pool.submit(_make_run, task, out, command) for task in missing]
         for message in _messages_until_done(futures, messages):
@@ -96,31 +97,34 @@ def _messages_until_done(
             future.result()
 
 
-def _is_done(experiment: Experiment, task: Task, out: Path) -> bool:
+def _is_done(experiment: Experiment, task: Task, out: Path, step_time: StepTime | None) -> bool:
     try:
         info = read_run(out / task.folder).info
     except InvalidRun:
         return False
-    return info.complete and _same_experiment(info, experiment, task)
+    return info.complete and _same_experiment(info, experiment, task, step_time)
 
 
-def _same_experiment(info: RunInfo, experiment: Experiment, task: Task) -> bool:
-    step_time = AnalyticStepTime(experiment.memory.geometry, experiment.device)
+def _same_experiment(info: RunInfo, experiment: Experiment, task: Task, step_time: StepTime | None) -> bool:
     same_policy = bool(info.note) if task.search else info.policy == str(task.policy)
-    return same_policy and info.seed == experiment.seed and info.scenario == describe(experiment, step_time.description)
+    return (
+        same_policy
+        and info.seed == experiment.seed
+        and info.scenario == describe(experiment, as_step_time(step_time, experiment).description)
+    )
 
 
-_worker: tuple[Any, Experiment]
+_worker: tuple[Any, Experiment, StepTime | None]
 
 
-def _start_worker(messages: Any, experiment: Experiment) -> None:
+def _start_worker(messages: Any, experiment: Experiment, step_time: StepTime | None) -> None:
     global _worker
-    _worker = messages, experiment
+    _worker = messages, experiment, step_time
     signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def _make_run(task: Task, out: Path, command: str) -> None:
-    messages, experiment = _worker
+    messages, experiment, step_time = _worker
     total = len(experiment.trace)
 
     def say(doing: str, ended: int) -> None:
@@ -128,11 +132,12 @@ def _make_run(task: Task, out: Path, command: str) -> None:
 
     policy, note = task.policy, ""
     if task.search:
-        best = best_safe_count(experiment, policy, on_trial=lambda n: say(f"trying n={n}", 0))
+        best = best_safe_count(experiment, policy, step_time=step_time, on_trial=lambda n: say(f"trying n={n}", 0))
         policy, note = policy.with_count(best.n), str(best)
     run = simulate(
         experiment,
         policy,
+        step_time=step_time,
         note=note,
         command=command,
         on_progress=lambda ended: say("simulating", ended) if ended % 64 == 0 else None,

@@ -22,6 +22,7 @@ class Engine:
     Args:
         macro_steps: take steps that are alike as one. Off, every step is planned by itself; the run is the same.
         stop_on_oom: end the run at the first step that is out of memory (for a search that only asks whether).
+        plan_ahead: plan each step when the one before it begins.
         on_progress: called with the number of requests that have ended, now and then.
     """
 
@@ -35,6 +36,7 @@ class Engine:
         *,
         macro_steps: bool = True,
         stop_on_oom: bool = False,
+        plan_ahead: bool = False,
         on_progress: Callable[[int], None] | None = None,
     ) -> None:
         self._env = env
@@ -50,6 +52,7 @@ class Engine:
             recorder=recorder,
             macro_steps=macro_steps,
             stop_on_oom=stop_on_oom,
+            plan_ahead=plan_ahead,
         )
 
     def process(self) -> Generator[simpy.Event, Any, None]:

@@ -3,11 +3,13 @@
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from ..csrc import RooflineStepTime, StepWork
 from ..errors import InvalidProfile
+from ..workloads import DeviceSpec, ModelSpec, load_model, model_names
 
 SCHEMA = 1
 
@@ -85,6 +87,7 @@ class CalibratedStepTime:
     """The roofline model with rates and corrections that were fitted to measured steps."""
 
     def __init__(self, profile: Profile) -> None:
+        self._profile = profile
         self.rates = RooflineStepTime(
             **msgspec.structs.asdict(profile.rates), **msgspec.structs.asdict(profile.corrections)
         )
@@ -93,6 +96,10 @@ class CalibratedStepTime:
             f"calibrated for {profile.model} on {profile.device} ({profile.date}; a step is off by "
             f"{error.median:.1%} in the median, {error.p95:.1%} at p95)"
         )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled as its profile: the rates are a C++ object."""
+        return CalibratedStepTime, (self._profile,)
 
     def cumulative_fs(self, work: StepWork, steps: int) -> int:
         """See `StepTime`."""
@@ -122,6 +129,8 @@ def shipped_profiles() -> Iterator[Profile]:
             yield msgspec.json.decode(entry.read_bytes(), type=Profile)
 
 
-def shipped_profile(model: str, device: str) -> Profile | None:
-    """That of a model on a device, by their names."""
-    return next((each for each in shipped_profiles() if (each.model, each.device) == (model, device)), None)
+def shipped_profile(model: ModelSpec, device: DeviceSpec) -> Profile | None:
+    """That of a model on a device, both of the catalogue and as they are there."""
+    if model.name not in model_names() or load_model(model.name) != model:
+        return None
+    return next((each for each in shipped_profiles() if (each.model, each.device) == (model.name, device.name)), None)

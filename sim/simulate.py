@@ -11,6 +11,7 @@ from ..outcome import conclude
 from ..records import Run
 from ..workloads import DEFAULT_DEVICE, DEFAULT_MODEL, Trace, load_device, load_model
 from .engine import Engine
+from .profile import shipped_profile
 from .step_time import AnalyticStepTime, PerStep, StepTime
 
 
@@ -26,6 +27,7 @@ def simulate(
     pressure_announced: bool = False,
     macro_steps: bool = True,
     stop_on_oom: bool = False,
+    plan_ahead: bool = False,
     on_progress: Callable[[int], None] | None = None,
     note: str = "",
     command: str = "",
@@ -42,12 +44,15 @@ def simulate(
     Args:
         requests: an experiment, or a trace, which then runs on `model`, `device` and `limits`.
         policy: as `parse_policy` reads it.
-        step_time: a model with `cumulative_fs`, or a function; default: the analytic one of the device.
+        step_time: a model with `cumulative_fs`, or a function; default: the profile that ships for the model on that
+            device, else the device's roofline.
         pressure: (time in ns, bytes): from then on the device has that budget, since somebody else takes or returns
             memory. The scheduler learns of it at once if `pressure_announced`, else by running out of memory.
         macro_steps: takes steps that are alike as one; changes the time this takes and nothing else.
         stop_on_oom: ends the run at the first out-of-memory step. So does Ctrl-C where it is: what has not ended by
             then is `aborted`, and the run is marked incomplete.
+        plan_ahead: each step is planned when the one before it begins, as replays do: requests that come meanwhile are
+            seen one step later.
         on_progress: called with the number of requests that have ended, now and then.
         note: goes into the record as it is; so does `command`.
 
@@ -62,17 +67,30 @@ def simulate(
         as_step_time(step_time, requests),
         list(pressure),
         pressure_announced=pressure_announced,
-        engine_options={"macro_steps": macro_steps, "stop_on_oom": stop_on_oom, "on_progress": on_progress},
+        engine_options={
+            "macro_steps": macro_steps,
+            "stop_on_oom": stop_on_oom,
+            "plan_ahead": plan_ahead,
+            "on_progress": on_progress,
+        },
         note=note,
         command=command,
     )
 
 
 def as_step_time(given: StepTime | Callable[[StepWork], int] | None, experiment: Experiment) -> StepTime:
-    """The step-time model that was asked for."""
+    """The step-time model that was asked for; by default the profile that ships for this model and device, if one does,
+    else the analytic one.
+    """
     if given is None:
-        return AnalyticStepTime(experiment.memory.geometry, experiment.device)
+        return default_step_time(experiment)
     return given if isinstance(given, StepTime) else PerStep(given)
+
+
+def default_step_time(experiment: Experiment) -> StepTime:
+    """See `as_step_time`."""
+    profile = shipped_profile(experiment.model, experiment.device)
+    return profile.step_time() if profile else AnalyticStepTime(experiment.memory.geometry, experiment.device)
 
 
 def _simulate(

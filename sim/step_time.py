@@ -16,7 +16,7 @@ is F(k) to the last digit, so that macro-steps and single steps are the same run
 """
 
 from collections.abc import Callable
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from ..csrc import ModelGeometry, RooflineStepTime, StepWork
 from ..workloads import DeviceSpec
@@ -66,18 +66,27 @@ class AnalyticStepTime:
         matmul_rate = _scaled(flops, MATMUL_SHARE)
         pair_fs = pair * _FS_PER_S // _scaled(flops, ATTENTION_SHARE)
         context_fs = geometry.kv_bytes_per_token * _FS_PER_S // _scaled(bandwidth, KV_READ_SHARE)
-        self.rates = RooflineStepTime(
-            weights_fs=weights * _FS_PER_S // bandwidth,
-            token_fs=body * _FS_PER_S // matmul_rate,
-            sample_fs=head * _FS_PER_S // matmul_rate,
-            fresh_pair_fs=pair_fs,
-            continued_pair_fs=pair_fs,
-            chunk_context_fs=context_fs,
-            context_fs=context_fs,
-            swap_fs=_FS_PER_S // device.host_link_bytes_s,
-            overhead_fs=OVERHEAD_FS,
-        )
+        self._given: dict[str, Any] = {
+            "weights_fs": weights * _FS_PER_S // bandwidth,
+            "token_fs": body * _FS_PER_S // matmul_rate,
+            "sample_fs": head * _FS_PER_S // matmul_rate,
+            "fresh_pair_fs": pair_fs,
+            "continued_pair_fs": pair_fs,
+            "chunk_context_fs": context_fs,
+            "context_fs": context_fs,
+            "swap_fs": _FS_PER_S // device.host_link_bytes_s,
+            "overhead_fs": OVERHEAD_FS,
+        }
+        self.rates = RooflineStepTime(**self._given)
         self.description = f"analytic roofline for {device.name}, not calibrated"
+
+    def __getstate__(self) -> tuple[dict[str, Any], str]:
+        """Pickled as what the rates were made of: they are a C++ object."""
+        return self._given, self.description
+
+    def __setstate__(self, state: tuple[dict[str, Any], str]) -> None:
+        self._given, self.description = state
+        self.rates = RooflineStepTime(**self._given)
 
     def cumulative_fs(self, work: StepWork, steps: int) -> int:
         """See `StepTime`."""
@@ -101,7 +110,8 @@ class PerStep:
 
 def native(step_time: StepTime) -> RooflineStepTime | StepTime:
     """What the native loop calls: rates that it knows itself, or a Python object for each macro-step."""
-    return step_time.rates if isinstance(step_time, AnalyticStepTime) else step_time
+    rates = getattr(step_time, "rates", None)
+    return rates if isinstance(rates, RooflineStepTime) else step_time
 
 
 def _later(work: StepWork, steps: int) -> StepWork:

@@ -187,19 +187,19 @@ void bind_simulation(py::module_& m) {
       .def(py::init([](const Integers& arrival_ns, const Integers& prompt_tokens,
                        const Integers& output_tokens, std::int64_t max_new_tokens,
                        Scheduler& scheduler, const py::object& step_time, Recorder& recorder,
-                       bool macro_steps, bool stop_on_oom) {
+                       bool macro_steps, bool stop_on_oom, bool plan_ahead) {
              auto model = as_step_time(step_time);
              SimulatedTrace trace{as_vector(arrival_ns), as_vector(prompt_tokens),
                                   as_vector(output_tokens), max_new_tokens};
              const StepTime& times = *model;
-             return std::unique_ptr<Owned>(
-                 new Owned{std::move(model), SimulatedEngine(std::move(trace), scheduler, times,
-                                                             recorder, macro_steps, stop_on_oom)});
+             return std::unique_ptr<Owned>(new Owned{
+                 std::move(model), SimulatedEngine(std::move(trace), scheduler, times, recorder,
+                                                   macro_steps, stop_on_oom, plan_ahead)});
            }),
            py::kw_only(), py::arg("arrival_ns"), py::arg("prompt_tokens"), py::arg("output_tokens"),
            py::arg("max_new_tokens"), py::arg("scheduler"), py::arg("step_time"),
            py::arg("recorder"), py::arg("macro_steps") = true, py::arg("stop_on_oom") = false,
-           py::keep_alive<1, 6>(), py::keep_alive<1, 8>())
+           py::arg("plan_ahead") = false, py::keep_alive<1, 6>(), py::keep_alive<1, 8>())
       .def(
           "advance",
           [](Owned& owned, std::int64_t until_ns, std::int64_t plans) {

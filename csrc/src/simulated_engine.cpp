@@ -67,14 +67,15 @@ std::vector<std::int64_t> Endings::passed(const StepPlan& plan, std::int64_t ste
 
 SimulatedEngine::SimulatedEngine(SimulatedTrace trace, Scheduler& scheduler,
                                  const StepTime& step_time, Recorder& recorder, bool macro_steps,
-                                 bool stop_on_oom)
+                                 bool stop_on_oom, bool plan_ahead)
     : trace_(std::move(trace)),
       scheduler_(scheduler),
       step_time_(step_time),
       recorder_(recorder),
       endings_(trace_.output_tokens),
       macro_steps_(macro_steps),
-      stop_on_oom_(stop_on_oom) {}
+      stop_on_oom_(stop_on_oom),
+      plan_ahead_(plan_ahead) {}
 
 void SimulatedEngine::advance(std::int64_t until_ns, std::int64_t plans) {
   for (; plans > 0 && !done_; --plans) {
@@ -84,15 +85,20 @@ void SimulatedEngine::advance(std::int64_t until_ns, std::int64_t plans) {
 }
 
 void SimulatedEngine::run_one_plan(std::int64_t until_ns) {
+  if (!plan_ahead_) planned_fs_ = clock_fs_;
   submit_arrived();
-  const StepPlan& plan = plan_at(now_ns());
+  const StepPlan& plan = plan_at(static_cast<std::int64_t>(planned_fs_ / kFsPerNs));
   if (plan.horizon == 0) {
+    if (planned_fs_ < clock_fs_) {  // the last step has ended meanwhile, and others may have come
+      planned_fs_ = clock_fs_;
+      return;
+    }
     const std::int64_t wake_ns = next_event_ns(plan, until_ns);
     done_ = wake_ns < 0;
     if (done_ && scheduler_.waiting() > 0) {
       throw std::logic_error("requests wait, nothing runs and nothing is to come");
     }
-    if (!done_) clock_fs_ = Femtoseconds{wake_ns} * kFsPerNs;
+    if (!done_) planned_fs_ = clock_fs_ = Femtoseconds{wake_ns} * kFsPerNs;
   } else if (plan.predicted_bytes > recorder_.budget_bytes) {
     run_out_of_memory(plan);
   } else {
@@ -109,7 +115,7 @@ const StepPlan& SimulatedEngine::plan_at(std::int64_t now_ns) {
 }
 
 void SimulatedEngine::submit_arrived() {
-  const std::int64_t now = now_ns();
+  const auto now = static_cast<std::int64_t>(planned_fs_ / kFsPerNs);
   while (arrived_ < trace_.arrival_ns.size() && trace_.arrival_ns[arrived_] <= now)
     submit_next(now);
 }
@@ -174,8 +180,10 @@ std::int64_t SimulatedEngine::next_event_ns(const StepPlan& plan, std::int64_t u
 
 // The allocation fails before anything is computed: it costs what a step without work costs.
 void SimulatedEngine::run_out_of_memory(const StepPlan& plan) {
+  const std::int64_t begun_ns = now_ns();
   clock_fs_ += step_time_.cumulative(StepWork{}, 1);
-  recorder_.ran_out_of_memory(plan, plan.predicted_bytes, plan.plan_ns, now_ns());
+  planned_fs_ = clock_fs_;
+  recorder_.ran_out_of_memory(plan, plan.predicted_bytes, begun_ns, now_ns());
   scheduler_.commit_oom();
   done_ = stop_on_oom_;
 }
@@ -186,13 +194,24 @@ void SimulatedEngine::run_steps(const StepPlan& plan, std::int64_t until_ns) {
   std::int64_t steps = endings_.steps_until_next(plan);
   if (!macro_steps_) steps = 1;
   if (steps > 1 && arrived_ < trace_.arrival_ns.size()) {
-    steps = steps_before(plan, steps, trace_.arrival_ns[arrived_]);
+    steps = steps_until_seen(plan, steps, trace_.arrival_ns[arrived_]);
   }
   if (steps > 1 && until_ns >= 0) steps = steps_before(plan, steps, until_ns);
+  const std::int64_t begun_ns = now_ns();
+  planned_fs_ = clock_fs_;
+  if (plan_ahead_ && steps > 1) planned_fs_ += step_time_.cumulative(plan.work, steps - 1);
   clock_fs_ += step_time_.cumulative(plan.work, steps);
   const std::vector<std::int64_t> finished = endings_.passed(plan, steps);
   const StepRecord facts = scheduler_.commit(steps, finished);
-  recorder_.ran(plan, facts, facts.predicted_bytes, plan.plan_ns, now_ns(), finished);
+  recorder_.ran(plan, facts, facts.predicted_bytes, begun_ns, now_ns(), finished);
+}
+
+// The steps before the first one whose plan sees a request that comes at that time.
+std::int64_t SimulatedEngine::steps_until_seen(const StepPlan& plan, std::int64_t steps,
+                                               std::int64_t until_ns) const {
+  if (!plan_ahead_) return steps_before(plan, steps, until_ns);
+  if (Femtoseconds{until_ns} * kFsPerNs <= clock_fs_) return 1;
+  return std::min(steps, steps_before(plan, steps, until_ns) + 1);
 }
 
 // The first number of steps that reaches the time, at most `steps`.

@@ -54,12 +54,12 @@ def assert_same(one: Run, other: Run) -> None:
 
 
 @pytest.mark.parametrize("policy", POLICIES)
-@given(rows=st.one_of(workloads, st.integers(0, 10**6).map(many)), blocks=st.integers(20, 80))
-@settings(max_examples=15, deadline=None)
-def test_macro_steps_equal_single_steps_to_the_nanosecond(policy, rows, blocks):
+@given(rows=st.one_of(workloads, st.integers(0, 10**6).map(many)), blocks=st.integers(20, 80), plan_ahead=st.booleans())
+@settings(max_examples=20, deadline=None)
+def test_macro_steps_equal_single_steps_to_the_nanosecond(policy, rows, blocks, plan_ahead):
     assert_same(
-        run(rows, policy, blocks=blocks, macro_steps=True),
-        run(rows, policy, blocks=blocks, macro_steps=False),
+        run(rows, policy, blocks=blocks, plan_ahead=plan_ahead, macro_steps=True),
+        run(rows, policy, blocks=blocks, plan_ahead=plan_ahead, macro_steps=False),
     )
 
 

@@ -58,7 +58,7 @@ class SimulatedEngine {
   // All references must outlive the engine. `macro_steps` off: every step is planned by itself; the
   // run is the same. `stop_on_oom`: the run is over at the first step that is out of memory.
   SimulatedEngine(SimulatedTrace trace, Scheduler& scheduler, const StepTime& step_time,
-                  Recorder& recorder, bool macro_steps, bool stop_on_oom);
+                  Recorder& recorder, bool macro_steps, bool stop_on_oom, bool plan_ahead);
 
   // Runs until the first plan at or after `until_ns` (negative: no limit), until `plans` plans were
   // made, or until the end.
@@ -96,6 +96,8 @@ class SimulatedEngine {
   void run_out_of_memory(const StepPlan& plan);
   void run_steps(const StepPlan& plan, std::int64_t until_ns);
   std::int64_t next_event_ns(const StepPlan& plan, std::int64_t until_ns) const;
+  std::int64_t steps_until_seen(const StepPlan& plan, std::int64_t steps,
+                                std::int64_t until_ns) const;
   std::int64_t steps_before(const StepPlan& plan, std::int64_t steps, std::int64_t until_ns) const;
 
   SimulatedTrace trace_;
@@ -105,8 +107,11 @@ class SimulatedEngine {
   Endings endings_;
   bool macro_steps_;
   bool stop_on_oom_;
+  // Each step is planned when the one before it begins: requests that come later miss it.
+  bool plan_ahead_;
   std::size_t arrived_ = 0;
   Femtoseconds clock_fs_ = 0;
+  Femtoseconds planned_fs_ = 0;  // when the next plan is made: now, or when the last step began
   bool done_ = false;
 };
 

@@ -1,0 +1,107 @@
+"""`warpgroup calibrate` and `warpgroup validate`, as a user meets them. What is measured is made up here."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from warpgroup.records import read_info
+
+STEPS = Path(__file__).parents[2] / "reports" / "results" / "h200" / "calibration"
+LLAMA, QWEN = STEPS / "llama-3.1-8b-grid.parquet", STEPS / "qwen2.5-7b-grid.parquet"
+
+
+def warpgroup(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "warpgroup", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "lengths.json").write_text(json.dumps([[300 + i, 20 + i] for i in range(20)]))
+    return tmp_path
+
+
+SIMULATE = (
+    *("simulate", "--trace", "lengths.json", "--arrivals", "at-zero", "--policy", "paged"),
+    *("--model", "llama-3.1-8b", "--device", "h200"),
+)
+
+
+def test_a_profile_is_fitted_to_kept_steps_and_simulated_with(place):
+    done = warpgroup("calibrate", "--steps", LLAMA, "-o", "p.json")
+    assert done.returncode == 0, done.stderr
+    assert "prefill of more, alone" in done.stdout
+    assert warpgroup(*SIMULATE, "--profile", "p.json", "--out", "a").returncode == 0
+    assert warpgroup(*SIMULATE, "--out", "b").returncode == 0
+    assert warpgroup(*SIMULATE, "--profile", "analytic", "--out", "c").returncode == 0
+    step_times = [read_info(place / name).scenario.step_time for name in "abc"]
+    assert step_times[0].startswith("calibrated for llama-3.1-8b on h200")
+    assert step_times[1].startswith("calibrated for llama-3.1-8b on h200")
+    assert step_times[2].startswith("analytic roofline")
+
+
+def test_comparisons_take_a_profile_too_and_resume_only_with_the_same(place):
+    arguments = ("compare", *SIMULATE[1:5], *SIMULATE[7:], "--policies", "paged,skyline", "--out", "out")
+    assert warpgroup(*arguments, "--json").returncode == 0
+    assert read_info(place / "out" / "skyline").scenario.step_time.startswith("calibrated")
+    again = warpgroup(*arguments, "--profile", "analytic", "--resume")
+    assert again.returncode == 0, again.stderr
+    assert read_info(place / "out" / "skyline").scenario.step_time.startswith("analytic")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("calibrate", "-o", "p.json"), "--model is missing"),
+        (("calibrate", "--model", "tiny", "--steps", LLAMA, "-o", "p.json"), "leave --model out"),
+        (("calibrate", "--steps", LLAMA, "--steps", QWEN, "-o", "p.json"), "steps of different models"),
+        (("calibrate", "--steps", "lengths.json", "-o", "p.json"), "lengths.json does not hold measured steps"),
+        (("calibrate", "--steps", LLAMA, "-o", "lengths.json"), "lengths.json exists"),
+        (("calibrate", "--steps", LLAMA, "-o", "no/p.json"), "no is not a folder"),
+        (("calibrate", "--runs", "nothing", "-o", "p.json"), "nothing"),
+        (("validate", "--runs", "nothing", "-o", "v.html"), "nothing"),
+        ((*SIMULATE, "--profile", "none.json"), "cannot read the profile none.json"),
+    ],
+)
+def test_wrong_input_ends_in_one_line(place, arguments, message):
+    done = warpgroup(*arguments)
+    assert done.returncode == 2
+    assert message in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
+    assert done.stderr.strip().count("\n") == 0
+
+
+def test_a_profile_of_another_model_is_refused(place):
+    assert warpgroup("calibrate", "--steps", QWEN, "-o", "p.json").returncode == 0
+    done = warpgroup(*SIMULATE, "--profile", "p.json")
+    assert done.returncode == 2
+    assert "p.json is of qwen2.5-7b, and llama-3.1-8b is to be run" in done.stderr
+
+
+def test_simulations_are_neither_learned_from_nor_validated(place):
+    assert warpgroup(*SIMULATE, "--out", "a").returncode == 0
+    for arguments in (("calibrate", "--runs", "a", "-o", "p.json"), ("validate", "--runs", "a", "-o", "v.html")):
+        done = warpgroup(*arguments)
+        assert done.returncode == 2
+        assert "a simulated run of paged: only replays" in done.stderr
+
+
+def test_a_replay_is_learned_from_and_validated(place):
+    pytest.importorskip("torch")
+    tiny = ("--model", "tiny", "--device", "cpu", "--trace", "lengths.json", "--arrivals", "at-zero")
+    done = warpgroup("replay", *tiny, "--policies", "paged,skyline", "--kv-budget-tokens", "4000", "--out", "real")
+    assert done.returncode == 0, done.stderr
+    done = warpgroup("calibrate", "--runs", "real", "-o", "p.json", "--save-steps", "s.parquet")
+    assert done.returncode == 0, done.stderr
+    assert (place / "s.parquet").exists()
+    done = warpgroup("validate", "--runs", "real", "--profile", "p.json", "-o", "v.html", "--json")
+    assert done.returncode in (0, 1), done.stderr  # whether limits are kept is the machine's affair
+    figures = json.loads(done.stdout)
+    assert {row["policy"] for row in figures} == {"paged", "skyline"}
+    assert all(np.isfinite(row["error"]) for row in figures)
+    assert "Simulated step times: calibrated for tiny on cpu" in (place / "v.html").read_text()

@@ -1,0 +1,49 @@
+"""Planning ahead: each step is planned when the one before it begins."""
+
+import numpy as np
+import pytest
+from support.experiments import experiment
+
+from warpgroup.sim import simulate
+
+MS = 10**6
+STEP = 10 * MS
+
+
+def constant(work) -> int:
+    return STEP
+
+
+def first_tokens(rows, *, plan_ahead: bool) -> list[int]:
+    run = simulate(experiment(rows), "paged", step_time=constant, plan_ahead=plan_ahead)
+    return [int(each) // MS for each in run.requests["first_token_ns"]]
+
+
+def test_who_comes_during_a_step_is_in_the_one_after_the_next():
+    rows = [(0, 10, 20), (3 * MS, 10, 20)]
+    assert first_tokens(rows, plan_ahead=False) == [10, 20]
+    assert first_tokens(rows, plan_ahead=True) == [10, 30]
+
+
+def test_nobody_waits_where_nothing_runs():
+    rows = [(7 * MS, 10, 1), (100 * MS, 10, 1)]
+    assert first_tokens(rows, plan_ahead=True) == first_tokens(rows, plan_ahead=False) == [17, 110]
+
+
+def test_who_comes_during_the_last_step_is_served_right_after_it():
+    assert first_tokens([(0, 10, 1), (4 * MS, 10, 1)], plan_ahead=True) == [10, 20]
+
+
+@pytest.mark.parametrize("policy", ["paged", "skyline", "ffd", "count-static(n=4,timeout_s=0.02)", "no-evict"])
+@pytest.mark.parametrize("seed", range(4))
+def test_macro_steps_are_single_steps_ahead_of_time_too(policy, seed):
+    rng = np.random.default_rng(seed)
+    times = np.sort(rng.integers(0, 3000, 40)) * MS
+    rows = [(int(t), int(rng.integers(1, 200)), int(rng.integers(1, 90))) for t in times]
+    runs = [
+        simulate(experiment(rows, kv_blocks=60), policy, step_time=constant, plan_ahead=True, macro_steps=macro)
+        for macro in (True, False)
+    ]
+    for name in ("first_token_ns", "finish_ns", "status", "preemptions"):
+        assert runs[0].requests[name].tolist() == runs[1].requests[name].tolist()
+    assert runs[0].info.plan_hash == runs[1].info.plan_hash
