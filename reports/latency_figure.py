@@ -8,6 +8,7 @@ import numpy as np
 from ..metrics import e2e_s, ttft_s
 from ..records import Run
 from .svg import COLOURS, DASHES, INK, page_style
+from .verdict import labels_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -24,9 +25,9 @@ def latency_figure(runs: Sequence[Run]) -> "Figure":
     with page_style() as sns:
         figure = Figure(figsize=(9, 3.6), layout="constrained")
         panels = figure.subplots(1, 2, sharey=True)
-        policies = [run.info.label for run in runs]
+        policies = labels_of([run.info for run in runs])
         for panel, name, values_of in zip(panels, ("TTFT", "E2E"), (ttft_s, e2e_s), strict=True):
-            table = pd.concat([_quantiles(values_of(run), run.info.label) for run in runs])
+            table = pd.concat([_quantiles(values_of(run), label) for run, label in zip(runs, policies, strict=True)])
             sns.lineplot(
                 table,
                 x="seconds",

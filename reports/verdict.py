@@ -40,13 +40,19 @@ def summary_of(info: RunInfo) -> Summary:
     return msgspec.convert(info.summary, Summary)
 
 
-def labelled_summaries(infos: Sequence[RunInfo]) -> list[Summary]:
-    """The summaries, with `policy` made different for each: by kind, or else by a number."""
+def labels_of(infos: Sequence[RunInfo]) -> list[str]:
+    """The policies as they are shown, made different for each run: by kind, or else by a number."""
     labels = [info.label for info in infos]
     if len(set(labels)) < len(labels):
         labels = [f"{info.label} {info.kind}" for info in infos]
     if len(set(labels)) < len(labels):
         labels = [f"{label} #{number}" for number, label in enumerate(labels, 1)]
+    return labels
+
+
+def labelled_summaries(infos: Sequence[RunInfo]) -> list[Summary]:
+    """The summaries, with `policy` made different for each."""
+    labels = labels_of(infos)
     return [msgspec.structs.replace(summary_of(info), policy=label) for info, label in zip(infos, labels, strict=True)]
 
 

@@ -10,6 +10,7 @@ from ..csrc import EVENTS
 from ..metrics import makespan_ns
 from ..records import Run
 from .svg import COLOURS, INK, OOM, page_style
+from .verdict import labels_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,8 +41,9 @@ def vram_figure(runs: Sequence[Run]) -> "Figure":
     with page_style():
         figure = Figure(figsize=(9, 0.6 + 1.55 * len(runs)), layout="constrained")
         panels = figure.subplots(len(runs), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
-        for position, (run, panel, span) in enumerate(zip(runs, panels, spans, strict=True)):
-            _draw(panel, run, COLOURS[position % len(COLOURS)], end_s, span)
+        labels = labels_of([run.info for run in runs])
+        for position, (run, label, panel, span) in enumerate(zip(runs, labels, panels, spans, strict=True)):
+            _draw(panel, run, label, COLOURS[position % len(COLOURS)], end_s, span)
         memory = runs[0].info.scenario.memory
         floor = memory.fixed_bytes / GIB
         top = max(run.info.scenario.memory.budget_bytes for run in runs) / GIB
@@ -52,7 +54,7 @@ def vram_figure(runs: Sequence[Run]) -> "Figure":
     return figure
 
 
-def _draw(panel: "Axes", run: Run, colour: str, end_s: float, span_s: float) -> None:
+def _draw(panel: "Axes", run: Run, label: str, colour: str, end_s: float, span_s: float) -> None:
     memory = run.info.scenario.memory
     fixed = memory.fixed_bytes
     scale = _in_unit(end_s)[0] / end_s
@@ -68,7 +70,7 @@ def _draw(panel: "Axes", run: Run, colour: str, end_s: float, span_s: float) -> 
     counts = [_mark(panel, run, kinds, above, scale, end_s) for kinds in (("oom",), ("preempt", "swap-out"))]
     facts = f"{counts[0]:,} out-of-memory steps, {counts[1]:,} evictions, budget {budget:.1f} GiB"
     late = f"; runs on to {_in_unit(span_s)[0]:,.0f} {_in_unit(span_s)[1]}" if span_s > 1.01 * end_s else ""
-    panel.set_title(f"{run.info.label}: {facts}{late}")
+    panel.set_title(f"{label}: {facts}{late}")
 
 
 def _mark(panel: "Axes", run: Run, kinds: tuple[str, ...], height: float, scale: float, end_s: float) -> int:
