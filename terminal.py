@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 from .csrc import PolicyInfo, PolicySpec
 from .experiment import GIB, geometry_of
@@ -196,10 +197,12 @@ def show_validations(validations: "list[Validation]") -> None:
     for each in validations:
         found = {check.name: check for check in each.checks}
         cells = [
-            ("" if (check := found.get(name)) is None else f"[{'' if check.holds else 'red'}]{check.error:+.1%}")
+            ""
+            if (check := found.get(name)) is None or check.error is None
+            else Text(f"{check.error:+.1%}", style="" if check.holds else "red")
             for name in names
         ]
-        table.add_row(escape(each.title), *(cell.replace("[]", "") for cell in cells))
+        table.add_row(escape(each.title), *cells)
     stdout.print(table)
 
 

@@ -914,7 +914,7 @@ class RooflineStepTime:
             all such chunks' tokens.
         row_sizes: of captured graphs: a step that only decodes takes as long as one of the next size does.
 
-    Raises ValueError: knots that do not ascend.
+    Raises ValueError: knots or row sizes that do not ascend, or a knot of `longest` beyond 2^20.
     """
 
     def __init__(

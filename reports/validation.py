@@ -56,7 +56,8 @@ class Check:
     """One figure, real and simulated.
 
     Attributes:
-        error: simulated over real less 1; of TTFT above capacity: their difference over the mean E2E.
+        error: simulated over real less 1; of TTFT above capacity: their difference over the mean E2E. None: what is
+            real is 0, and the simulated is not.
         interval: of the error, 95 %, from resampled requests; None where there is no sample.
         limit: that it is to keep to; None: none is set.
     """
@@ -64,14 +65,14 @@ class Check:
     name: str
     real: float
     simulated: float
-    error: float
+    error: float | None
     interval: tuple[float, float] | None = None
     limit: float | None = None
 
     @property
     def holds(self) -> bool:
         """Whether the limit is kept, if there is one."""
-        return self.limit is None or abs(self.error) <= self.limit
+        return self.limit is None or (self.error is not None and abs(self.error) <= self.limit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,10 +181,10 @@ def _worst(real: Run, simulated: Run, both: Array) -> list[tuple[int, int, int, 
     return [(int(rows[i]), int(prompts[rows[i]]), int(outputs[rows[i]]), float(x[i]), float(y[i])) for i in furthest]
 
 
-def _ratio(part: float, whole: float) -> float:
+def _ratio(part: float, whole: float) -> float | None:
     if part == 0:
         return 0.0
-    return part / whole if whole else float("inf")
+    return part / whole if whole else None
 
 
 def as_table(validations: Sequence[Validation]) -> list[dict[str, Any]]:
@@ -267,7 +268,7 @@ def _cells(check: Check) -> Mapping[str, str]:
         "name": check.name,
         "real": "" if is_share else three_digits(check.real),
         "simulated": "" if is_share else three_digits(check.simulated),
-        "error": f"{check.error:.1%}" if is_share else f"{check.error:+.1%}",
+        "error": "" if check.error is None else f"{check.error:{'' if is_share else '+'}.1%}",
         "interval": f"{interval[0]:+.1%} to {interval[1]:+.1%}" if interval else "",
         "limit": "" if check.limit is None else f"{check.limit:.0%}",
         "kept": "" if check.limit is None else ("yes" if check.holds else "NO"),

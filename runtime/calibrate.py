@@ -221,6 +221,8 @@ class _Calibration:
         experiment = self._session.experiment
         extent = self._engine.extent
         points = [*grid(experiment.step_tokens, extent.seats, self._most_cached, extent.longest_tokens)]
+        if not points:
+            raise OverBudget("the device has no room for any step that is to be measured: raise --vram")
         self._fill_caches(max(point.cached_tokens for point in points))
         for done, point in enumerate(points):
             self._measure(point, np.random.default_rng((self._seed, done)))
@@ -252,7 +254,8 @@ class _Calibration:
     def _measure_swaps(self) -> None:
         """There and back, as a request that was evicted and comes back."""
         engine, book = self._engine, self._engine.pool.book
-        lengths = [length for length in _SWAPPED_TOKENS if length < engine.extent.longest_tokens]
+        most = min(engine.extent.longest_tokens, self._most_cached)
+        lengths = [length for length in _SWAPPED_TOKENS if length < most]
         if not engine.machine.is_cuda or not lengths:
             return
         blocks = max(lengths) // engine.pool.block_tokens + 1

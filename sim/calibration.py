@@ -54,7 +54,7 @@ _DISTURBED = 3.0  # times the median error: from there on a step weighs less
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """A fitted model, and its errors on steps that it was not fitted to."""
+    """A fitted model, and its errors on kinds of steps that it was not fitted to."""
 
     rates: Rates
     corrections: Corrections
@@ -81,8 +81,8 @@ def fit(steps: Columns, geometry: ModelGeometry, row_sizes: Sequence[int] = ()) 
     return Fit(rates, corrections, errors(predicted, table.duration, table.regions()))
 
 
-def step_errors(steps: Columns, step_time: StepTime) -> RegionError:
-    """How far a model's durations of a real run's own steps are off, all of them together."""
+def step_errors(steps: Columns, step_time: StepTime) -> RegionError | None:
+    """How far a model's durations of a real run's own steps are off, all of them together; None: no step did work."""
     names = [name for name in COLUMNS if name != "duration_ns"]
     measured = np.asarray(steps["duration_ns"], dtype=np.float64) * 1e6
     worked = (np.asarray(steps["prefill_tokens"]) + np.asarray(steps["decode_rows"]) > 0) & (measured > 0)
@@ -90,7 +90,7 @@ def step_errors(steps: Columns, step_time: StepTime) -> RegionError:
     predict = native(step_time).cumulative_fs
     predicted = [predict(StepWork(**dict(zip(names, row, strict=True))), 1) for row in rows]
     everything = np.ones(int(worked.sum()), dtype=bool)
-    return errors(np.array(predicted, dtype=np.float64), measured[worked], {"all": everything})["all"]
+    return errors(np.array(predicted, dtype=np.float64), measured[worked], {"all": everything}).get("all")
 
 
 def errors(predicted: Array, measured: Array, regions: Mapping[str, npt.NDArray[np.bool_]]) -> dict[str, RegionError]:
@@ -150,9 +150,6 @@ class _Table:
     def __len__(self) -> int:
         return len(self.column["tokens"])
 
-    def __getattr__(self, name: str) -> Array:
-        return self.column[name]
-
     def where(self, mask: npt.NDArray[np.bool_]) -> "_Table":
         return _Table({name: each[mask] for name, each in self.column.items()}, self.head, self.swap_fs, self.row_sizes)
 
@@ -161,11 +158,15 @@ class _Table:
         return self.column["duration_ns"] * 1e6
 
     def folds(self) -> npt.NDArray[np.int64]:
-        """Steps that follow each other and are alike are in one fold: each is all but a copy of the next."""
-        c = self.column
-        changed = np.zeros(len(self), dtype=np.int64)
-        changed[1:] = (np.diff(c["prefill_tokens"]) != 0) | (np.diff(c["decode_rows"]) != 0)
-        return np.cumsum(changed) % _FOLDS
+        """Steps that prefill and decode as much are of one kind, and in one fold, wherever they were measured.
+
+        Raises InvalidProfile: fewer kinds than folds.
+        """
+        kinds = np.column_stack([self.column["prefill_tokens"], self.column["decode_rows"]])
+        found, kind = np.unique(kinds, axis=0, return_inverse=True)
+        if len(found) < _FOLDS:
+            raise InvalidProfile(f"steps of {len(found)} kinds are too much alike to fit to: at least {_FOLDS}")
+        return np.asarray(kind.reshape(-1) % _FOLDS)
 
     def regions(self) -> dict[str, npt.NDArray[np.bool_]]:
         c = self.column

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -13,21 +13,23 @@ from ..workloads import DeviceSpec, ModelSpec, load_model, model_names
 
 SCHEMA = 1
 
+Rate = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+
 
 class Rates(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What each part of a step costs, in femtoseconds; see `warpgroup.csrc.RooflineStepTime`."""
 
-    weights_fs: int
-    token_fs: int
-    sample_fs: int
-    fresh_pair_fs: int
-    continued_pair_fs: int
-    chunk_context_fs: int
-    context_fs: int
-    swap_fs: int
-    overhead_fs: int
-    prefill_fs: int
-    mixed_fs: int
+    weights_fs: Rate
+    token_fs: Rate
+    sample_fs: Rate
+    fresh_pair_fs: Rate
+    continued_pair_fs: Rate
+    chunk_context_fs: Rate
+    context_fs: Rate
+    swap_fs: Rate
+    overhead_fs: Rate
+    prefill_fs: Rate
+    mixed_fs: Rate
 
 
 class Corrections(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -88,6 +90,7 @@ class CalibratedStepTime:
 
     def __init__(self, profile: Profile) -> None:
         self._profile = profile
+        self.attention = profile.attention
         self.rates = RooflineStepTime(
             **msgspec.structs.asdict(profile.rates), **msgspec.structs.asdict(profile.corrections)
         )
@@ -113,12 +116,19 @@ def read_profile(path: Path) -> Profile:
     except OSError as error:
         raise InvalidProfile(f"cannot read the profile {path}: {error.strerror}") from None
     try:
+        schema = msgspec.json.decode(content, type=_Schema).schema
+        if schema != SCHEMA:
+            raise InvalidProfile(f"{path} has schema {schema}, this version reads {SCHEMA}: calibrate again")
         profile = msgspec.json.decode(content, type=Profile)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise InvalidProfile(f"{path} is not a profile: {error}; `warpgroup calibrate` makes them") from None
-    if profile.schema != SCHEMA:
-        raise InvalidProfile(f"{path} has schema {profile.schema}, this version reads {SCHEMA}: calibrate again")
+        profile.step_time()
+    except (msgspec.MsgspecError, UnicodeDecodeError, ValueError, TypeError, KeyError) as error:
+        reason = str(error).partition("\n")[0]
+        raise InvalidProfile(f"{path} is not a profile: {reason}; `warpgroup calibrate` makes them") from None
     return profile
+
+
+class _Schema(msgspec.Struct):
+    schema: int
 
 
 def shipped_profiles() -> Iterator[Profile]:
@@ -130,7 +140,7 @@ def shipped_profiles() -> Iterator[Profile]:
 
 
 def shipped_profile(model: ModelSpec, device: DeviceSpec) -> Profile | None:
-    """That of a model on a device, both of the catalogue and as they are there."""
+    """That of a model, as it is in the catalogue, on the device of that name, whatever limits it is given."""
     if model.name not in model_names() or load_model(model.name) != model:
         return None
     return next((each for each in shipped_profiles() if (each.model, each.device) == (model.name, device.name)), None)

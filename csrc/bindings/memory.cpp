@@ -104,8 +104,8 @@ void bind_memory(py::module_& m) {
                           std::int64_t slack_bytes, std::int64_t block_tokens,
                           std::int64_t step_tokens, std::int64_t max_seqs,
                           std::int64_t multiprocessors, std::int64_t max_context) {
-    return MemoryPlan{context_bytes, graph_pool_bytes, slack_bytes,     block_tokens,
-                      step_tokens,   max_seqs,         multiprocessors, max_context};
+    return MemoryPlan{context_bytes, graph_pool_bytes, block_tokens, step_tokens,
+                      max_seqs,      multiprocessors,  max_context,  slack_bytes};
   };
   py::class_<MemoryModel>(m, "MemoryModel")
       .def(py::init([plan_of](ModelGeometry geometry, std::int64_t budget_bytes,

@@ -1,6 +1,7 @@
 #include "warpgroup/step_time.hpp"
 
 #include <algorithm>
+#include <functional>
 #include <stdexcept>
 #include <utility>
 
@@ -42,6 +43,13 @@ Femtoseconds SummedKnots::below(std::int64_t x) const {
 
 Femtoseconds SummedKnots::operator()(std::int64_t first, std::int64_t count) const {
   return sums_.empty() ? 0 : below(first + count) - below(first);
+}
+
+RooflineStepTime::RooflineStepTime(StepRates rates, StepCorrections corrections)
+    : rates_(rates), corrections_(std::move(corrections)) {
+  const auto& sizes = corrections_.row_sizes;
+  if (std::adjacent_find(sizes.begin(), sizes.end(), std::greater_equal<>()) != sizes.end())
+    throw std::invalid_argument("row sizes do not ascend");
 }
 
 std::int64_t RooflineStepTime::computed_tokens(const StepWork& work) const {

@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from warpgroup.records import read_info
@@ -63,6 +65,10 @@ def test_comparisons_take_a_profile_too_and_resume_only_with_the_same(place):
         (("calibrate", "--steps", "lengths.json", "-o", "p.json"), "lengths.json does not hold measured steps"),
         (("calibrate", "--steps", LLAMA, "-o", "lengths.json"), "lengths.json exists"),
         (("calibrate", "--steps", LLAMA, "-o", "no/p.json"), "no is not a folder"),
+        (
+            ("calibrate", "--steps", LLAMA, "-o", "p.json", "--save-steps", "lengths.json"),
+            "another --save-steps",
+        ),
         (("calibrate", "--runs", "nothing", "-o", "p.json"), "nothing"),
         (("validate", "--runs", "nothing", "-o", "v.html"), "nothing"),
         ((*SIMULATE, "--profile", "none.json"), "cannot read the profile none.json"),
@@ -88,7 +94,7 @@ def test_simulations_are_neither_learned_from_nor_validated(place):
     for arguments in (("calibrate", "--runs", "a", "-o", "p.json"), ("validate", "--runs", "a", "-o", "v.html")):
         done = warpgroup(*arguments)
         assert done.returncode == 2
-        assert "a simulated run of paged: only replays" in done.stderr
+        assert "a is a simulated run: only replays" in done.stderr
 
 
 def test_a_replay_is_learned_from_and_validated(place):
@@ -103,5 +109,30 @@ def test_a_replay_is_learned_from_and_validated(place):
     assert done.returncode in (0, 1), done.stderr  # whether limits are kept is the machine's affair
     figures = json.loads(done.stdout)
     assert {row["policy"] for row in figures} == {"paged", "skyline"}
-    assert all(np.isfinite(row["error"]) for row in figures)
+    assert all(np.isfinite(row["error"]) for row in figures if row["limit"] is not None)
     assert "Simulated step times: calibrated for tiny on cpu" in (place / "v.html").read_text()
+
+
+def test_an_interrupted_replay_is_not_validated(place):
+    assert warpgroup(*SIMULATE, "--out", "a").returncode == 0
+    info = json.loads((place / "a" / "run.json").read_text())
+    machine = dict.fromkeys(("device", "driver", "dtype", "attention"), "x")
+    numbers = (
+        *("plan_ahead", "graphs", "temperature", "fixed_bytes", "predicted_peak_bytes", "measured_peak_bytes"),
+        *("predicted_temporary_bytes", "measured_temporary_bytes", "process_peak_bytes", "device_peak_bytes"),
+        *("busy_share", "host_gap_s", "schedule_lag_p99_s"),
+    )
+    info |= {"kind": "real", "complete": False, "machine": machine | dict.fromkeys(numbers, 0) | {"degraded": False}}
+    (place / "a" / "run.json").write_text(json.dumps(info))
+    done = warpgroup("validate", "--runs", "a", "-o", "v.html")
+    assert done.returncode == 2
+    assert "a was interrupted: replay it again, with --resume" in done.stderr
+
+
+def test_damaged_steps_are_refused(place):
+    table = pq.read_table(LLAMA)
+    words = table.set_column(0, table.column_names[0], pa.array(["x"] * len(table)))
+    pq.write_table(words.replace_schema_metadata(table.schema.metadata), place / "s.parquet")
+    done = warpgroup("calibrate", "--steps", "s.parquet", "-o", "p.json")
+    assert done.returncode == 2
+    assert "s.parquet: column prefill_tokens does not hold whole numbers alone" in done.stderr

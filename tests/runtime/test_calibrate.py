@@ -5,6 +5,7 @@ import sys
 import numpy as np
 import pytest
 
+from warpgroup.errors import OverBudget
 from warpgroup.experiment import Limits, geometry_of
 from warpgroup.runtime import calibrate, choose_attention, open_machine
 from warpgroup.sim.calibration import COLUMNS, fit
@@ -45,6 +46,11 @@ def test_a_profile_can_be_fitted_to_it(measured):
     fitted = fit(measured.steps, geometry_of(TINY), measured.row_sizes)
     assert fitted.error["all"].steps == (measured.steps["prefill_tokens"] + measured.steps["decode_rows"] > 0).sum()
     assert fitted.rates.token_fs > 0
+
+
+def test_a_cap_that_leaves_no_room_is_said():
+    with pytest.raises(OverBudget, match="no room for any step that is to be measured: raise --vram"):
+        calibrate(TINY, CPU, attention=choose_attention("auto", CPU, TINY), limits=Limits(vram_bytes=5_922_816))
 
 
 def test_points_keep_to_the_engines_limits():

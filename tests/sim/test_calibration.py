@@ -1,5 +1,6 @@
 """Calibration: the fit finds what the steps were made of, and what it writes is what it reads."""
 
+import json
 import pickle
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from warpgroup.csrc import RooflineStepTime, StepWork
 from warpgroup.errors import InvalidProfile
 from warpgroup.experiment import geometry_of
 from warpgroup.sim import AnalyticStepTime, simulate
-from warpgroup.sim.calibration import COLUMNS, fit, step_errors
+from warpgroup.sim.calibration import COLUMNS, _Table, fit, step_errors
 from warpgroup.sim.least_squares import damped, non_negative
 from warpgroup.sim.profile import SCHEMA, Profile, read_profile, shipped_profile, shipped_profiles
 from warpgroup.workloads import load_device, load_model
@@ -140,6 +141,26 @@ def test_too_little_is_refused():
         fit({**made, "steps": np.full(40, 2)}, GEOMETRY)
 
 
+def test_no_kind_of_step_is_both_fitted_to_and_held_out():
+    made = steps_of(RooflineStepTime(**RATES), 400)
+    folds = _Table.of(made, GEOMETRY, ()).folds()
+    kinds = list(zip(made["prefill_tokens"].tolist(), made["decode_rows"].tolist(), strict=True))
+    assert len(set(zip(kinds, folds.tolist(), strict=True))) == len(set(kinds))
+    assert set(folds) == {0, 1, 2, 3, 4}
+
+
+def test_steps_that_are_all_alike_are_refused():
+    made = {name: np.repeat(each[:2], 100) for name, each in steps_of(RooflineStepTime(**RATES), 60).items()}
+    with pytest.raises(InvalidProfile, match="steps of [12] kinds are too much alike to fit to"):
+        fit(made, GEOMETRY)
+
+
+def test_a_run_without_a_step_that_worked_has_no_errors():
+    nothing = {name: np.zeros(3, dtype=np.int64) for name in COLUMNS}
+    made = experiment([(0, 1, 1)])
+    assert step_errors(nothing, AnalyticStepTime(made.memory.geometry, made.device)) is None
+
+
 def profile_of(fitted) -> Profile:
     return Profile(
         schema=SCHEMA, model="tiny", device="cpu", attention="sdpa", source="made up", date="2026-01-01", command="",
@@ -174,9 +195,32 @@ def test_other_files_are_refused(tmp_path, content, message):
 
 def test_a_profile_of_another_schema_is_refused(tmp_path):
     profile = profile_of(fit(steps_of(RooflineStepTime(**RATES), 100), GEOMETRY))
-    msgspec.structs.replace(profile, schema=SCHEMA + 1).save(tmp_path / "profile.json")
-    with pytest.raises(InvalidProfile, match="calibrate again"):
+    content = msgspec.to_builtins(profile)
+    content["rates"]["new_fs"], content["schema"] = 1, SCHEMA + 1
+    (tmp_path / "profile.json").write_bytes(msgspec.json.encode(content))
+    with pytest.raises(InvalidProfile, match=f"has schema {SCHEMA + 1}, this version reads {SCHEMA}: calibrate again"):
         read_profile(tmp_path / "profile.json")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"corrections": {"tokens": [[5, 1], [3, 1]]}}, "knots do not ascend"),
+        ({"corrections": {"longest": [[1 << 21, 1]]}}, "the last knot is too far"),
+        ({"corrections": {"row_sizes": [8, 4]}}, "row sizes do not ascend"),
+        ({"error": {}}, "'all'"),
+        ({"rates": {"overhead_fs": -1}}, ">= 0"),
+        ({"rates": {"overhead_fs": 10**19}}, "9223372036854775807|Integer value out of range"),
+    ],
+)
+def test_a_profile_that_cannot_be_is_refused_in_one_line(tmp_path, change, message):
+    content = msgspec.to_builtins(profile_of(fit(steps_of(RooflineStepTime(**RATES), 100), GEOMETRY)))
+    for name, value in change.items():
+        content[name] = content[name] | value if value else value
+    (tmp_path / "profile.json").write_text(json.dumps(content))
+    with pytest.raises(InvalidProfile, match=message) as refused:
+        read_profile(tmp_path / "profile.json")
+    assert "\n" not in str(refused.value)
 
 
 @pytest.mark.parametrize("name", ["qwen2.5-7b", "llama-3.1-8b"])

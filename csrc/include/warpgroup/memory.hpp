@@ -68,12 +68,12 @@ struct Activation {
 struct MemoryPlan {
   std::int64_t context_bytes = 0;     // CUDA context and driver, outside the allocator
   std::int64_t graph_pool_bytes = 0;  // captured CUDA graphs; given, or measured
-  std::int64_t slack_bytes = 0;       // what the allocator takes beyond a step's tensors
   std::int64_t block_tokens = 16;
   std::int64_t step_tokens = 1;  // of the largest step
   std::int64_t max_seqs = 1;
   std::int64_t multiprocessors = 0;  // 0: decode attention is taken not to split
   std::int64_t max_context = 0;      // tokens that a block table is wide
+  std::int64_t slack_bytes = 0;      // what the allocator takes beyond a step's tensors
 };
 
 // Where a VRAM budget goes: weights, CUDA context, graphs, the largest step's activations, the KV

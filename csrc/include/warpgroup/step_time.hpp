@@ -82,8 +82,8 @@ struct StepCorrections {
 // sim/step_time.py.
 class RooflineStepTime : public StepTime {
  public:
-  explicit RooflineStepTime(StepRates rates, StepCorrections corrections = {})
-      : rates_(rates), corrections_(std::move(corrections)) {}
+  // Throws std::invalid_argument: row sizes that do not ascend.
+  explicit RooflineStepTime(StepRates rates, StepCorrections corrections = {});
   Femtoseconds cumulative(const StepWork& work, std::int64_t steps) const override;
 
  private:
