@@ -34,16 +34,29 @@ def test_who_comes_during_the_last_step_is_served_right_after_it():
     assert first_tokens([(0, 10, 1), (4 * MS, 10, 1)], plan_ahead=True) == [10, 20]
 
 
+def by_context(work) -> int:
+    return MS + 1000 * work.context_tokens + 20_000 * work.prefill_tokens
+
+
+@pytest.mark.parametrize("announced", [None, True, False])
+@pytest.mark.parametrize("step_time", [constant, by_context])
 @pytest.mark.parametrize("policy", ["paged", "skyline", "ffd", "count-static(n=4,timeout_s=0.02)", "no-evict"])
-@pytest.mark.parametrize("seed", range(4))
-def test_macro_steps_are_single_steps_ahead_of_time_too(policy, seed):
-    rng = np.random.default_rng(seed)
+def test_macro_steps_are_single_steps_ahead_of_time_too(policy, step_time, announced):
+    rng = np.random.default_rng(5)
     times = np.sort(rng.integers(0, 3000, 40)) * MS
     rows = [(int(t), int(rng.integers(1, 200)), int(rng.integers(1, 90))) for t in times]
+    made = experiment(rows, kv_blocks=60)
+    fewer = made.memory.budget_bytes - 25 * made.memory.block_bytes
+    pressure = [] if announced is None else [(700 * MS, fewer), (1900 * MS, made.memory.budget_bytes)]
     runs = [
-        simulate(experiment(rows, kv_blocks=60), policy, step_time=constant, plan_ahead=True, macro_steps=macro)
+        simulate(
+            made, policy, step_time=step_time, plan_ahead=True, macro_steps=macro, pressure=pressure,
+            pressure_announced=bool(announced),
+        )
         for macro in (True, False)
-    ]
+    ]  # fmt: skip
     for name in ("first_token_ns", "finish_ns", "status", "preemptions"):
         assert runs[0].requests[name].tolist() == runs[1].requests[name].tolist()
     assert runs[0].info.plan_hash == runs[1].info.plan_hash
+    admitted = runs[0].requests["admitted_ns"]
+    assert (admitted[admitted >= 0] >= runs[0].requests["arrival_ns"][admitted >= 0]).all()
