@@ -2,24 +2,23 @@
 
 import shlex
 import sys
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
-import numpy as np
 import typer
 
 from . import terminal
 from .errors import DeviceUnavailable, InvalidProfile, InvalidRun, InvalidScenario, OutputRefused
 from .experiment import Experiment, Limits, geometry_of
-from .records import Columns, read_run, run_folders, versions
+from .records import read_run, run_folders, versions
 from .workloads import ModelSpec, load_model, parse_bytes
 
 if TYPE_CHECKING:
     from .reports import Validation
     from .sim import StepTime
+    from .sim.measured_steps import MeasuredSteps
 
 _OutputOption = Annotated[Path, typer.Option("--output", "-o", help="The file to write.", show_default=False)]
 _ForceOption = Annotated[bool, typer.Option("--force", help="Write even where something is already.")]
@@ -57,6 +56,7 @@ def calibrate(
     On a device this drives the engine of `replay` through about 300 kinds of steps, in about two minutes.
     """
     from .sim.calibration import fit
+    from .sim.measured_steps import joined, read_steps, steps_of_run, write_steps
     from .sim.profile import SCHEMA, Profile
 
     _refuse_existing(output, "-o", force=force)
@@ -65,17 +65,17 @@ def calibrate(
     if runs or steps:
         if model:
             raise InvalidScenario("--runs and --steps say which model it is: leave --model out")
-        found = [_of_run(folder) for path in runs or [] for folder in run_folders(path)]
-        found += [_read_steps(path) for path in steps or []]
+        found = [steps_of_run(folder) for path in runs or [] for folder in run_folders(path)]
+        found += [read_steps(path) for path in steps or []]
     elif model:
         found = [_on_device(load_model(model), device, attention, vram)]
     else:
         raise InvalidScenario(
             "--model is missing: `warpgroup models` lists them; or --runs or --steps, to learn from what was measured"
         )
-    measured = _joined(found)
+    measured = joined(found)
     if save_steps is not None:
-        _write_steps(save_steps, measured)
+        write_steps(save_steps, measured)
     about = measured.about
     fitted = fit(measured.steps, geometry_of(about.model), about.row_sizes)
     profile = Profile(
@@ -155,66 +155,9 @@ def _validated(folder: Path, profile: str | None) -> "Validation":
     return hold_against(run, simulated, step_errors(run.steps, step_time) if known else None)
 
 
-class _About(msgspec.Struct, frozen=True):
-    """What was measured, and where."""
+def _on_device(spec: ModelSpec, device: str, attention: str, vram: str | None) -> "MeasuredSteps":
+    from .sim.measured_steps import About, MeasuredSteps
 
-    model: ModelSpec
-    device: str
-    attention: str
-    source: str
-    versions: dict[str, str]
-    row_sizes: list[int]
-
-
-@dataclass(frozen=True, slots=True)
-class _Steps:
-    """Measured steps."""
-
-    steps: Columns
-    about: _About
-
-
-def _joined(found: list[_Steps]) -> _Steps:
-    """All of them, which must be of one model, device and attention backend."""
-    first = found[0].about
-    for each in found:
-        for what, mine, firsts in (
-            ("models", each.about.model.name, first.model.name),
-            ("devices", each.about.device, first.device),
-            ("attention backends", each.about.attention, first.attention),
-        ):
-            if mine != firsts:
-                raise InvalidProfile(f"steps of different {what}, {firsts} and {mine}: fit to one at a time")
-    names = [name for name in found[0].steps if all(name in each.steps for each in found)]
-    about = msgspec.structs.replace(
-        first,
-        source="; ".join(each.about.source for each in found),
-        row_sizes=max((each.about.row_sizes for each in found), key=len),
-    )
-    return _Steps({name: np.concatenate([each.steps[name] for each in found]) for name in names}, about)
-
-
-def _of_run(folder: Path) -> _Steps:
-    run = read_run(folder)
-    info = run.info
-    if info.kind != "real" or info.machine is None:
-        raise InvalidProfile(f"{folder} is a {info.kind} run: only replays have measured steps")
-    if info.scenario.inputs is None:
-        raise InvalidProfile(f"{folder} is of a version that did not record its model: replay it again")
-    return _Steps(
-        run.steps,
-        _About(
-            model=info.scenario.inputs.model,
-            device=info.scenario.device,
-            attention=info.machine.attention,
-            source=f"{len(run.steps['step']):,} steps of {info.policy} on {info.scenario.name}",
-            versions=info.versions,
-            row_sizes=info.machine.graph_rows,
-        ),
-    )
-
-
-def _on_device(spec: ModelSpec, device: str, attention: str, vram: str | None) -> _Steps:
     try:
         from . import runtime
     except ModuleNotFoundError as error:
@@ -236,9 +179,9 @@ def _on_device(spec: ModelSpec, device: str, attention: str, vram: str | None) -
             say=lambda text: bars.update(task, doing=text),
             on_point=lambda done, of: bars.update(task, completed=done, total=of, doing="measuring"),
         )
-    return _Steps(
+    return MeasuredSteps(
         measured.steps,
-        _About(
+        About(
             model=spec,
             device=machine.spec.name,
             attention=backend.name,
@@ -247,40 +190,6 @@ def _on_device(spec: ModelSpec, device: str, attention: str, vram: str | None) -
             row_sizes=measured.row_sizes,
         ),
     )
-
-
-_ABOUT = b"warpgroup"
-
-
-def _write_steps(path: Path, measured: _Steps) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    from .sim.calibration import COLUMNS
-
-    table = pa.table({name: measured.steps[name] for name in COLUMNS if name in measured.steps})
-    try:
-        pq.write_table(
-            table.replace_schema_metadata({_ABOUT: msgspec.json.encode(measured.about)}), path, compression="zstd"
-        )
-    except OSError as error:
-        raise OutputRefused(f"cannot write {path}: {error.strerror or error}") from None
-
-
-def _read_steps(path: Path) -> _Steps:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        table = pq.read_table(path)
-        about = msgspec.json.decode((table.schema.metadata or {})[_ABOUT], type=_About)
-        geometry_of(about.model)
-    except (OSError, pa.ArrowException, KeyError, ValueError, msgspec.MsgspecError):
-        raise InvalidProfile(f"{path} does not hold measured steps: expected a file of --save-steps") from None
-    for name in table.column_names:
-        if not pa.types.is_integer(table[name].type) or table[name].null_count:
-            raise InvalidProfile(f"{path}: column {name} does not hold whole numbers alone")
-    return _Steps({name: table[name].to_numpy() for name in table.column_names}, about)
 
 
 def step_time_of(profile: str | None, experiment: Experiment) -> "StepTime | None":

@@ -1,17 +1,15 @@
 """Calibration on the CPU: every kind of step of the grid is computed, and is of that kind."""
 
-import sys
-
 import numpy as np
 import pytest
 
 from warpgroup.errors import OverBudget
 from warpgroup.experiment import Limits, geometry_of
 from warpgroup.runtime import calibrate, choose_attention, open_machine
+from warpgroup.runtime.step_grid import Point, grid, unlike_lengths
 from warpgroup.sim.calibration import COLUMNS, fit
 from warpgroup.workloads import load_model
 
-calibration = sys.modules["warpgroup.runtime.calibrate"]
 CPU, TINY = open_machine("cpu"), load_model("tiny")
 LIMITS = {"step_tokens": 1024, "seats": 64, "cached_tokens": 90_000, "longest": 14_000}
 
@@ -54,7 +52,7 @@ def test_a_cap_that_leaves_no_room_is_said():
 
 
 def test_points_keep_to_the_engines_limits():
-    points = [*calibration.grid(**LIMITS)]
+    points = [*grid(**LIMITS)]
     assert len(points) > 60
     for point in points:
         assert point.step_tokens <= LIMITS["step_tokens"]
@@ -66,7 +64,7 @@ def test_points_keep_to_the_engines_limits():
 
 @pytest.mark.parametrize("rows", [1, 7, 200])
 def test_caches_are_unlike_and_of_the_wanted_mean(rows):
-    lengths = calibration._unlike(calibration.Point(rows, 1000), np.random.default_rng(0))
+    lengths = unlike_lengths(Point(rows, 1000), np.random.default_rng(0))
     assert len(lengths) == rows
     assert np.mean(lengths) == pytest.approx(1000, rel=0.01)
     assert max(lengths) <= 4000
