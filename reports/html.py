@@ -4,22 +4,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..csrc import policy_catalogue
-from ..errors import InvalidRun, OutputRefused
+from ..errors import InvalidRun
 from ..metrics import GLOSSARY
 from ..records import MemoryInfo, Run, RunInfo, TraceInfo
 from .differences import differences
-from .numbers import GIB, gib, three_digits
+from .numbers import ENOUGH_FOR_P99, GIB, gib, three_digits
+from .page import render_page, write_page
 from .table import comparison
 from .verdict import Verdict, summary_of, verdict
-
-_ENOUGH_FOR_P99 = 662
-"""Finished requests below which a p99 is rough: MLPerf's bound for a conservative p99 estimate."""
 
 
 def render(runs: Sequence[Run]) -> str:
     """The page for these runs, in their order. The same runs give the same bytes. Raises InvalidRun if none."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
     from .latency_figure import latency_figure
     from .svg import inline_svg
     from .vram_figure import vram_figure
@@ -29,14 +25,8 @@ def render(runs: Sequence[Run]) -> str:
     infos = [run.info for run in runs]
     judged = verdict(infos)
     compared = ", ".join(info.label for info in infos)
-    environment = Environment(
-        loader=PackageLoader(__package__),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("report.html.jinja").render(
+    return render_page(
+        "report.html.jinja",
         judged=judged,
         tiles=_tiles(runs, judged),
         infos=infos,
@@ -65,13 +55,7 @@ def render(runs: Sequence[Run]) -> str:
 
 def write_report(runs: Sequence[Run], path: Path) -> None:
     """Render into `path`, whole or not at all. Raises OutputRefused."""
-    page = render(runs)
-    part = path.with_name(path.name + ".part")
-    try:
-        part.write_text(page, encoding="utf-8")
-        part.replace(path)
-    except OSError as error:
-        raise OutputRefused(f"cannot write {path}: {error.strerror}; choose another place") from None
+    write_page(render(runs), path)
 
 
 def _tiles(runs: Sequence[Run], judged: Verdict) -> list[tuple[str, str, str]]:
@@ -150,6 +134,6 @@ def _validity(runs: Sequence[Run]) -> list[str]:
         if lost:
             lines.append(f"{info.label}: {', '.join(lost)} of {s.requests:,} requests.")
     few = min(summary_of(run.info).finished for run in runs)
-    if few < _ENOUGH_FOR_P99:
-        lines.append(f"p99 figures are rough: {few:,} requests finished, {_ENOUGH_FOR_P99} are wanted.")
+    if few < ENOUGH_FOR_P99:
+        lines.append(f"p99 figures are rough: {few:,} requests finished, {ENOUGH_FOR_P99} are wanted.")
     return [*lines, "One seed, so differences carry no interval. Prefix caching is not modelled."]

@@ -2,6 +2,9 @@
 
 GIB = 1 << 30
 
+ENOUGH_FOR_P99 = 662
+"""Finished requests below which a p99 is rough: MLPerf's bound for a conservative p99 estimate."""
+
 
 def three_digits(value: float) -> str:
     """Three significant digits, thousands separated, never an exponent for large numbers."""

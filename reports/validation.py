@@ -7,16 +7,14 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ..errors import InvalidRun, OutputRefused
+from ..errors import InvalidRun
 from ..metrics import e2e_s, finished_mask, makespan_ns, tpot_s, ttft_s
 from ..records import Run
-from .numbers import GIB, three_digits
+from .numbers import ENOUGH_FOR_P99, GIB, three_digits
+from .page import render_page, write_page
 from .verdict import summary_of
 
 Array = np.ndarray[Any, Any]
-
-ENOUGH_FOR_P99 = 662
-"""Finished requests below which a p90 stands for the p99: MLPerf's bound for a conservative p99 estimate."""
 
 _SAMPLES = 400
 _WORST = 10
@@ -208,28 +206,15 @@ def as_table(validations: Sequence[Validation]) -> list[dict[str, Any]]:
 
 def write_validation(validations: Sequence[Validation], path: Path) -> None:
     """One HTML page that needs nothing but itself, whole or not at all. Raises OutputRefused."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader(__package__),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    page = environment.get_template("validation.html.jinja").render(
+    page = render_page(
+        "validation.html.jinja",
         validations=[_shown(each, number) for number, each in enumerate(validations)],
         missed=sum(len(each.missed) for each in validations),
         limited=sum(check.limit is not None for each in validations for check in each.checks),
         models=sorted({each.simulated.info.scenario.step_time for each in validations}),
         machines=sorted({each.real.info.scenario.step_time for each in validations}),
     )
-    part = path.with_name(path.name + ".part")
-    try:
-        part.write_text(page, encoding="utf-8")
-        part.replace(path)
-    except OSError as error:
-        raise OutputRefused(f"cannot write {path}: {error.strerror}; choose another place") from None
+    write_page(page, path)
 
 
 def _shown(validation: Validation, number: int) -> Mapping[str, Any]:
