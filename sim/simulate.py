@@ -82,13 +82,8 @@ def as_step_time(given: StepTime | Callable[[StepWork], int] | None, experiment:
     """The step-time model that was asked for; by default the profile that ships for this model and device, if one does,
     else the analytic one.
     """
-    if given is None:
-        return default_step_time(experiment)
-    return given if isinstance(given, StepTime) else PerStep(given)
-
-
-def default_step_time(experiment: Experiment) -> StepTime:
-    """See `as_step_time`."""
+    if given is not None:
+        return given if isinstance(given, StepTime) else PerStep(given)
     profile = shipped_profile(experiment.model, experiment.device)
     return profile.step_time() if profile else AnalyticStepTime(experiment.memory.geometry, experiment.device)
 
