@@ -8,16 +8,20 @@ from ..csrc import Intake
 from ..errors import QueueFull
 from ..workloads import Trace
 from .clock import Clock
-from .host_memory import host_integers
-from .machine import Machine
 from .token_log import Integers
 
 LAG_LIMIT_S = 0.001
 """A run whose requests came later than this, at p99, is marked degraded."""
 
 _REQUESTS = 4096
-_TOKENS = 1 << 20
-"""That may be on their way from the submitter to the scheduler; a prompt may be longer than this."""
+"""That may be on their way from the submitter to the scheduler."""
+
+_TOKENS, _PAGE_TOKENS = 1 << 20, 256
+
+
+def intake_tokens(trace: Trace) -> int:
+    """Room for the prompts that may be on their way, or for one that is longer."""
+    return max(_TOKENS, -(-int(trace.prompt_tokens.max(initial=1)) // _PAGE_TOKENS) * _PAGE_TOKENS)
 
 
 class Arrivals:
@@ -26,18 +30,19 @@ class Arrivals:
     Those of time 0 are submitted before the clock starts. The others become due one by one; `lag_p99_s` is how late
     they were submitted.
 
+    Args:
+        memory: (`intake_tokens`,) int32.
+
     Attributes:
         intake: the queue. A request's ticket is its number in the trace.
     """
 
-    def __init__(self, trace: Trace, prompts: list[Integers], machine: Machine) -> None:
+    def __init__(self, trace: Trace, prompts: list[Integers], memory: Integers) -> None:
         self._trace, self._prompts = trace, prompts
         self._at_zero = int(np.searchsorted(trace.arrival_ns, 0, side="right"))
         self._next = 0
         self._lags_ns: list[int] = []
-        longest = int(trace.prompt_tokens.max(initial=1))
-        memory = host_integers(machine, max(_TOKENS, -(-longest // 256) * 256))
-        self.intake = Intake(_REQUESTS, memory.numpy())
+        self.intake = Intake(_REQUESTS, memory)
         self._stop = threading.Event()
         self._clock: Clock | None = None
         self._failure: BaseException | None = None

@@ -7,15 +7,21 @@ from ..workloads import ModelSpec
 from . import operations as torch_operations
 from .attention import Attention
 from .graphs import Graphs
+from .host_memory import Arena
 from .inputs import Chunk, Extent, Filling, Integers, Layout, Shape, Slabs
 from .kv_pool import KvPool
 from .machine import Machine
 from .model import Model
+from .upload import copy_for
 from .weights import Weights, dtype_of
 
 
 class Engine:
-    """Computes steps, by captured graphs where there is one of the shape, else eagerly."""
+    """Computes steps, by captured graphs where there is one of the shape, else eagerly.
+
+    Attributes:
+        intake_memory: (intake_tokens,) int32, of the arena in which steps are laid out: for prompts on their way here.
+    """
 
     def __init__(
         self,
@@ -49,7 +55,9 @@ class Engine:
         self.spare_seat = extent.seats
         """Where rows draw to that only fill a graph."""
         self._last_tokens = torch.zeros(extent.seats + 1, dtype=torch.int32, device=machine.device)
-        self._slabs = Slabs(machine)
+        slab_size = Layout.of(extent.largest_step, attention.arrays(extent.largest_step)).size
+        first, second, self.intake_memory = Arena(machine, slab_size, slab_size, extent.intake_tokens).parts
+        self._slabs = Slabs((first, second), copy_for(machine))
         self.graphs = Graphs(machine, spec, attention, extent)
 
     def capture(self) -> None:

@@ -12,11 +12,8 @@ import torch
 from ..workloads import ModelSpec
 from .attention import Attention
 from .batch import Batch
-from .inputs import Extent, Filling, Layout, Shape
+from .inputs import GRAPH_CHUNKS, Extent, Filling, Layout, Shape
 from .machine import Machine
-
-CHUNKS = 4
-"""Prompts that may share the prefill of one captured step."""
 
 _NARROWEST = 4  # blocks: the smallest table width that is captured
 
@@ -65,7 +62,7 @@ class Graphs:
         if not self._enabled:
             return []
         found = [
-            Shape(rows, CHUNKS if chunk else 0, chunk, 0, 0, rows + (CHUNKS if chunk else 0), width)
+            Shape(rows, GRAPH_CHUNKS if chunk else 0, chunk, 0, 0, rows + (GRAPH_CHUNKS if chunk else 0), width)
             for rows in self._rows
             for width in self._widths(rows)
             for chunk in (0, *self._chunks)

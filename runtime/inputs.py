@@ -9,11 +9,12 @@ import torch
 
 from ..csrc import SlabShape
 from .batch import Batch, Continued, Decoding, Fresh, Sampled
-from .host_memory import host_integers
-from .machine import Machine
-from .upload import Copied, Copy, copy_for
+from .upload import Copied, Copy
 
 Integers = npt.NDArray[np.int32]
+
+GRAPH_CHUNKS = 4
+"""Prompts that may share the prefill of one captured step."""
 
 _ALIGNMENT = 16  # integers: every array begins at a multiple of 64 bytes
 
@@ -27,6 +28,8 @@ class Extent:
         longest_tokens: of a request, prompt and output, padding included.
         block_tokens: of a KV block.
         limit_bytes: the KV pool never grows beyond this.
+        step_tokens: that a step computes at most, but for padding.
+        intake_tokens: of prompts that may be on their way to whoever plans.
         graph_chunks: sizes of prefill for which graphs of decoding and prefilling steps are captured.
     """
 
@@ -34,12 +37,20 @@ class Extent:
     longest_tokens: int
     block_tokens: int
     limit_bytes: int
+    step_tokens: int
+    intake_tokens: int
     graph_chunks: tuple[int, ...] = ()
 
     @property
     def width(self) -> int:
         """Of a block table."""
         return -(-self.longest_tokens // self.block_tokens)
+
+    @property
+    def largest_step(self) -> "Shape":
+        """No part of a step within these limits is larger, nor that of a graph."""
+        tokens, pieces = max(self.step_tokens, *self.graph_chunks, 1), max(self.seats, GRAPH_CHUNKS)
+        return Shape(self.seats, pieces, tokens, pieces, tokens, self.seats + pieces, self.width)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,13 +150,14 @@ class Slabs:
     """Two slabs of host memory in turn: one is filled in while the device may still be reading the other.
 
     Args:
-        copy: default: the machine's way.
+        halves: pinned memory, made for the largest step that the limits allow. A step that is larger still, as padding
+            can make it, lies in ordinary memory: its copy takes the host longer, and it is long enough for that.
+        copy: to the device.
     """
 
-    def __init__(self, machine: Machine, copy: Copy | None = None) -> None:
-        self._machine = machine
-        self._copy = copy or copy_for(machine)
-        self._halves = [torch.empty(0, dtype=torch.int32)] * 2
+    def __init__(self, halves: tuple[torch.Tensor, torch.Tensor], copy: Copy) -> None:
+        self._halves, self._copy = halves, copy
+        self._slabs = [*halves]
         self._copied: list[Copied | None] = [None, None]
         self._turn = 0
 
@@ -157,20 +169,21 @@ class Slabs:
         self._turn = 1 - self._turn
         if (copied := self._copied[self._turn]) is not None:
             copied.synchronize()
+        self._slabs[self._turn] = self._halves[self._turn]
         return self.of_size(1)
 
     def of_size(self, size: int) -> Integers:
         """The slab that `turn` gave last; another one, with nothing in it, if it is too small."""
-        if self._halves[self._turn].numel() < size:
-            self._halves[self._turn] = host_integers(self._machine, 1 << (size - 1).bit_length())
-        slab: Integers = self._halves[self._turn].numpy()
+        if self.size < size:
+            self._slabs[self._turn] = torch.empty(size, dtype=torch.int32)
+        slab: Integers = self._slabs[self._turn].numpy()
         return slab
 
     @property
     def size(self) -> int:
         """Of the slab that `turn` gave last, in integers."""
-        return int(self._halves[self._turn].numel())
+        return int(self._slabs[self._turn].numel())
 
     def upload(self, layout: Layout, to: torch.Tensor) -> None:
         """Copy the slab that `turn` gave last to the device."""
-        self._copied[self._turn] = self._copy(to[: layout.size], self._halves[self._turn][: layout.size])
+        self._copied[self._turn] = self._copy(to[: layout.size], self._slabs[self._turn][: layout.size])

@@ -111,7 +111,7 @@ class Replay:
         )
         engine.pool.open_host(core.swap_bytes)
         prompts = random_prompts(trace.prompt_tokens, engine.spec.vocab, experiment.seed)
-        self._arrivals = Arrivals(trace, prompts, engine.machine)
+        self._arrivals = Arrivals(trace, prompts, engine.intake_memory.numpy())
         self.executor = Executor(
             engine, self._ledger, trace.prompt_tokens, trace.output_tokens, seed=experiment.seed, padded=core.is_padded
         )

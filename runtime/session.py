@@ -15,6 +15,7 @@ from ..csrc import PolicySpec
 from ..errors import DeviceUnavailable, OverBudget
 from ..experiment import GIB, Experiment, build_experiment
 from ..workloads import ModelSpec
+from .arrivals import intake_tokens
 from .attention import Attention, choose_attention
 from .engine import Engine
 from .inputs import Extent
@@ -134,6 +135,8 @@ def _extent(experiment: Experiment, policies: list[PolicySpec], machine: Machine
         longest_tokens=longest,
         block_tokens=memory.block_tokens,
         limit_bytes=held if machine.is_cuda else memory.pool_blocks * memory.block_bytes + _cpu_slack(experiment),
+        step_tokens=max(experiment.step_tokens, longest),
+        intake_tokens=intake_tokens(trace),
         graph_chunks=tuple(sorted(size for size in small if 0 < size <= LARGEST_GRAPH_CHUNK)),
     )
 

@@ -244,7 +244,12 @@ void bind_worker(py::module_& m) {
                return true;
              });
            })
-      .def("take", [](Worker& self) { return without_gil([&] { return self.worker->take(); }); });
+      .def("take", [](Worker& self) {
+        // The GIL is kept where there is nothing to wait for: to get it back takes longer than
+        // this.
+        if (self.worker->ready()) return self.worker->take();
+        return without_gil([&] { return self.worker->take(); });
+      });
 }
 
 }  // namespace

@@ -83,6 +83,11 @@ void StepWorker::begin(const SlabMemory& slab) {
   changed_.notify_all();
 }
 
+bool StepWorker::ready() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return state_ != State::kBegun;
+}
+
 StagedStep StepWorker::take() {
   std::unique_lock<std::mutex> lock(mutex_);
   if (state_ == State::kIdle || state_ == State::kStopping)

@@ -189,34 +189,44 @@ def counted(seconds: float) -> float:
     return rounds / seconds
 
 
-@pytest.mark.parametrize("pause_s", [0.001, 0.0], ids=["1 ms apart", "no pause"])
-def test_a_python_thread_beside_the_worker(pause_s):
+@pytest.mark.parametrize("interval_s", [0.005, 0.0005], ids=["Python's switch interval", "that of replays"])
+@pytest.mark.parametrize("kind", ["worker, no pause", "worker, 1 ms apart", "sleeps 60 us at a time"])
+def test_a_python_thread_beside_the_worker(kind, interval_s):
     """Not a benchmark of pytest's: what a thread in pure Python loses beside a worker, and the one that drives it.
 
-    Without a pause it is the driver's Python that costs: two Python threads share one interpreter.
+    A thread that only sleeps, as long as a plan takes, shows what of this is Python's own price of handing the GIL
+    over: such a thread asks for it back as often, and does nothing with it.
     """
-    sys.setswitchinterval(0.0005)
-    busy, stop = Busy(), threading.Event()
+    busy, stop, rounds = Busy(), threading.Event(), 0
+    between = {"worker, 1 ms apart": 0.001}.get(kind)
 
     def drive() -> None:
+        nonlocal rounds
         while not stop.is_set():
-            busy.step()
-            if pause_s:
-                time.sleep(pause_s)
+            if kind.startswith("worker"):
+                busy.step()
+            else:
+                time.sleep(60e-6)
+            rounds += 1
+            if between:
+                time.sleep(between)
 
-    alone, beside = [], []
-    for _ in range(5):
+    before_s = sys.getswitchinterval()
+    sys.setswitchinterval(interval_s)
+    alone, beside, rates = [], [], []
+    for _ in range(7):
         alone.append(counted(0.4))
         stop.clear()
         thread = threading.Thread(target=drive)
         thread.start()
-        before = busy.steps
+        before = rounds
         beside.append(counted(0.4))
-        rate = (busy.steps - before) / 0.4
+        rates.append((rounds - before) / 0.4)
         stop.set()
         thread.join()
+    sys.setswitchinterval(before_s)
     lost = 1 - float(np.median(beside)) / float(np.median(alone))
-    print(f"a thread in pure Python loses {lost:.1%} beside a worker that makes {rate:.0f} steps a second")
+    print(f"{kind}, {interval_s * 1e3:g} ms: loses {lost:.1%} at {np.median(rates):.0f} rounds a second")
 
 
 @pytest.mark.parametrize("rows", [32, 256, 1024])

@@ -20,7 +20,7 @@ import torch
 from warpgroup.csrc import parse_policy
 from warpgroup.experiment import Limits, build_experiment
 from warpgroup.runtime import choose_attention, open_machine, open_session
-from warpgroup.runtime.host_memory import host_integers
+from warpgroup.runtime.host_memory import Arena
 from warpgroup.runtime.inputs import Filling, Layout, Shape, Slabs
 from warpgroup.runtime.upload import at_once, beside_steps, in_order
 from warpgroup.workloads import Trace, load_model
@@ -56,7 +56,7 @@ def mapped(memory: torch.Tensor) -> torch.Tensor:
 def copies(machine, sizes: dict[str, int]) -> dict:
     found = {}
     for name, size in sizes.items():
-        pinned, pageable = host_integers(machine, size), torch.zeros(size, dtype=torch.int32)
+        (pinned,), pageable = Arena(machine, size).parts, torch.zeros(size, dtype=torch.int32)
         to, view = torch.zeros(size, dtype=torch.int32, device="cuda"), mapped(pinned)
         found[name] = {
             "kib": round(4 * size / 1024, 1),
@@ -90,7 +90,7 @@ def filled(engine, shape: Shape, slab: np.ndarray, rng) -> Layout:
 def steps(engine, machine, shape: Shape, filling: Filling, count: int) -> dict:
     """Milliseconds a step, by how its inputs came; each way has its turn in every round."""
     rng, graph = np.random.default_rng(0), engine.graphs.find(shape)
-    pinned = host_integers(machine, 1 << 22)
+    pinned, first, second = Arena(machine, 1 << 22, 1 << 22, 1 << 22).parts
     layout = filled(engine, shape, pinned.numpy(), rng)
     resident = engine.graphs.slab if graph else torch.zeros(layout.size, dtype=torch.int32, device="cuda")
     resident[: layout.size].copy_(pinned[: layout.size])
@@ -102,7 +102,7 @@ def steps(engine, machine, shape: Shape, filling: Filling, count: int) -> dict:
         graph.replay() if graph else run(resident)
 
     def with_slabs(copy) -> Callable[[], None]:
-        slabs = Slabs(machine, copy)
+        slabs = Slabs((first, second), copy)
         for _ in range(2):
             slabs.turn()
             slabs.of_size(layout.size)[: layout.size] = pinned.numpy()[: layout.size]

@@ -12,7 +12,7 @@ from warpgroup.csrc import policy_catalogue
 from warpgroup.records import read_run, write_run
 from warpgroup.runtime import ReplayOptions, replay_all
 from warpgroup.runtime import arrivals as arrivals_module
-from warpgroup.runtime.inputs import Filling
+from warpgroup.runtime.inputs import Filling, Slabs
 from warpgroup.runtime.kv_pool import OutOfVram
 
 RNG = np.random.default_rng(0)
@@ -39,6 +39,20 @@ def test_a_step_may_be_planned_before_or_after_the_one_before_it_ends(alone, pla
     made = replay(ROWS, "skyline", options=ReplayOptions(plan_ahead=plan_ahead))
     assert made.tokens == alone
     assert made.run.info.machine.plan_ahead == plan_ahead
+
+
+@pytest.mark.parametrize("policy", ["paged", "ffd", "skyline(chunk=16)", "count-continuous(n=6)"])
+def test_every_step_is_laid_out_in_one_of_two_places(monkeypatch, policy):
+    places, of_size = set(), Slabs.of_size
+
+    def noted(slabs, size):
+        slab = of_size(slabs, size)
+        places.add(slab.__array_interface__["data"][0])
+        return slab
+
+    monkeypatch.setattr(Slabs, "of_size", noted)
+    replay(ROWS, policy, kv_blocks=40)
+    assert len(places) == 2
 
 
 def test_a_batch_that_is_too_large_runs_out_of_memory_is_split_and_nothing_is_lost(alone):

@@ -67,6 +67,8 @@ class StepWorker {
   // Starts to make the next plan, in that slab. Throws std::logic_error if one was begun and not
   // taken.
   void begin(const SlabMemory& slab);
+  // Whether `take` would not wait.
+  bool ready();
   // Waits for it. Throws what went wrong in the thread; std::logic_error if none was begun.
   StagedStep take();
   // Waits for what is under way, and ends the thread: nothing can be begun any more.
