@@ -78,6 +78,8 @@ CASES = [
     # What simulations are held against, beside the cases above.
     Case("chat-400", "chat", VALIDATED, 1000, first=400),
     Case("sharegpt-400", "sharegpt", VALIDATED, 2048, first=400),
+    Case("growth-300", "growth", ("paged", "skyline", "ffd", "count-static(n=16)"), 4096, 42_048, 8192),
+    Case("long-200", "long", VALIDATED, 2000),
     Case("open-0.7", "chat", BOTH, 1000, first=700, arrivals=f"poisson:{0.7 * CAPACITY:.2f}"),
     Case("open-1.3", "chat", BOTH, 1000, first=700, arrivals=f"poisson:{1.3 * CAPACITY:.2f}"),
     Case("llama-chat", "chat", BOTH, 1000, first=300, model="llama-3.1-8b"),
