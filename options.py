@@ -114,9 +114,21 @@ class Options:
     ] = None
 
 
-def with_options(command: Callable[..., None]) -> Callable[..., None]:
+Command = Callable[..., None]
+
+
+def with_options(command: Command) -> Command:
     """Give a command the shared options; it gets them as its argument `options`."""
-    shared = inspect.signature(Options).parameters
+    return _with(command, tuple(inspect.signature(Options).parameters))
+
+
+def with_some_options(*names: str) -> Callable[[Command], Command]:
+    """The same with only some of them."""
+    return lambda command: _with(command, names)
+
+
+def _with(command: Command, names: tuple[str, ...]) -> Command:
+    shared = {name: inspect.signature(Options).parameters[name] for name in names}
     own = {name: p for name, p in inspect.signature(command).parameters.items() if name != "options"}
 
     @functools.wraps(command)
@@ -134,20 +146,21 @@ def with_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def experiment_from(
-    options: Options, *, device: DeviceSpec | None = None, block_tokens: int = 16
+    options: Options, *, trace: Trace | None = None, device: DeviceSpec | None = None, block_tokens: int = 16
 ) -> tuple[Experiment, list[str]]:
     """The experiment, and the policies that its scenario names.
 
     Args:
+        trace: in place of the one that is named; there is no scenario then.
         device: in place of the one that is named.
         block_tokens: of a KV block, unless the options say otherwise.
 
     Raises:
         WarpGroupError: whatever is wrong with a file, a name or a value.
     """
-    scenario = _scenario(options)
+    scenario = _scenario(options) if trace is None else None
     seed = _first(options.seed, scenario and scenario.seed, 0)
-    trace, arrivals = _trace(options, scenario, seed)
+    trace, arrivals = (trace, "trace") if trace is not None else _trace(options, scenario, seed)
     rate_scale = _first(options.rate_scale, scenario and scenario.rate_scale, 1.0)
     if not 0 < rate_scale < float("inf"):
         raise InvalidScenario(f"--rate-scale is {rate_scale:g}, expected a positive number")

@@ -179,7 +179,7 @@ def show_scenarios(listed: list[Scenario]) -> None:
 def show_profile(profile: "Profile") -> None:
     """How far off it is, by kind of step."""
     table = Table(title=f"{profile.model} on {profile.device}: {profile.source}", title_justify="left")
-    table.add_column("steps of a kind")
+    table.add_column("of a kind")
     for name in ("measured", "median error", "p95", "all together"):
         table.add_column(name, justify="right")
     for region, error in profile.error.items():

@@ -4,37 +4,58 @@ import shlex
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import typer
 
 from . import terminal
+from .csrc import parse_policy
 from .errors import DeviceUnavailable, InvalidProfile, InvalidRun, InvalidScenario, OutputRefused
 from .experiment import Experiment, Limits, geometry_of
+from .options import Options, experiment_from, with_some_options
 from .records import read_run, run_folders, versions
-from .workloads import ModelSpec, load_model, parse_bytes
+from .workloads import RequestLog, load_model, parse_bytes, read_request_log
 
 if TYPE_CHECKING:
     from .reports import Validation
     from .sim import StepTime
     from .sim.measured_steps import MeasuredSteps
+    from .sim.profile import Profile
 
 _OutputOption = Annotated[Path, typer.Option("--output", "-o", help="The file to write.", show_default=False)]
 _ForceOption = Annotated[bool, typer.Option("--force", help="Write even where something is already.")]
+_LogOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="Or what another engine logged of its requests (CSV, .jsonl or .parquet): input and output tokens, "
+        "arrival, first and last token. Say with the options below what it ran: vLLM's num_gpu_blocks is --kv-blocks, "
+        "max_num_seqs --max-seqs, max_num_batched_tokens --step-tokens.",
+        show_default=False,
+    ),
+]
+_ColumnsOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Of --log, where its columns have other names: input=NAME,output=NAME,arrival=NAME,first=NAME,last=NAME; "
+        "or ttft and e2e, counted from the arrival, for first and last.",
+        show_default=False,
+    ),
+]
+_UnitOption = Annotated[str, typer.Option("--time-unit", help="Of --log: s, ms, us or ns.")]
+_PolicyOption = Annotated[str, typer.Option(help="Of --log: how the engine batches; vLLM is like paged.")]
+_OF_A_LOG = (
+    *("model", "device", "max_new_tokens", "vram", "kv_budget_tokens"),
+    *("kv_blocks", "block_tokens", "max_seqs", "step_tokens"),
+)
 
 
+@with_some_options(*_OF_A_LOG)
 def calibrate(
     *,
+    options: Options,
     output: _OutputOption,
-    model: Annotated[
-        str | None, typer.Option(help="See `warpgroup models`. Needed to measure on a device.", show_default=False)
-    ] = None,
-    device: Annotated[str, typer.Option(help="auto, cuda, cuda:N or cpu: what to measure on.")] = "auto",
     attention: Annotated[str, typer.Option(help="As in `replay`.")] = "auto",
-    vram: Annotated[
-        str | None, typer.Option(help="As in `replay`: VRAM that the process may use.", show_default=False)
-    ] = None,
     runs: Annotated[
         list[Path] | None,
         typer.Option(
@@ -49,70 +70,140 @@ def calibrate(
     save_steps: Annotated[
         Path | None, typer.Option(help="Keep the measured steps in a Parquet file.", show_default=False)
     ] = None,
+    log: _LogOption = None,
+    columns: _ColumnsOption = None,
+    time_unit: _UnitOption = "s",
+    policy: _PolicyOption = "paged",
     force: _ForceOption = False,
 ) -> None:
-    """Measure how long steps take, or learn it from finished replays, and write a profile for `--profile`.
+    """Measure how long steps take, or learn it from finished replays or another engine's log, and write a profile for
+    `--profile`.
 
     On a device this drives the engine of `replay` through about 300 kinds of steps, in about two minutes.
     """
-    from .sim.calibration import fit
-    from .sim.measured_steps import joined, read_steps, steps_of_run, write_steps
-    from .sim.profile import SCHEMA, Profile
-
     _refuse_existing(output, "-o", force=force)
     if save_steps is not None:
         _refuse_existing(save_steps, "--save-steps", force=force)
-    if runs or steps:
-        if model:
-            raise InvalidScenario("--runs and --steps say which model it is: leave --model out")
-        found = [steps_of_run(folder) for path in runs or [] for folder in run_folders(path)]
-        found += [read_steps(path) for path in steps or []]
-    elif model:
-        found = [_on_device(load_model(model), device, attention, vram)]
+    if log is not None:
+        if runs or steps or save_steps:
+            raise InvalidScenario("a log has no steps: leave --runs, --steps and --save-steps out")
+        fitted = _profile_of_log(*_log_and_experiment(log, columns, time_unit, options), policy)
+    elif columns:
+        raise InvalidScenario("--columns are those of a --log, which is missing")
     else:
+        fitted = _profile_of_steps(_measured(options, attention, runs or [], steps or []), save_steps)
+    try:
+        fitted.save(output)
+    except OSError as error:
+        raise OutputRefused(f"cannot write {output}: {error.strerror}") from None
+    terminal.show_profile(fitted)
+    terminal.show_path("profile", output)
+
+
+def _measured(options: Options, attention: str, runs: list[Path], steps: list[Path]) -> "MeasuredSteps":
+    from .sim.measured_steps import joined, read_steps, steps_of_run
+
+    if runs or steps:
+        if options != Options():
+            raise InvalidScenario("--runs and --steps say what was run: leave --model and limits out")
+        found = [steps_of_run(folder) for path in runs for folder in run_folders(path)]
+        return joined(found + [read_steps(path) for path in steps])
+    if options.model is None:
         raise InvalidScenario(
-            "--model is missing: `warpgroup models` lists them; or --runs or --steps, to learn from what was measured"
+            "--model is missing: `warpgroup models` lists them; or --runs, --steps or --log, to learn from what was "
+            "measured"
         )
-    measured = joined(found)
+    if options.kv_blocks or options.kv_budget_tokens or options.max_new_tokens:
+        raise InvalidScenario("--kv-blocks, --kv-budget-tokens and --max-new-tokens are about a --log: leave them out")
+    return _on_device(options.model, options, attention)
+
+
+def _profile_of_steps(measured: "MeasuredSteps", save_steps: Path | None) -> "Profile":
+    from .sim.calibration import fit
+    from .sim.measured_steps import write_steps
+
     if save_steps is not None:
         write_steps(save_steps, measured)
     about = measured.about
     fitted = fit(measured.steps, geometry_of(about.model), about.row_sizes)
-    profile = Profile(
-        schema=SCHEMA,
+    return _profile(
         model=about.model.name,
         device=about.device,
         attention=about.attention,
         source=about.source,
         versions=about.versions,
-        date=datetime.now(UTC).date().isoformat(),
-        command=shlex.join(["warpgroup", *sys.argv[1:]]),
         rates=fitted.rates,
         corrections=fitted.corrections,
         error=fitted.error,
     )
-    try:
-        profile.save(output)
-    except OSError as error:
-        raise OutputRefused(f"cannot write {output}: {error.strerror}") from None
-    terminal.show_profile(profile)
-    terminal.show_path("profile", output)
 
 
+def _profile_of_log(log: RequestLog, experiment: Experiment, policy: str) -> "Profile":
+    from .sim.log_fit import fit_log
+    from .sim.profile import Corrections
+
+    with terminal.progress() as bars:
+        task = bars.add_task(log.trace.name, total=None, doing="simulating")
+        fitted = fit_log(
+            log,
+            experiment,
+            parse_policy(policy),
+            on_round=lambda done, of: bars.update(task, completed=done, total=of, doing="fitting"),
+        )
+        bars.update(task, completed=1, total=1, doing="done")
+    return _profile(
+        model=experiment.model.name,
+        device=experiment.device.name,
+        attention="",
+        source=f"{len(log.trace):,} requests of the log {log.trace.source.path}",
+        versions=versions(),
+        rates=fitted.rates,
+        corrections=Corrections(),
+        error=fitted.error,
+    )
+
+
+def _profile(**fields: Any) -> "Profile":
+    from .sim.profile import SCHEMA, Profile
+
+    command = shlex.join(["warpgroup", *sys.argv[1:]])
+    return Profile(schema=SCHEMA, date=datetime.now(UTC).date().isoformat(), command=command, **fields)
+
+
+def _log_and_experiment(path: Path, columns: str | None, unit: str, options: Options) -> tuple[RequestLog, Experiment]:
+    """What was logged, and what the engine had."""
+    if options.model is None:
+        raise InvalidScenario("--log does not say which model it was: --model is missing")
+    named = dict(pair.partition("=")[::2] for pair in columns.split(",")) if columns else {}
+    log = read_request_log(path, columns=named, unit=unit, max_new_tokens=options.max_new_tokens)
+    terminal.note_trace(log.trace)
+    if not log.same_clock:
+        terminal.note(
+            f"{path}: arrivals and tokens were timed by different clocks: how long requests waited is not known"
+        )
+    return log, experiment_from(options, trace=log.trace)[0]
+
+
+@with_some_options(*_OF_A_LOG)
 def validate(
     *,
-    runs: Annotated[
-        list[Path],
-        typer.Option(help="Finished replays, run folders or folders of them. Repeatable.", show_default=False),
-    ],
+    options: Options,
     output: _OutputOption,
+    runs: Annotated[
+        list[Path] | None,
+        typer.Option(help="Finished replays, run folders or folders of them. Repeatable.", show_default=False),
+    ] = None,
+    log: _LogOption = None,
+    columns: _ColumnsOption = None,
+    time_unit: _UnitOption = "s",
+    policy: _PolicyOption = "paged",
     profile: Annotated[
         str | None, typer.Option(help="As in `simulate`: what predicts the steps.", show_default=False)
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print every figure to stdout, machine-readable.")] = False,
     force: _ForceOption = False,
 ) -> None:
-    """Simulate what was replayed, and write how far each figure of the simulation is off.
+    """Simulate what was replayed, or what another engine logged, and write how far each simulated figure is off.
 
     Exit code 1 if a limit is missed: steps 3 % in the median and 8 % at p95, throughput and makespan 2 %, mean E2E 3 %,
     mean TTFT and the p99 (of few requests: the p90) of TTFT, TPOT and E2E 5 %, peak VRAM 1 %.
@@ -120,7 +211,13 @@ def validate(
     from .reports import as_table, write_validation
 
     _refuse_existing(output, "-o", force=force)
-    validations = [_validated(folder, profile) for path in runs for folder in run_folders(path)]
+    if log is None and not runs:
+        raise InvalidScenario("--runs or --log is missing: what simulations are to be held against")
+    if log is None and (options != Options() or columns):
+        raise InvalidScenario("--runs say what was run: leave --model, --columns and limits out")
+    validations = [_validated(folder, profile) for path in runs or [] for folder in run_folders(path)]
+    if log is not None:
+        validations.append(_validated_log(*_log_and_experiment(log, columns, time_unit, options), policy, profile))
     write_validation(validations, output)
     if json:
         print(msgspec.json.encode(as_table(validations)).decode())
@@ -149,13 +246,25 @@ def _validated(folder: Path, profile: str | None) -> "Validation":
     experiment, policy = restore(run)
     step_time = as_step_time(step_time_of(profile, experiment), experiment)
     if isinstance(step_time, CalibratedStepTime) and step_time.attention != machine.attention:
-        terminal.note(f"{folder} ran with {machine.attention}, the profile was measured with {step_time.attention}")
+        measured = step_time.attention or "another engine"
+        terminal.note(f"{folder} ran with {machine.attention}, the profile was measured with {measured}")
     simulated = simulate(experiment, policy, step_time=step_time, plan_ahead=bool(machine.plan_ahead))
     known = all(name in run.steps for name in COLUMNS)  # else it is of a version that recorded less
     return hold_against(run, simulated, step_errors(run.steps, step_time) if known else None)
 
 
-def _on_device(spec: ModelSpec, device: str, attention: str, vram: str | None) -> "MeasuredSteps":
+def _validated_log(log: RequestLog, experiment: Experiment, policy: str, profile: str | None) -> "Validation":
+    from .reports import validate as hold_against
+    from .sim import as_step_time, simulate
+    from .sim.foreign import aligned, as_run
+
+    step_time = as_step_time(step_time_of(profile, experiment), experiment)
+    simulated = simulate(experiment, parse_policy(policy), step_time=step_time, plan_ahead=True)
+    real = as_run(aligned(log, simulated), simulated)
+    return hold_against(real, simulated, is_wait_known=log.same_clock)
+
+
+def _on_device(model: str, options: Options, attention: str) -> "MeasuredSteps":
     from .sim.measured_steps import About, MeasuredSteps
 
     try:
@@ -166,9 +275,15 @@ def _on_device(spec: ModelSpec, device: str, attention: str, vram: str | None) -
         raise DeviceUnavailable(
             "measuring needs torch, which is not installed: pip install 'warpgroup[runtime]', or give --runs"
         ) from None
-    machine = runtime.open_machine(device)
+    spec = load_model(model)
+    machine = runtime.open_machine(options.device or "auto")
     backend = runtime.choose_attention(attention, machine, spec)
-    limits = Limits(vram_bytes=parse_bytes(vram) if vram else 0)
+    limits = Limits(
+        vram_bytes=parse_bytes(options.vram) if options.vram else 0,
+        block_tokens=options.block_tokens or 16,
+        max_seqs=options.max_seqs or 0,
+        step_tokens=options.step_tokens or 0,
+    )
     with terminal.progress() as bars:
         task = bars.add_task("grid", total=None, doing="opening")
         measured = runtime.calibrate(

@@ -59,9 +59,9 @@ class Profile(msgspec.Struct, frozen=True):
     """One model on one machine.
 
     Attributes:
-        attention: the backend that was measured.
-        source: what was measured: the grid, or runs.
-        error: by kind of step, cross-validated; `all` has every step.
+        attention: the backend that was measured; empty: that of another engine, by its log.
+        source: what was measured: the grid, runs or a log.
+        error: by kind of step, or of a log by kind of time, cross-validated; `all` has every one.
     """
 
     schema: int
@@ -94,9 +94,9 @@ class CalibratedStepTime:
         self.rates = RooflineStepTime(
             **msgspec.structs.asdict(profile.rates), **msgspec.structs.asdict(profile.corrections)
         )
-        error = profile.error["all"]
+        error, what = profile.error["all"], "a step" if profile.attention else "a time of a request"
         self.description = (
-            f"calibrated for {profile.model} on {profile.device} ({profile.date}; a step is off by "
+            f"calibrated for {profile.model} on {profile.device} ({profile.date}; {what} is off by "
             f"{error.median:.1%} in the median, {error.p95:.1%} at p95)"
         )
 

@@ -56,27 +56,7 @@ class AnalyticStepTime:
     """The roofline model of this module for one model on one device."""
 
     def __init__(self, geometry: ModelGeometry, device: DeviceSpec) -> None:
-        reached = ((1, 1), (1, 1)) if device.measured else (BANDWIDTH_REACHED, FLOPS_REACHED)
-        bandwidth = _scaled(device.bandwidth_bytes_s, reached[0])
-        flops = _scaled(device.bf16_flops, reached[1])
-        head = 2 * geometry.vocab * geometry.hidden
-        body = 2 * geometry.matmul_parameters - head
-        weights = geometry.matmul_parameters * geometry.dtype_bytes
-        pair = 4 * geometry.query_heads * geometry.head_dim * geometry.layers
-        matmul_rate = _scaled(flops, MATMUL_SHARE)
-        pair_fs = pair * _FS_PER_S // _scaled(flops, ATTENTION_SHARE)
-        context_fs = geometry.kv_bytes_per_token * _FS_PER_S // _scaled(bandwidth, KV_READ_SHARE)
-        self._given: dict[str, Any] = {
-            "weights_fs": weights * _FS_PER_S // bandwidth,
-            "token_fs": body * _FS_PER_S // matmul_rate,
-            "sample_fs": head * _FS_PER_S // matmul_rate,
-            "fresh_pair_fs": pair_fs,
-            "continued_pair_fs": pair_fs,
-            "chunk_context_fs": context_fs,
-            "context_fs": context_fs,
-            "swap_fs": _FS_PER_S // device.host_link_bytes_s,
-            "overhead_fs": OVERHEAD_FS,
-        }
+        self._given = analytic_rates(geometry, device)
         self.rates = RooflineStepTime(**self._given)
         self.description = f"analytic roofline for {device.name}, not calibrated"
 
@@ -91,6 +71,31 @@ class AnalyticStepTime:
     def cumulative_fs(self, work: StepWork, steps: int) -> int:
         """See `StepTime`."""
         return self.rates.cumulative_fs(work, steps)
+
+
+def analytic_rates(geometry: ModelGeometry, device: DeviceSpec) -> dict[str, Any]:
+    """What each part of a step costs by the formula above, in femtoseconds; see `RooflineStepTime`."""
+    reached = ((1, 1), (1, 1)) if device.measured else (BANDWIDTH_REACHED, FLOPS_REACHED)
+    bandwidth = _scaled(device.bandwidth_bytes_s, reached[0])
+    flops = _scaled(device.bf16_flops, reached[1])
+    head = 2 * geometry.vocab * geometry.hidden
+    body = 2 * geometry.matmul_parameters - head
+    weights = geometry.matmul_parameters * geometry.dtype_bytes
+    pair = 4 * geometry.query_heads * geometry.head_dim * geometry.layers
+    matmul_rate = _scaled(flops, MATMUL_SHARE)
+    pair_fs = pair * _FS_PER_S // _scaled(flops, ATTENTION_SHARE)
+    context_fs = geometry.kv_bytes_per_token * _FS_PER_S // _scaled(bandwidth, KV_READ_SHARE)
+    return {
+        "weights_fs": weights * _FS_PER_S // bandwidth,
+        "token_fs": body * _FS_PER_S // matmul_rate,
+        "sample_fs": head * _FS_PER_S // matmul_rate,
+        "fresh_pair_fs": pair_fs,
+        "continued_pair_fs": pair_fs,
+        "chunk_context_fs": context_fs,
+        "context_fs": context_fs,
+        "swap_fs": _FS_PER_S // device.host_link_bytes_s,
+        "overhead_fs": OVERHEAD_FS,
+    }
 
 
 class PerStep:

@@ -5,6 +5,7 @@ from .generator import GeneratorSpec, generate, mixture_names
 from .model_folder import read_model_folder
 from .quantities import parse_bytes
 from .reading import read_trace
+from .request_log import RequestLog, read_request_log
 from .scenario import Scenario, load_scenario, scenario_names
 from .specs import (
     DEFAULT_DEVICE,
@@ -27,6 +28,7 @@ __all__ = [
     "GeneratorSpec",
     "LengthSummary",
     "ModelSpec",
+    "RequestLog",
     "RopeScaling",
     "Scenario",
     "Trace",
@@ -42,6 +44,7 @@ __all__ = [
     "model_names",
     "parse_bytes",
     "read_model_folder",
+    "read_request_log",
     "read_trace",
     "scale_rate",
     "scenario_names",

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from warpgroup.records import read_info
+from warpgroup.records import read_info, read_run
 
 STEPS = Path(__file__).parents[2] / "reports" / "results" / "h200" / "calibration"
 LLAMA, QWEN = STEPS / "llama-3.1-8b-grid.parquet", STEPS / "qwen2.5-7b-grid.parquet"
@@ -56,11 +56,46 @@ def test_comparisons_take_a_profile_too_and_resume_only_with_the_same(place):
     assert read_info(place / "out" / "skyline").scenario.step_time.startswith("analytic")
 
 
+def logged(place: Path) -> None:
+    """What a simulation with the shipped profile would have written down, by vLLM's names and clocks."""
+    assert warpgroup(*SIMULATE, "--out", "made").returncode == 0
+    r = read_run(place / "made").requests
+    rows = zip(r["prompt_tokens"], r["output_tokens"], r["first_token_ns"] / 1e9, r["finish_ns"] / 1e9, strict=True)
+    lines = [f"{p},{o},1700000000.0,{first + 77:.9f},{last + 77:.9f}" for p, o, first, last in rows]
+    names = "num_prompt_tokens,num_generation_tokens,arrived,first_token_ts,last_token_ts"
+    (place / "log.csv").write_text("\n".join([names, *lines]) + "\n")
+
+
+LOG = ("--log", "log.csv", "--columns", "arrival=arrived", "--model", "llama-3.1-8b", "--device", "h200")
+
+
+def test_a_log_of_another_engine_is_fitted_to_and_held_against_simulations(place):
+    logged(place)
+    done = warpgroup("calibrate", *LOG, "-o", "p.json")
+    assert done.returncode == 0, done.stderr
+    assert "from the first to the last" in done.stdout
+    assert "different clocks" in " ".join(done.stderr.split())
+    held = warpgroup("validate", *LOG, "--profile", "p.json", "-o", "v.html", "--json")
+    figures = {row["figure"]: row for row in json.loads(held.stdout)}
+    assert abs(figures["E2E mean"]["error"]) < 0.02
+    assert figures["TTFT mean"]["limit"] is None
+    assert "peak VRAM" not in figures
+    assert "the log log.csv" in (place / "v.html").read_text()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (("calibrate", "-o", "p.json"), "--model is missing"),
-        (("calibrate", "--model", "tiny", "--steps", LLAMA, "-o", "p.json"), "leave --model out"),
+        (("calibrate", "--model", "tiny", "--steps", LLAMA, "-o", "p.json"), "leave --model and limits out"),
+        (("calibrate", "--model", "tiny", "--kv-blocks", "9", "-o", "p.json"), "are about a --log"),
+        (("calibrate", "--log", "lengths.json", "-o", "p.json"), "--model is missing"),
+        (("calibrate", "--log", "no.csv", "--model", "tiny", "-o", "p.json"), "cannot read no.csv"),
+        (("calibrate", "--log", "no.csv", "--steps", LLAMA, "-o", "p.json"), "a log has no steps"),
+        (("calibrate", "--model", "tiny", "--columns", "input=x", "-o", "p.json"), "--log, which is missing"),
+        (("validate", "-o", "v.html"), "--runs or --log is missing"),
+        (("validate", "--runs", "nothing", "--model", "tiny", "-o", "v.html"), "leave --model"),
+        (("validate", "--log", "no.csv", "--model", "tiny", "--time-unit", "h", "-o", "v.html"), "the time unit is"),
         (("calibrate", "--steps", LLAMA, "--steps", QWEN, "-o", "p.json"), "steps of different models"),
         (("calibrate", "--steps", "lengths.json", "-o", "p.json"), "lengths.json does not hold measured steps"),
         (("calibrate", "--steps", LLAMA, "-o", "lengths.json"), "lengths.json exists"),
