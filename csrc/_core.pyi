@@ -907,11 +907,11 @@ class RooflineStepTime:
         overhead_fs: every step.
         prefill_fs: every step that prefills, beyond that.
         mixed_fs: every step that prefills and decodes, beyond that.
-        tokens, context, longest, fresh, continued: corrections, each a list of (at, fs): straight lines between these,
-            constant beyond them. `tokens`: of a step, by its tokens; `context`: of a token that a decoding request
-            attends to, by the number of those; `longest`: of a step that decodes, by its longest cache; `fresh`: of a
-            pair of a whole prompt, by their mean length; `continued`: of a pair of a chunk that continues a cache, by
-            all such chunks' tokens.
+        tokens, prefilled, context, longest, fresh, continued: corrections, each a list of (at, fs): straight lines
+            between these, constant beyond them. `tokens`: of a step that only decodes, by its tokens; `prefilled`: of
+            one that prefills, likewise; `context`: of a token that a decoding request attends to, by the number of
+            those; `longest`: of a step that decodes, by its longest cache; `fresh`: of a pair of a whole prompt, by
+            their mean length; `continued`: of a pair of a chunk that continues a cache, by all such chunks' tokens.
         row_sizes: of captured graphs: a step that only decodes takes as long as one of the next size does.
 
     Raises ValueError: knots or row sizes that do not ascend, or a knot of `longest` beyond 2^20.
@@ -937,6 +937,7 @@ class RooflineStepTime:
         fresh: Sequence[tuple[int, int]] = (),
         continued: Sequence[tuple[int, int]] = (),
         row_sizes: Sequence[int] = (),
+        prefilled: Sequence[tuple[int, int]] = (),
     ) -> None: ...
     def cumulative_fs(self, work: StepWork, steps: int) -> int:
         """See `warpgroup.sim.StepTime`."""

@@ -2,10 +2,10 @@
 
 1. Rates. The roofline of `sim/step_time.py` with every rate free but not negative: the products of a step share one
    pass over the weights, so their time is a rate times max(tokens, T*), and the T* is taken that fits best.
-2. Corrections. What is left over, as straight lines between knots: by a step's tokens (tiles of the products), by
-   decoding rows (how well a cache's parts fill the device), by the longest cache (others wait for it), by prompt length
-   (another kernel for long ones), by the tokens of chunks. They are pulled towards zero, so that where nothing was
-   measured the physics speak.
+2. Corrections. What is left over, as straight lines between knots: by a step's tokens (tiles of the products; of steps
+   that prefill apart, since they may be launched in another way), by decoding rows (how well a cache's parts fill the
+   device), by the longest cache (others wait for it), by prompt length (another kernel for long ones), by the tokens of
+   chunks. They are pulled towards zero, so that where nothing was measured the physics speak.
 
 Errors are relative, every kind of step weighs the same, and steps that something disturbed weigh little (Huber).
 """
@@ -35,9 +35,12 @@ _CROSSINGS = (64, 96, 128, 160, 192, 224, 256, 288, 320, 384, 448, 512)
 _ROWS = (*range(8, 64, 8), *range(64, 256, 16), *range(256, 1025, 32))
 """The products of small steps come in tiles."""
 
+_LONG_STEPS = (1280, 1536, 2048, 3072, 4096, 6144, 8192, 12_288, 16_384, 32_768)
+
 _KNOTS: dict[str, tuple[int, ...]] = {
-    "tokens": (1, 2, 4, *_ROWS, 1280, 1536, 2048, 3072, 4096, 6144, 8192, 12_288, 16_384, 32_768),
-    "context": (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024),
+    "tokens": (1, 2, 4, *_ROWS),
+    "prefilled": (16, *range(64, 257, 32), 320, 384, 448, 512, 640, 768, 1024, *_LONG_STEPS),
+    "context": (1, 2, 4, 8, 16, 32, 64, 96, 128, 160, 192, 224, 256, 320, 384, 512, 768, 1024),
     "longest": (128, 512, 1024, 2048, 4096, 8192, 16_384, 32_768, 65_536, 131_072),
     "fresh": (64, 256, 512, 1024, 2048, 4095, 4096, 8192, 16_384, 32_768, 131_072),
     "continued": (16, 32, 64, 128, 208, 256, 320, 512, 768, 1024, 1025, 1536, 2048, 4096, 8192, 16_384),
@@ -248,7 +251,8 @@ def _fit_corrections(table: _Table, weights: Array, rates: Rates) -> Corrections
     continued_tokens = c["prefill_tokens"] - c["fresh_tokens"]
     length = np.floor(2 * c["fresh_pairs"] / np.maximum(c["fresh_tokens"], 1))
     at_and_times = {
-        "tokens": (c["tokens"], np.ones(len(table))),
+        "tokens": (c["tokens"], (c["prefill_tokens"] == 0).astype(np.float64)),
+        "prefilled": (c["tokens"], (c["prefill_tokens"] > 0).astype(np.float64)),
         "context": (c["decode_rows"], c["context_tokens"]),
         "longest": (c["longest_context"], (c["decode_rows"] > 0).astype(np.float64)),
         "fresh": (length, c["fresh_pairs"]),
@@ -305,7 +309,7 @@ def _predict(table: _Table, rates: Rates, corrections: Corrections) -> Array:
     return np.asarray(
         r.overhead_fs
         + np.maximum(r.weights_fs, c["tokens"] * r.token_fs + c["sampled_rows"] * r.sample_fs)
-        + corrected(corrections.tokens, c["tokens"])
+        + np.where(prefills, corrected(corrections.prefilled, c["tokens"]), corrected(corrections.tokens, c["tokens"]))
         + prefills * (r.prefill_fs + r.mixed_fs * (c["decode_rows"] > 0))
         + c["fresh_pairs"] * (r.fresh_pair_fs + corrected(corrections.fresh, length))
         + (c["prefill_pairs"] - c["fresh_pairs"]) * continued

@@ -11,7 +11,7 @@ from ..csrc import RooflineStepTime, StepWork
 from ..errors import InvalidProfile
 from ..workloads import DeviceSpec, ModelSpec, load_model, model_names
 
-SCHEMA = 1
+SCHEMA = 2
 
 Rate = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
@@ -36,6 +36,7 @@ class Corrections(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What was measured beyond the rates: (at, femtoseconds), straight lines between these; see there too."""
 
     tokens: list[tuple[int, int]] = []
+    prefilled: list[tuple[int, int]] = []
     context: list[tuple[int, int]] = []
     longest: list[tuple[int, int]] = []
     fresh: list[tuple[int, int]] = []

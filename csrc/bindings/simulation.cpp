@@ -157,19 +157,21 @@ void bind_simulation(py::module_& m) {
                       std::int64_t overhead_fs, std::int64_t prefill_fs, std::int64_t mixed_fs,
                       const Pairs& tokens, const Pairs& context, const Pairs& longest,
                       const Pairs& fresh, const Pairs& continued,
-                      std::vector<std::int64_t> row_sizes) {
+                      std::vector<std::int64_t> row_sizes, const Pairs& prefilled) {
             return std::make_shared<RooflineStepTime>(
                 StepRates{weights_fs, token_fs, sample_fs, fresh_pair_fs, continued_pair_fs,
                           chunk_context_fs, context_fs, swap_fs, overhead_fs, prefill_fs, mixed_fs},
                 StepCorrections{knots(tokens), knots(context), SummedKnots(knots(longest)),
-                                knots(fresh), knots(continued), std::move(row_sizes)});
+                                knots(fresh), knots(continued), std::move(row_sizes),
+                                knots(prefilled)});
           }),
           py::kw_only(), py::arg("weights_fs"), py::arg("token_fs"), py::arg("sample_fs"),
           py::arg("fresh_pair_fs"), py::arg("continued_pair_fs"), py::arg("chunk_context_fs"),
           py::arg("context_fs"), py::arg("swap_fs"), py::arg("overhead_fs"),
           py::arg("prefill_fs") = 0, py::arg("mixed_fs") = 0, py::arg("tokens") = Pairs{},
           py::arg("context") = Pairs{}, py::arg("longest") = Pairs{}, py::arg("fresh") = Pairs{},
-          py::arg("continued") = Pairs{}, py::arg("row_sizes") = std::vector<std::int64_t>{})
+          py::arg("continued") = Pairs{}, py::arg("row_sizes") = std::vector<std::int64_t>{},
+          py::arg("prefilled") = Pairs{})
       .def(
           "cumulative_fs",
           [](const RooflineStepTime& model, const StepWork& work, std::int64_t steps) {

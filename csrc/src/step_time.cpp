@@ -64,7 +64,8 @@ Femtoseconds RooflineStepTime::products(const StepWork& work) const {
   const std::int64_t tokens = computed_tokens(work);
   const Femtoseconds computed =
       Femtoseconds{tokens} * rates_.token_fs + Femtoseconds{work.sampled_rows} * rates_.sample_fs;
-  return std::max<Femtoseconds>(rates_.weights_fs, computed) + corrections_.tokens(tokens);
+  const Knots& correction = work.prefill_tokens > 0 ? corrections_.prefilled : corrections_.tokens;
+  return std::max<Femtoseconds>(rates_.weights_fs, computed) + correction(tokens);
 }
 
 Femtoseconds RooflineStepTime::prefill(const StepWork& work) const {

@@ -97,10 +97,15 @@ def test_a_model_of_the_same_form_is_found_again():
 
 
 def test_what_is_not_physics_is_found_by_the_corrections():
-    odd = {"tokens": [(1, 0), (30, 0), (40, 10**12), (2000, 10**12)], "longest": [(0, 0), (1000, 0), (2000, 10**12)]}
+    odd = {
+        "tokens": [(1, 0), (30, 0), (40, 10**12), (2000, 10**12)],
+        "prefilled": [(100, 2 * 10**12), (1000, 0)],
+        "longest": [(0, 0), (1000, 0), (2000, 10**12)],
+    }
     fitted = fit(steps_of(RooflineStepTime(**RATES, **odd), 3000), GEOMETRY)
     assert fitted.error["all"].median < 0.01
     assert any(abs(value) > 10**11 for _, value in fitted.corrections.longest)
+    assert fitted.error["prefill up to 512 tokens"].median < 0.02
 
 
 def test_a_few_disturbed_steps_do_not_matter():
@@ -182,7 +187,7 @@ def test_a_profile_is_read_as_it_was_written(tmp_path):
     ("content", "message"),
     [
         ("{", "profile.json is not a profile"),
-        ('{"schema": 1}', "profile.json is not a profile"),
+        (f'{{"schema": {SCHEMA}}}', "profile.json is not a profile"),
         (None, "cannot read the profile"),
     ],
 )

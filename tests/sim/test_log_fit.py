@@ -13,7 +13,15 @@ from warpgroup.reports import validate
 from warpgroup.sim import AnalyticStepTime, simulate
 from warpgroup.sim.foreign import aligned, as_run
 from warpgroup.sim.log_fit import fit_log
-from warpgroup.sim.profile import CalibratedStepTime, Corrections, Profile, RegionError, read_profile, shipped_profile
+from warpgroup.sim.profile import (
+    SCHEMA,
+    CalibratedStepTime,
+    Corrections,
+    Profile,
+    RegionError,
+    read_profile,
+    shipped_profile,
+)
 from warpgroup.workloads import RequestLog, Trace, load_device, load_model
 
 MODEL, DEVICE = load_model("qwen2.5-7b"), load_device("h200")
@@ -47,7 +55,7 @@ def fitted(log: RequestLog, made) -> CalibratedStepTime:
     found = fit_log(log, made, PAGED)
     return CalibratedStepTime(
         Profile(
-            schema=1, model="m", device="d", attention="", source="", date="", command="", versions={},
+            schema=SCHEMA, model="m", device="d", attention="", source="", date="", command="", versions={},
             rates=found.rates, corrections=Corrections(), error=found.error,
         )
     )  # fmt: skip
@@ -125,7 +133,7 @@ def test_a_log_holds_no_steps_and_what_cannot_be_known_is_not_compared():
 def test_a_profile_of_a_log_says_that_its_error_is_of_requests(tmp_path):
     rates = shipped_profile(MODEL, DEVICE).rates
     profile = Profile(
-        schema=1, model="m", device="d", attention="", source="a log", date="2026-01-01", command="", versions={},
+        schema=SCHEMA, model="m", device="d", attention="", source="a log", date="2026-01-01", command="", versions={},
         rates=rates, corrections=Corrections(), error={"all": RegionError(10, 0.01, 0.05, 0.0)},
     )  # fmt: skip
     profile.save(tmp_path / "p.json")

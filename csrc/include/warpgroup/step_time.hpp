@@ -70,12 +70,13 @@ class SummedKnots {
 
 // What was measured beyond the rates, in femtoseconds.
 struct StepCorrections {
-  Knots tokens;         // a step, by its tokens
+  Knots tokens;         // a step that only decodes, by its tokens
   Knots context;        // a token attended to, by the number of decoding rows
   SummedKnots longest;  // a step that decodes, by the longest cache: the others wait for it
   Knots fresh;          // a pair of a whole prompt, by the mean length of those
   Knots continued;      // a pair of a chunk that continues a cache, by all such chunks' tokens
   std::vector<std::int64_t> row_sizes;  // of captured graphs, ascending: decoding fills up to these
+  Knots prefilled;  // a step that prefills, by its tokens: it may be launched in another way
 };
 
 // max(weights, products) + attention + KV read + copies + overhead, corrected; see
