@@ -13,7 +13,7 @@ from typing import Annotated, Any, NoReturn
 import msgspec
 import typer
 
-from . import terminal, trust
+from . import gating, terminal, trust
 from .csrc import parse_policies, parse_policy, policy_catalogue
 from .errors import DeviceUnavailable, Interrupted, InvalidScenario, OutputRefused, WarpGroupError
 from .options import Options, experiment_from, model_of, with_options, with_speed
@@ -37,6 +37,7 @@ app = typer.Typer(
 )
 trace_app = typer.Typer(help="Look at trace files.", no_args_is_help=True)
 app.add_typer(trace_app, name="trace")
+app.add_typer(gating.app, name="gate")
 
 _OutOption = Annotated[
     Path | None,

@@ -146,12 +146,18 @@ def _with(command: Command, names: tuple[str, ...]) -> Command:
 
 
 def experiment_from(
-    options: Options, *, trace: Trace | None = None, device: DeviceSpec | None = None, block_tokens: int = 16
+    options: Options,
+    *,
+    trace: Trace | None = None,
+    first: int = 0,
+    device: DeviceSpec | None = None,
+    block_tokens: int = 16,
 ) -> tuple[Experiment, list[str]]:
     """The experiment, and the policies that its scenario names.
 
     Args:
         trace: in place of the one that is named; there is no scenario then.
+        first: so many requests alone; 0: all.
         device: in place of the one that is named.
         block_tokens: of a KV block, unless the options say otherwise.
 
@@ -161,6 +167,7 @@ def experiment_from(
     scenario = _scenario(options) if trace is None else None
     seed = _first(options.seed, scenario and scenario.seed, 0)
     trace, arrivals = (trace, "trace") if trace is not None else _trace(options, scenario, seed)
+    trace = trace.first(first) if first else trace
     rate_scale = _first(options.rate_scale, scenario and scenario.rate_scale, 1.0)
     if not 0 < rate_scale < float("inf"):
         raise InvalidScenario(f"--rate-scale is {rate_scale:g}, expected a positive number")

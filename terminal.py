@@ -18,6 +18,8 @@ from .workloads import DeviceSpec, ModelSpec, Scenario, Trace, TraceSummary
 
 if TYPE_CHECKING:
     from .reports import Validation
+    from .reports.gate.config import GateConfig
+    from .reports.gate.proof import Certificate
     from .sim.profile import Profile
 
 stdout = Console()
@@ -203,6 +205,38 @@ def show_validations(validations: "list[Validation]") -> None:
             for name in names
         ]
         table.add_row(escape(each.title), *cells)
+    stdout.print(table)
+
+
+def show_detectable(found: dict[str, float], config: "GateConfig") -> None:
+    """The smallest slow-down that each benchmark can show here, beside its threshold."""
+    from .reports.gate.run import rule_of
+
+    rule = rule_of(config)
+    table = Table(title="what this machine can show, at 1 % false alarms and 99 % power", title_justify="left")
+    table.add_column("benchmark")
+    for name in ("smallest slow-down", "fails above", "can be gated so"):
+        table.add_column(name, justify="right")
+    for name, smallest in sorted(found.items(), key=lambda item: -item[1]):
+        seen = smallest <= rule.of(name)
+        table.add_row(
+            escape(name), f"{smallest:.1%}", f"{rule.of(name):.1%}", "yes" if seen else Text("NO", style="red")
+        )
+    stdout.print(table)
+
+
+def show_certification(certificate: "Certificate") -> None:
+    """How often the gate was wrong, by what it was put to."""
+    table = Table(title=f"gates of {certificate.certification.benchmark}", title_justify="left")
+    table.add_column("put to")
+    for name in ("gates", "outcomes", "wrong", "true rate, at most (95 %)", "s a gate"):
+        table.add_column(name, justify="right")
+    for setting, tally in certificate.certification.tallies.items():
+        outcomes = ", ".join(f"{count} {outcome}" for outcome, count in tally.outcomes.items())
+        seconds = tally.seconds / tally.gates
+        table.add_row(
+            setting, str(tally.gates), outcomes, str(tally.wrong), f"{tally.wrong_rate_bound:.2%}", f"{seconds:.1f}"
+        )
     stdout.print(table)
 
 

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import msgspec
@@ -77,6 +77,15 @@ class Trace:
 
     def __len__(self) -> int:
         return len(self.arrival_ns)
+
+    def first(self, count: int) -> "Trace":
+        """The first requests alone, so many or all that there are."""
+        return replace(
+            self,
+            arrival_ns=self.arrival_ns[:count],
+            prompt_tokens=self.prompt_tokens[:count],
+            output_tokens=self.output_tokens[:count],
+        )
 
     @property
     def content_hash(self) -> str:

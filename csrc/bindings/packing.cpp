@@ -6,6 +6,9 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#ifdef WARPGROUP_SLOWER
+#include <atomic>
+#endif
 #include <memory>
 
 #include "bindings.hpp"
@@ -59,12 +62,23 @@ auto with_integers(const py::array& array, Use&& use) {
   }
 }
 
+#ifdef WARPGROUP_SLOWER
+// Whether this call is one of the share that is done twice: every 20th for 5 %.
+bool is_done_twice() {
+  static std::atomic<std::int64_t> calls{0};
+  return calls.fetch_add(1, std::memory_order_relaxed) * WARPGROUP_SLOWER % 100 < WARPGROUP_SLOWER;
+}
+#endif
+
 std::shared_ptr<Packing> pack_array(const py::array& lengths, std::int64_t capacity,
                                     const std::string& algorithm) {
   check_array(lengths);
   const auto count = static_cast<std::size_t>(lengths.size());
   return with_integers(lengths, [&](const auto* sizes) {
     const py::gil_scoped_release release;
+#ifdef WARPGROUP_SLOWER
+    if (is_done_twice()) pack(sizes, count, capacity, algorithm);
+#endif
     return std::make_shared<Packing>(pack(sizes, count, capacity, algorithm));
   });
 }

@@ -1,0 +1,201 @@
+"""The side that is measured: runs benchmarks under pytest, and takes a sample whenever it is told to.
+
+    python -P sampler.py DESCRIPTOR DESCRIPTOR SITE FILE...     (started by pairs.py, never by hand)
+
+It stands alone, as a script: it imports nothing of the package, which is what is measured and may be older than the
+gate, and both sides run this one file. Commands are read from the first descriptor and answered on the second, a JSON
+object a line each, so that whatever pytest and the benchmarks print is not in the way.
+"""
+
+import gc
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Take = Callable[[int], tuple[float, Any]]
+"""From a number of calls to the CPU seconds of them all, and what the last one returned."""
+
+CLOCKS: dict[str, Callable[[], float]] = {"thread": time.thread_time, "process": time.process_time}
+
+
+class Wire:
+    """To the process that decides."""
+
+    def __init__(self, reading: int, writing: int) -> None:
+        self._commands = os.fdopen(reading, "r")
+        self._answers = os.fdopen(writing, "w")
+
+    def tell(self, **answer: object) -> None:
+        """Answer, at once."""
+        self._answers.write(json.dumps(answer) + "\n")
+        self._answers.flush()
+
+    def hear(self) -> Any:
+        """Wait for a command. Without anyone to give one the process ends."""
+        line = self._commands.readline()
+        if not line:
+            os._exit(1)
+        return json.loads(line)
+
+
+class Benchmark:
+    """pytest-benchmark's fixture, except that when and how often it measures is decided elsewhere."""
+
+    def __init__(self, name: str, clock: Callable[[], float], wire: Wire) -> None:
+        self.name = name
+        self.group: str | None = None
+        self.extra_info: dict[str, object] = {}
+        self.stats = None
+        self.called = False
+        self._clock = clock
+        self._wire = wire
+
+    def __call__(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        """Measure calls of a function. Returns what the last one returned."""
+
+        def take(calls: int) -> tuple[float, Any]:
+            result, times = None, range(calls)
+            began = self._clock()
+            for _ in times:
+                result = function(*args, **kwargs)
+            return self._clock() - began, result
+
+        return self._serve(take)
+
+    def pedantic(
+        self,
+        target: Callable[..., Any],
+        args: Any = (),
+        kwargs: dict[str, Any] | None = None,
+        setup: Callable[[], Any] | None = None,
+        teardown: Callable[..., Any] | None = None,
+        rounds: int = 1,
+        warmup_rounds: int = 0,
+        iterations: int = 1,
+    ) -> Any:
+        """The same with a setup, and a teardown, outside of the clock. How many rounds there are is not its choice."""
+        if setup is None and teardown is None:
+            return self(target, *args, **(kwargs or {}))
+
+        def take(calls: int) -> tuple[float, Any]:
+            spent, result = 0.0, None
+            for _ in range(calls):
+                given = (setup() if setup else None) or (args, kwargs or {})
+                began = self._clock()
+                result = target(*given[0], **given[1])
+                spent += self._clock() - began
+                if teardown:
+                    teardown(*given[0], **given[1])
+            return spent, result
+
+        return self._serve(take)
+
+    def _serve(self, take: Take) -> Any:
+        if self.called:
+            raise RuntimeError("benchmark was called twice in one test")
+        self.called = True
+        self._wire.tell(event="ready", name=self.name)
+        result = None
+        while calls := self._wire.hear()["calls"]:
+            began = time.perf_counter()
+            gc.disable()  # when it comes is chance; it comes between samples instead
+            try:
+                spent, result = take(calls)
+            finally:
+                gc.enable()
+            self._wire.tell(event="sample", spent_s=spent, elapsed_s=time.perf_counter() - began)
+        return result
+
+
+class Sampler:
+    """The plugin: tells what there is, is told what to run, and reports how each test ended."""
+
+    def __init__(self, wire: Wire, site: Path) -> None:
+        self._wire = wire
+        self._site = site
+        self._unread: dict[str, str] = {}
+        self._problem = ""
+        self._asked: Benchmark | None = None
+
+    def pytest_configure(self, config: pytest.Config) -> None:
+        """Markers that benchmarks may carry."""
+        config.addinivalue_line("markers", "benchmark: pytest-benchmark's own; only that it exists matters here")
+        config.addinivalue_line("markers", 'gate_clock(name): "process" counts all threads, "thread" (default) one')
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """Keep why a file could not be read."""
+        if report.failed:
+            self._unread[Path(report.nodeid.partition("::")[0]).name] = _last_line(report.longreprtext)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Tell what there is, hear what to run."""
+        benchmarks = {name_of(item): item for item in items if "benchmark" in getattr(item, "fixturenames", ())}
+        self._wire.tell(event="collected", names=list(benchmarks), unread=self._unread, strays=strays(self._site))
+        items[:] = [benchmarks[name] for name in self._wire.hear()["run"]]
+
+    @pytest.fixture
+    def benchmark(self, request: pytest.FixtureRequest) -> Benchmark:
+        """Of one test."""
+        marker = request.node.get_closest_marker("gate_clock")
+        clock = CLOCKS[marker.args[0] if marker else "thread"]
+        self._asked = Benchmark(name_of(request.node), clock, self._wire)
+        return self._asked
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Keep the first thing that went wrong in a test."""
+        if report.passed or self._problem:
+            return
+        why = report.longrepr[2] if isinstance(report.longrepr, tuple) else _last_line(_crash(report))
+        self._problem = f"{report.outcome} in {report.when}: {why}"
+
+    def pytest_runtest_logfinish(self) -> None:
+        """A test is over, and taken down."""
+        if not self._problem and not (self._asked and self._asked.called):
+            self._problem = "asks for the benchmark fixture and never calls it"
+        self._wire.tell(event="done", problem=self._problem)
+        self._problem, self._asked = "", None
+
+
+def name_of(item: Any) -> str:
+    """A benchmark's name: file and test, without folders."""
+    return f"{item.path.name}::{item.nodeid.partition('::')[2]}"
+
+
+def strays(site: Path) -> dict[str, str]:
+    """Packages of the site that were imported from elsewhere, and from where: not they would be measured."""
+    found = {}
+    for package in site.glob("*/__init__.py"):
+        module = sys.modules.get(package.parent.name)
+        where = getattr(module, "__file__", None)
+        if where and not Path(where).is_relative_to(site):
+            found[package.parent.name] = str(where)
+    return found
+
+
+def _crash(report: pytest.TestReport) -> str:
+    crash = getattr(report.longrepr, "reprcrash", None)
+    return str(crash.message).strip().partition("\n")[0] if crash else report.longreprtext
+
+
+def _last_line(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1].removeprefix("E").strip() if lines else "no message"
+
+
+def main(arguments: list[str]) -> int:
+    """Run the benchmarks of some files as told."""
+    reading, writing, site, *files = arguments
+    # Most of a launch is its start: no plugin that is not asked for, nothing written.
+    options = ["-q", "-p", "no:cacheprovider", "-p", "no:junitxml", "--continue-on-collection-errors", "--tb=short"]
+    return pytest.main([*options, *files], plugins=[Sampler(Wire(int(reading), int(writing)), Path(site))])
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

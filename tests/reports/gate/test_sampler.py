@@ -1,0 +1,210 @@
+"""Two real processes on small benchmarks: what they measure, and everything that can go wrong in one of them."""
+
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from warpgroup.reports.gate.broken import Broken
+from warpgroup.reports.gate.pairs import Launch, Side, benchmarks, launch
+
+WORK = """
+import time
+
+def work(seconds={seconds}):
+    end = time.thread_time() + seconds
+    while time.thread_time() < end:
+        pass
+"""
+
+
+class Bench:
+    """A benchmark file, and a package `thing` for each side."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.sides = [self.side("base"), self.side("head")]
+
+    def side(self, name: str, seconds: float = 0.0005, extra: str = "") -> Side:
+        package = self.folder / name / "thing"
+        package.mkdir(parents=True, exist_ok=True)
+        (package / "__init__.py").write_text(WORK.format(seconds=seconds) + extra)
+        return Side(name, self.folder / name)
+
+    def write(self, text: str) -> Path:
+        file = self.folder / "bench_it.py"
+        file.write_text(f"import os, sys, threading, time\nimport pytest\nfrom thing import work\n{text}")
+        return file
+
+    def launch(self, text: str, *names: str, pairs: int = 2, timeout_s: float = 60) -> Launch:
+        only = [f"bench_it.py::{name}" for name in names] or None
+        file = self.write(text)
+        return launch(*self.sides, [file], only=only, pairs=pairs, root=self.folder, timeout_s=timeout_s)
+
+    def broken(self, text: str, *names: str, timeout_s: float = 60) -> dict[str, str]:
+        found = self.launch(text, *names, timeout_s=timeout_s).broken
+        return {name.removeprefix("bench_it.py::"): why for name, why in found.items()}
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
+
+
+ON_HEAD = 'HEAD = "head" in sys.modules["thing"].__file__\n'
+TWO = "def test_a(benchmark):\n    benchmark(work)\n\ndef test_b(benchmark):\n    benchmark(work, 0.001)\n"
+
+
+def test_every_benchmark_is_sampled_on_both_sides_alike_often(bench):
+    found = bench.launch(TWO, pairs=3)
+    assert found.broken == {}
+    assert {name: [len(side) for side in sides] for name, sides in found.samples.items()} == {
+        "bench_it.py::test_a": [6, 6],
+        "bench_it.py::test_b": [6, 6],
+    }
+
+
+def test_a_side_measures_the_package_of_its_own_site(bench):
+    bench.sides[1] = bench.side("head", seconds=0.0015)
+    base, head = bench.launch(TWO, "test_a").samples["bench_it.py::test_a"]
+    assert 2 < min(head) / min(base) < 4
+
+
+def test_samples_are_seconds_a_call(bench):
+    base, _ = bench.launch(TWO, "test_b").samples["bench_it.py::test_b"]
+    assert min(base) == pytest.approx(0.001, rel=0.2)
+
+
+def test_only_what_is_asked_for_runs(bench):
+    assert list(bench.launch(TWO, "test_b").samples) == ["bench_it.py::test_b"]
+
+
+def test_a_setup_is_outside_of_the_clock(bench):
+    text = """def test_a(benchmark):
+    benchmark.pedantic(work, setup=lambda: work(0.01) or ((0.001,), {}), rounds=5)
+"""
+    base, _ = bench.launch(text).samples["bench_it.py::test_a"]
+    assert min(base) < 0.005
+
+
+def test_both_sides_make_the_same_calls(bench):
+    text = (
+        ON_HEAD
+        + """
+def test_a(benchmark, calls=[]):
+    benchmark(lambda: (calls.append(1), work(0.0003 if HEAD else 0.0001)))
+    with open("calls.txt", "a") as file:
+        file.write(f"{len(calls)}\\n")
+"""
+    )
+    bench.launch(text)
+    base, head = (bench.folder / "calls.txt").read_text().split()
+    assert base == head
+
+
+def test_the_process_clock_counts_all_threads(bench):
+    text = """
+def both():
+    threads = [threading.Thread(target=work, args=(0.003,)) for _ in range(2)]
+    [thread.start() for thread in threads]
+    [thread.join() for thread in threads]
+
+def test_thread(benchmark):
+    benchmark(both)
+
+@pytest.mark.gate_clock("process")
+def test_process(benchmark):
+    benchmark(both)
+"""
+    samples = bench.launch(text).samples
+    assert min(samples["bench_it.py::test_thread"][0]) < 0.003
+    assert min(samples["bench_it.py::test_process"][0]) > 0.005
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("benchmark(lambda: 1 / 0)", "head: failed in call: ZeroDivisionError: division by zero"),
+        ("benchmark(work); assert False, 'wrong bins'", "head: failed in call: AssertionError: wrong bins"),
+        ("pytest.skip('no compiler')", "head: skipped in call: Skipped: no compiler"),
+        ("pass", "head: asks for the benchmark fixture and never calls it"),
+        ("os._exit(3)", "head died with code 3"),
+    ],
+)
+def test_what_goes_wrong_on_one_side_is_said_in_its_own_words(bench, body, said):
+    text = f"{ON_HEAD}\ndef test_a(benchmark):\n    if HEAD:\n        {body}\n    else:\n        benchmark(work)\n"
+    assert bench.broken(text)["test_a"].startswith(said)
+
+
+def test_one_that_fails_does_not_take_the_others_along(bench):
+    text = f"{ON_HEAD}\ndef test_0(benchmark):\n    benchmark(lambda: 1 / (1 - HEAD))\n{TWO}"
+    found = bench.launch(text)
+    assert (list(found.broken), len(found.samples)) == (["bench_it.py::test_0"], 2)
+
+
+@pytest.mark.parametrize("reads", ["float('nan')", "0.0"])
+def test_a_clock_that_reads_nonsense_is_no_measurement(bench, reads):
+    text = f"sys.modules['__main__'].CLOCKS['thread'] = lambda: {reads}\ndef test_a(benchmark):\n    benchmark(work)\n"
+    assert "base: a call took" in bench.broken(text)["test_a"]
+
+
+def test_an_error_that_the_test_hides_is_found(bench):
+    text = """def test_a(benchmark):
+    try:
+        benchmark(os.stat, "/no/such/file")
+    except OSError:
+        pass
+"""
+    assert bench.broken(text) == {"test_a": "it hid an error of its own"}
+
+
+def test_what_comes_after_a_death_was_not_reached(bench):
+    broken = bench.broken(f"def test_0(benchmark):\n    benchmark(os._exit, 1)\n{TWO}")
+    assert broken["test_b"].startswith("not reached: base died with code 1")
+
+
+def test_who_is_not_done_in_time_hangs(bench):
+    text = f"{ON_HEAD}\ndef test_a(benchmark):\n    benchmark(time.sleep, 60 if HEAD else 0)\n"
+    began = time.monotonic()
+    assert bench.broken(text, timeout_s=3) == {"test_a": "head hangs: no answer in time"}
+    assert time.monotonic() - began < 10
+
+
+def test_a_renamed_benchmark_is_missing(bench):
+    assert bench.broken(TWO, "test_a", "test_c") == {"test_c": "missing in base and head: renamed or deleted?"}
+
+
+def test_a_benchmark_that_one_side_lacks_is_missing_there(bench):
+    text = f"{ON_HEAD}{TWO}\nif HEAD:\n    def test_new(benchmark):\n        benchmark(work)\n"
+    assert bench.broken(text) == {"test_new": "missing in base: renamed or deleted?"}
+
+
+def test_a_file_that_cannot_be_read_breaks_its_benchmarks(bench):
+    broken = bench.broken("import no_such_module\n" + TWO, "test_a")
+    assert "No module named 'no_such_module'" in broken["test_a"]
+
+
+def test_a_package_from_elsewhere_is_refused(bench):
+    (bench.folder / "elsewhere" / "thing").mkdir(parents=True)
+    (bench.folder / "elsewhere" / "thing" / "__init__.py").write_text(WORK.format(seconds=0.001))
+    (bench.folder / "conftest.py").write_text(f"import sys\nsys.path.insert(0, {str(bench.folder / 'elsewhere')!r})\n")
+    with pytest.raises(Broken, match="base: thing was imported from .*elsewhere.*not from its own site"):
+        bench.launch(TWO)
+
+
+def test_a_side_that_does_not_start_is_the_harness_problem(bench):
+    with pytest.raises(Broken, match="base died with code 4: .*no_such_file"):
+        launch(*bench.sides, [bench.folder / "no_such_file.py"], only=None, pairs=1, root=bench.folder, timeout_s=60)
+
+
+def test_what_there_is_can_be_asked_for(bench):
+    names, unread = benchmarks(bench.sides[1], [bench.write(TWO)], root=bench.folder, timeout_s=60)
+    assert (names, unread) == (["bench_it.py::test_a", "bench_it.py::test_b"], {})
+
+
+def test_no_process_is_left(bench):
+    children = Path(f"/proc/self/task/{threading.get_native_id()}/children")
+    before = children.read_text()
+    bench.launch(TWO)
+    assert children.read_text() == before
