@@ -114,10 +114,7 @@ def _walk(sides: list[SideProcess], only: Sequence[str] | None, turns: Sequence[
 
 
 def _collected(side: SideProcess) -> tuple[list[str], dict[str, str]]:
-    try:
-        answer = side.hear()
-    except Lost as lost:
-        raise Broken(str(lost)) from None
+    answer = side.hear()
     for package, where in answer["strays"].items():
         raise Broken(f"{side.name}: {package} was imported from {where}, not from its own site: uninstall that one")
     return answer["names"], answer["unread"]

@@ -136,7 +136,10 @@ class Sampler:
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Tell what there is, hear what to run."""
-        benchmarks = {name_of(item): item for item in items if "benchmark" in getattr(item, "fixturenames", ())}
+        found = [item for item in items if "benchmark" in getattr(item, "fixturenames", ())]
+        benchmarks = {name_of(item): item for item in found}
+        if len(benchmarks) < len(found):
+            raise pytest.UsageError("two benchmark files have the same name: rename one of them")
         self._wire.tell(event="collected", names=list(benchmarks), unread=self._unread, strays=strays(self._site))
         items[:] = [benchmarks[name] for name in self._wire.hear()["run"]]
 
@@ -169,13 +172,14 @@ def name_of(item: Any) -> str:
 
 
 def strays(site: Path) -> dict[str, str]:
-    """Packages of the site that were imported from elsewhere, and from where: not they would be measured."""
+    """Packages and modules of the site that were imported from elsewhere, and from where: those would be measured."""
+    names = [package.parent.name for package in site.glob("*/__init__.py")]
+    names += [module.name.partition(".")[0] for pattern in ("*.py", "*.so") for module in site.glob(pattern)]
     found = {}
-    for package in site.glob("*/__init__.py"):
-        module = sys.modules.get(package.parent.name)
-        where = getattr(module, "__file__", None)
+    for name in names:
+        where = getattr(sys.modules.get(name), "__file__", None)
         if where and not Path(where).is_relative_to(site):
-            found[package.parent.name] = str(where)
+            found[name] = str(where)
     return found
 
 
@@ -192,8 +196,8 @@ def _last_line(text: str) -> str:
 def main(arguments: list[str]) -> int:
     """Run the benchmarks of some files as told."""
     reading, writing, site, *files = arguments
-    # Most of a launch is its start: no plugin that is not asked for, nothing written.
-    options = ["-q", "-p", "no:cacheprovider", "-p", "no:junitxml", "--continue-on-collection-errors", "--tb=short"]
+    # Most of a launch is its start: no plugin that is not asked for, no cache.
+    options = ["-q", "-p", "no:cacheprovider", "--continue-on-collection-errors", "--tb=short"]
     return pytest.main([*options, *files], plugins=[Sampler(Wire(int(reading), int(writing)), Path(site))])
 
 

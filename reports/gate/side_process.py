@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from .broken import Broken
+
 SAMPLER = Path(__file__).with_name("sampler.py")
 
 
@@ -34,7 +36,7 @@ class Ended(Exception):
     """A benchmark was over before it was told to be."""
 
 
-class Lost(Exception):
+class Lost(Broken):
     """A side ended, or was not heard of in time."""
 
 
@@ -111,7 +113,12 @@ class SideProcess:
         return str(self._last["problem"])
 
     def _obituary(self) -> str:
-        code = self._process.wait()
+        """Who closed its pipe and goes on is helped to end."""
+        try:
+            code = self._process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            code = self._process.wait()
         self._output.seek(0)
         said = [line for line in self._output.read().decode(errors="replace").splitlines() if line.strip()]
         return f"{self.name} died with code {code}: {said[-1].strip() if said else 'it said nothing'}"

@@ -24,7 +24,7 @@ from .statistics import Estimate, adjusted_by_holm, estimate
 
 METRIC = "CPU time, s a call"
 FIRST_ROUND_SHARE = 0.6
-"""Of the time: the rest is for second looks at what seems slower."""
+"""Of the time, once something seems slower: the rest is for its second round."""
 
 Source = Callable[[Sequence[str], int], Iterable[Launch]]
 """From names of benchmarks to that many launches of them, made one by one as they are asked for."""
@@ -112,9 +112,17 @@ def decide(
 ) -> list[Check]:
     """Decide on all benchmarks, in the order of their names; each launch measures all that are still undecided."""
     began = clock()
-    first = take_round(source, names, rule, lambda: clock() - began > FIRST_ROUND_SHARE * budget_s)
-    slower = [name for name in names if first[name].verdict is Verdict.SLOWER]
-    second = take_round(source, slower, rule, lambda: clock() - began > budget_s)
+    first = {name: Finding() for name in names}
+
+    def slower() -> list[str]:
+        return [name for name in names if first[name].verdict is Verdict.SLOWER]
+
+    def is_first_late() -> bool:
+        return clock() - began > budget_s * (FIRST_ROUND_SHARE if slower() else 1)
+
+    take_round(source, first, rule, is_first_late)
+    second = {name: Finding() for name in slower()}
+    take_round(source, second, rule, lambda: clock() - began > budget_s)
     last = {**first, **second}
     p_values = adjusted_by_holm({name: found.estimate.p_value for name, found in last.items() if found.estimate})
     return [
@@ -123,12 +131,11 @@ def decide(
     ]
 
 
-def take_round(source: Source, names: Sequence[str], rule: Rule, is_late: Callable[[], bool]) -> dict[str, Finding]:
-    """Launches until everything is decided, or too late."""
-    findings = {name: Finding() for name in names}
+def take_round(source: Source, findings: dict[str, Finding], rule: Rule, is_late: Callable[[], bool]) -> None:
+    """Launches into findings, by name, until everything is decided, or too late."""
     first, most = rule.launches
     made, wanted = 0, first
-    while undecided := [name for name in names if findings[name].verdict is Verdict.UNDECIDED]:
+    while undecided := [name for name in findings if findings[name].verdict is Verdict.UNDECIDED]:
         made += _gather(source, undecided, wanted, findings, is_late)
         for name in undecided:
             if findings[name].verdict is Verdict.UNDECIDED and made >= first:
@@ -136,7 +143,6 @@ def take_round(source: Source, names: Sequence[str], rule: Rule, is_late: Callab
         wanted = min(rule.more, most - made)
         if wanted <= 0 or is_late():
             break
-    return findings
 
 
 def _gather(

@@ -97,11 +97,7 @@ def test_pack_other_sizes(benchmark, count):
 def test_extend(benchmark, algorithm):
     capacity, inputs = draws("lognormal", 1000)
     turn = cycle(inputs)
-    benchmark.pedantic(
-        lambda packer, lengths: packer.extend(lengths),
-        setup=lambda: ((BinPacker(capacity, algorithm), next(turn)), {}),
-        rounds=50,
-    )
+    benchmark.pedantic(BinPacker.extend, setup=lambda: ((BinPacker(capacity, algorithm), next(turn)), {}), rounds=50)
 
 
 class Server:
@@ -200,12 +196,12 @@ def test_submit_many(benchmark, intake, prompts):
 def test_drain(benchmark, intake, prompts):
     log, starts = np.ones(REQUESTS * 1000, dtype=np.int32), np.arange(REQUESTS, dtype=np.int64) * 1000
 
-    def full() -> tuple[tuple[Intake, Scheduler], dict]:
+    def full() -> tuple[tuple, dict]:
         target = intake()
         submit_all(target, prompts)
-        return (target, scheduler("paged", 64)), {}
+        return (target, scheduler("paged", 64), log, starts), {}
 
-    benchmark.pedantic(lambda target, into: target.drain(into, log, starts), setup=full, rounds=20)
+    benchmark.pedantic(Intake.drain, setup=full, rounds=20)
 
 
 @pytest.mark.parametrize("rows", [32, 256])
@@ -292,12 +288,10 @@ def test_summarize(benchmark):
 def test_read_csv(benchmark, tmp_path):
     from warpgroup.workloads import read_trace
 
-    files = []
-    for seed in range(INPUTS):
+    files = [tmp_path / f"{seed}.csv" for seed in range(INPUTS)]
+    for seed, path in enumerate(files):
         rng = np.random.default_rng(seed)
-        seconds = np.cumsum(rng.exponential(1, 300))
-        lines = [f"{at:.3f},{rng.integers(1, 4000)},{rng.integers(1, 900)}" for at in seconds]
-        path = tmp_path / f"{seed}.csv"
+        arrivals = np.cumsum(rng.exponential(1, 300))
+        lines = [f"{at:.3f},{rng.integers(1, 4000)},{rng.integers(1, 900)}" for at in arrivals]
         path.write_text("\n".join(["arrived_at,num_prefill_tokens,num_decode_tokens", *lines]) + "\n")
-        files.append(path)
     benchmark(each_in_turn(partial(read_trace, path) for path in files))

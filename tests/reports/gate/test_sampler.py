@@ -65,6 +65,25 @@ def test_every_benchmark_is_sampled_on_both_sides_alike_often(bench):
     }
 
 
+@pytest.mark.parametrize(("head_first", "order"), [(False, "bhhbbhhb"), (True, "hbbhhbbh")])
+def test_samples_are_taken_in_turn(bench, head_first, order):
+    file = bench.write(
+        ON_HEAD
+        + """
+def called():
+    work(0.003)
+    with open("calls.txt", "a") as file:
+        file.write("h" if HEAD else "b")
+
+def test_a(benchmark):
+    benchmark(called)
+"""
+    )
+    launch(*bench.sides, [file], only=None, pairs=2, root=bench.folder, timeout_s=60, head_first=head_first)
+    filling_up = "bh"
+    assert (bench.folder / "calls.txt").read_text() == filling_up + order
+
+
 def test_a_side_measures_the_package_of_its_own_site(bench):
     bench.sides[1] = bench.side("head", seconds=0.0015)
     base, head = bench.launch(TWO, "test_a").samples["bench_it.py::test_a"]
@@ -196,6 +215,15 @@ def test_a_package_from_elsewhere_is_refused(bench):
 def test_a_side_that_does_not_start_is_the_harness_problem(bench):
     with pytest.raises(Broken, match="base died with code 4: .*no_such_file"):
         launch(*bench.sides, [bench.folder / "no_such_file.py"], only=None, pairs=1, root=bench.folder, timeout_s=60)
+
+
+def test_files_of_the_same_name_are_refused(bench):
+    other = bench.folder / "other" / "bench_it.py"
+    other.parent.mkdir()
+    other.write_text("from thing import work\n" + TWO)
+    (bench.folder / "pytest.ini").write_text("[pytest]\naddopts = --import-mode=importlib\n")
+    with pytest.raises(Broken, match="two benchmark files have the same name"):
+        benchmarks(bench.sides[0], [bench.write(TWO), other], root=bench.folder, timeout_s=60)
 
 
 def test_what_there_is_can_be_asked_for(bench):

@@ -168,12 +168,29 @@ def test_a_harness_that_fails_breaks_all():
 
 def test_time_that_is_up_leaves_the_rest_inconclusive():
     source = Scripted(0.0)
-    (check,) = decided(source, budget_s=10, clock=lambda: source.made * 1.0)
+    (check,) = decided(source, budget_s=6, clock=lambda: source.made * 1.0)
     assert (check.outcome, source.made) == (Outcome.INCONCLUSIVE, 7)
     assert check.detail == "7 launches, no time for a look: raise the budget"
 
 
-def test_the_first_round_leaves_time_for_the_second():
-    source = Scripted(0.1, 0.1)
-    (check,) = decided(source, budget_s=33, clock=lambda: source.made * 1.0)
-    assert (check.outcome, source.made) == (Outcome.REGRESSED, 32)
+def test_without_a_slower_one_the_first_round_has_all_the_time():
+    source = Scripted(0.025)
+    (check,) = decided(source, budget_s=30, clock=lambda: source.made * 1.0)
+    assert (check.outcome, source.made) == (Outcome.INCONCLUSIVE, 31)
+
+
+def test_the_first_round_leaves_time_to_confirm_what_is_slower():
+    """The undecided one would take all of it."""
+    rng = np.random.default_rng(0)
+    made = []
+
+    def source(names: Sequence[str], count: int) -> Iterator[Launch]:
+        for _ in range(count):
+            made.append(names)
+            samples = np.exp(rng.normal(0, 0.001, (2, 12)))
+            slower = {"slow": 1.1, "between": 1.025}
+            yield Launch({name: (samples[0].tolist(), (samples[1] * slower[name]).tolist()) for name in names})
+
+    slow, between = decide(source, ["slow", "between"], RULE, budget_s=60, clock=lambda: float(len(made)))
+    assert (slow.outcome, between.outcome) == (Outcome.REGRESSED, Outcome.INCONCLUSIVE)
+    assert [len(made), made.count(["slow"])] == [37 + 16, 16]
