@@ -95,7 +95,7 @@ def accept(
     only: _OnlyOption = None,
     builds: _BuildsOption = None,
 ) -> None:
-    """Measure the exact and counted figures of the working tree, and make them the baseline."""
+    """Measure the exact and counted figures of the working tree, list its benchmarks, and make them the baseline."""
     from .reports.gate.accept import accept as accept_all
 
     with terminal.progress() as bars:

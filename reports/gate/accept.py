@@ -8,10 +8,10 @@ from typing import TypeVar
 import msgspec
 
 from ...errors import InvalidScenario
-from . import builds, counted, exact
+from . import builds, counted, exact, roster
 from .broken import Broken
 from .result import Kind, Outcome
-from .run import Gate, count_head
+from .run import Gate, count_head, present_benchmarks
 
 _T = TypeVar("_T")
 
@@ -25,7 +25,7 @@ class Acceptance(msgspec.Struct, frozen=True):
 
 
 def accept(gate: Gate, reason: str) -> list[str]:
-    """Measure the exact and counted classes anew and write their baselines; what changed, a line each.
+    """Measure the exact and counted classes anew, list the timed one, write the baselines; what changed, a line each.
 
     Raises InvalidScenario: no reason, or nothing to accept. Broken: it cannot be measured.
     """
@@ -51,6 +51,12 @@ def accept(gate: Gate, reason: str) -> list[str]:
         before = _old(lambda: counted.read_counts(path).counts, nothing)
         changed += _differences(before, counts.counts)
         counted.write_counts(path, counts)
+    if gate.config.timed and gate.wants(Kind.TIMED):
+        path = gate.baseline / roster.FILE
+        names = present_benchmarks(gate, gate.config.timed)
+        before_names = _old(lambda: roster.read_roster(path), list[str]())
+        changed += [f"{check.name}: {check.detail.partition(':')[0]}" for check in roster.compare(before_names, names)]
+        roster.write_roster(path, names)
     _note(gate.baseline / "accepted.json", Acceptance(datetime.now(UTC).date().isoformat(), reason, changed))
     return changed
 

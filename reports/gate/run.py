@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from ...errors import InvalidScenario
-from . import builds, counted, exact
+from . import builds, counted, exact, roster
 from .broken import Broken
 from .builds import WORKING_TREE
 from .config import CountedClass, ExactClass, GateConfig, TimedClass, share, thresholds_of, waived
@@ -133,18 +133,35 @@ def count_head(gate: Gate, root: Path) -> counted.Counts:
 def _timed(gate: Gate, wanted: TimedClass, root: Path, base: str) -> list[Check]:
     rule = rule_of(gate.config)
     _refuse_what_cannot_be_seen(rule, gate.detectable)
+    accepted = roster.read_roster(gate.baseline / roster.FILE)
     sides = sides_of(gate, root, base)
     files = [gate.path.parent / name for name in wanted.files]
-    made = launch_source(*sides, files, pairs=rule.pairs, root=root, timeout_s=LAUNCH_S)
     names, unread = benchmarks(sides[1], files, root=root, timeout_s=LAUNCH_S)
-    gone = sorted({*benchmarks(sides[0], files, root=root, timeout_s=LAUNCH_S)[0]} - {*names})
-    broken = [Check(Kind.TIMED, name, "collection", Outcome.BROKEN, detail=why) for name, why in unread.items()]
-    if unknown := [name for name in gate.config.thresholds if "::" in name and name not in names]:
-        gone += unknown
-    broken += [
-        Check(Kind.TIMED, name, "collection", Outcome.BROKEN, detail="it was renamed or deleted") for name in gone
-    ]
-    return broken + decide(_told(gate, made), names, rule, budget_s=gate.config.budget_s)
+    checks = [Check(Kind.TIMED, name, "collection", Outcome.BROKEN, detail=why) for name, why in unread.items()]
+    checks += roster.compare(accepted, names)
+    made = launch_source(*sides, files, pairs=rule.pairs, root=root, timeout_s=LAUNCH_S)
+    checks += decide(_told(gate, made), names, rule, budget_s=gate.config.budget_s)
+    return roster.without_newcomers(checks, _roster_of_base(gate, root, base))
+
+
+def _roster_of_base(gate: Gate, root: Path, base: str) -> list[str]:
+    """What the base's own baseline has; nothing where it has none yet."""
+    here = (gate.baseline / roster.FILE).relative_to(root)
+    try:
+        return roster.read_roster(builds.tree(root, base, gate.builds) / here)
+    except Broken:
+        return []
+
+
+def present_benchmarks(gate: Gate, wanted: TimedClass) -> list[str]:
+    """The timed benchmarks of the working tree. Raises Broken: it does not build, or a file cannot be read."""
+    gate.say("building the working tree")
+    root = builds.root_of(gate.path)
+    side = Side("head", builds.package(root, WORKING_TREE, gate.builds))
+    names, unread = benchmarks(side, [gate.path.parent / name for name in wanted.files], root=root, timeout_s=LAUNCH_S)
+    if unread:
+        raise Broken("; ".join(f"{name}: {why}" for name, why in unread.items()))
+    return names
 
 
 def rule_of(config: GateConfig) -> Rule:

@@ -178,6 +178,8 @@ def test_what_is_missing_or_damaged_is_4_and_never_a_pass(place, baseline, messa
 
 def test_a_base_that_does_not_build_is_4(place):
     (place / "perf-gate.toml").write_text(CONFIG + '[timed]\nfiles = ["bench.py"]\n')
+    (place / "baselines").mkdir()
+    (place / "baselines" / "timed.json").write_text('["bench.py::test_a"]')
     (place / "bench.py").write_text("def test_a(benchmark):\n    benchmark(sum, range(1000))\n")
     done = gate("run", "--only", "timed", "--json", "r.json")
     assert done.exit_code == 4
@@ -222,6 +224,8 @@ def timed_place(place):
     (place / "pytest.ini").write_text("[pytest]\naddopts = --import-mode=importlib\n")
     timed = 'files = ["bench.py"]\nlaunches = [4, 8]\npairs = 3\nfail_above = "20%"\n'
     (place / "perf-gate.toml").write_text("budget_s = 120\n[timed]\n" + timed)
+    (place / "baselines").mkdir()
+    (place / "baselines" / "timed.json").write_text('["bench.py::test_work[2000]", "bench.py::test_work[3000]"]')
     git(place, "add", "-A")
     git(place, "commit", "-q", "-m", "timed")
     return place
@@ -254,12 +258,26 @@ def test_a_benchmark_that_crashes_in_head_alone_is_4(timed_place):
     assert outcomes(timed_place)["bench.py::test_work[2000]"] == "broken"
 
 
-def test_a_benchmark_that_was_said_to_be_gated_and_is_gone_is_4(timed_place):
-    config = timed_place / "perf-gate.toml"
-    config.write_text(config.read_text() + '[thresholds]\n"bench.py::test_old" = "30%"\n')
-    done = gate("run", "--json", "r.json", "--budget", "1")
-    assert done.exit_code == 4
-    assert outcomes(timed_place)["bench.py::test_old"] == "broken"
+def test_a_benchmark_that_is_gone_is_4_until_that_is_accepted(timed_place):
+    (timed_place / "bench.py").write_text(BENCHMARKS.replace("[2000, 3000]", "[3000, 4000]"))
+    assert gate("run", "--json", "r.json", "--budget", "1").exit_code == 4
+    checks = json.loads((timed_place / "r.json").read_text())["checks"]
+    broken = {check["name"]: check["detail"] for check in checks if check["outcome"] == "broken"}
+    assert "renamed or deleted" in broken["bench.py::test_work[2000]"]
+    assert "not in the baseline" in broken["bench.py::test_work[4000]"]
+    accepted = gate("accept", "--reason", "other sizes")
+    assert accepted.exit_code == 0, accepted.output
+    assert gate("run", "--json", "r.json", "--budget", "1").exit_code == 3
+
+
+def test_a_benchmark_of_what_the_base_does_not_have_yet_is_reported(timed_place):
+    (timed_place / "warpgroup.py").write_text("def work(size):\n    return sum(range(size))\n\n\nplay = work\n")
+    more = "def test_play(benchmark):\n    benchmark(warpgroup.play, 2000)\n"
+    (timed_place / "bench.py").write_text(BENCHMARKS + "\n\n" + more)
+    assert gate("accept", "--reason", "play").exit_code == 0
+    done = gate("run", "--json", "r.json")
+    assert done.exit_code == 0, done.output
+    assert outcomes(timed_place)["bench.py::test_play"] == "reported"
 
 
 def test_no_time_to_decide_is_3(timed_place):

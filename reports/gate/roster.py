@@ -1,0 +1,53 @@
+"""The accepted list of timed benchmarks: both sides run the head's files, so one that is gone shows nowhere else."""
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+import msgspec
+
+from .broken import Broken
+from .exact import ACCEPT
+from .result import Check, Kind, Outcome
+
+FILE = "timed.json"
+
+
+def read_roster(path: Path) -> list[str]:
+    """Names of the benchmarks. Raises Broken: no such file, an empty one, or one that is damaged."""
+    try:
+        names = msgspec.json.decode(path.read_bytes(), type=list[str])
+    except OSError as error:
+        raise Broken(f"cannot read the baseline {path}: {error.strerror}; warpgroup gate accept writes it") from None
+    except msgspec.MsgspecError as error:
+        raise Broken(f"{path} is not a baseline: {error}; warpgroup gate accept writes it anew") from None
+    if not names:
+        raise Broken(f"the baseline {path} is empty: warpgroup gate accept fills it")
+    return names
+
+
+def write_roster(path: Path, names: Collection[str]) -> None:
+    """Sorted, one a line."""
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(sorted(names)), indent=1) + b"\n")
+
+
+def compare(accepted: Sequence[str], present: Sequence[str]) -> list[Check]:
+    """What only one of the two has, as broken checks."""
+    gone = [(name, "was renamed or deleted") for name in accepted if name not in present]
+    new = [(name, "is not in the baseline") for name in present if name not in accepted]
+    return [
+        Check(Kind.TIMED, name, "presence", Outcome.BROKEN, detail=f"it {why}: {ACCEPT}") for name, why in gone + new
+    ]
+
+
+def without_newcomers(checks: Sequence[Check], known_to_base: Collection[str]) -> list[Check]:
+    """The checks, of which a benchmark that is new, and that the base alone cannot run, is reported and no more."""
+    return [
+        msgspec.structs.replace(check, outcome=Outcome.REPORTED, detail=f"new here; {check.detail}")
+        if check.outcome is Outcome.BROKEN and check.name not in known_to_base and _fails_in_base_alone(check)
+        else check
+        for check in checks
+    ]
+
+
+def _fails_in_base_alone(check: Check) -> bool:
+    return check.detail.startswith("base: ") and "; head: " not in check.detail
