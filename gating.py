@@ -105,7 +105,7 @@ def accept(
         bars.update(task, total=1, completed=1, doing="done")
     for line in changed[:20]:
         terminal.note(line)
-    terminal.note(f"{len(changed)} figures changed in {gate.baseline}: review the difference, and commit it")
+    terminal.note(f"{gate.baseline}: review the difference, and commit it" if changed else "nothing has changed")
 
 
 @app.command()

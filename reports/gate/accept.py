@@ -1,6 +1,7 @@
 """Somebody says that changed figures are meant: they become the baseline, and the reason is kept beside them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
@@ -10,10 +11,12 @@ import msgspec
 from ...errors import InvalidScenario
 from . import builds, counted, exact, roster
 from .broken import Broken
-from .result import Kind, Outcome
+from .config import ExactClass, TimedClass
+from .result import Kind
 from .run import Gate, count_head, present_benchmarks
 
 _T = TypeVar("_T")
+_Table = Mapping[str, Mapping[str, int | str]]
 
 
 class Acceptance(msgspec.Struct, frozen=True):
@@ -24,68 +27,96 @@ class Acceptance(msgspec.Struct, frozen=True):
     changed: list[str]
 
 
-def accept(gate: Gate, reason: str) -> list[str]:
-    """Measure the exact and counted classes anew, list the timed one, write the baselines; what changed, a line each.
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """One class, measured: what changed, and how it becomes the baseline."""
 
-    Raises InvalidScenario: no reason, or nothing to accept. Broken: it cannot be measured.
+    changed: list[str]
+    write: Callable[[], None]
+
+
+def accept(gate: Gate, reason: str) -> list[str]:
+    """Measure the exact and counted classes anew and list the timed one; what changed, a line each.
+
+    Nothing is written before all is measured. Raises InvalidScenario: no reason, or nothing to accept. Broken: it
+    cannot be measured, or the list of earlier acceptances is damaged.
     """
     if not reason.strip():
         raise InvalidScenario("--reason is empty: say why the figures may change")
+    config, parts = gate.config, list[_Part]()
+    record = gate.baseline / "accepted.json"
+    past = _past(record)
+    if config.exact and gate.wants(Kind.EXACT):
+        parts.append(_exact(gate, config.exact))
+    if config.counted and gate.wants(Kind.COUNTED):
+        parts.append(_counted(gate))
+    if config.timed and gate.wants(Kind.TIMED):
+        parts.append(_timed(gate, config.timed))
+    if not parts:
+        raise InvalidScenario(f"--only leaves nothing of {gate.path} to be accepted")
     gate.baseline.mkdir(parents=True, exist_ok=True)
-    changed: list[str] = []
-    if gate.config.exact and gate.wants(Kind.EXACT):
-        path = gate.baseline / "exact.json"
-        gate.say("simulating")
-        figures = gate.measure_exact(gate.config.exact, gate.path.parent)
-        checks = exact.compare(_old(lambda: exact.read_figures(path), {}), figures)
-        changed += [
-            f"{check.name}: {check.metric}: {check.base} -> {check.head}"
-            for check in checks
-            if check.outcome is not Outcome.PASSED
-        ]
-        exact.write_figures(path, figures)
-    if gate.config.counted and gate.wants(Kind.COUNTED):
-        path = gate.baseline / "counted.json"
-        counts = count_head(gate, builds.root_of(gate.path))
-        nothing: dict[str, dict[str, int]] = {}
-        before = _old(lambda: counted.read_counts(path).counts, nothing)
-        changed += _differences(before, counts.counts)
-        counted.write_counts(path, counts)
-    if gate.config.timed and gate.wants(Kind.TIMED):
-        path = gate.baseline / roster.FILE
-        names = present_benchmarks(gate, gate.config.timed)
-        before_names = _old(lambda: roster.read_roster(path), list[str]())
-        changed += [f"{check.name}: {check.detail.partition(':')[0]}" for check in roster.compare(before_names, names)]
-        roster.write_roster(path, names)
-    _note(gate.baseline / "accepted.json", Acceptance(datetime.now(UTC).date().isoformat(), reason, changed))
+    for part in parts:
+        part.write()
+    changed = [line for part in parts for line in part.changed]
+    if changed:
+        today = datetime.now(UTC).date().isoformat()
+        content = msgspec.json.encode([*past, Acceptance(today, reason, changed)])
+        record.write_bytes(msgspec.json.format(content, indent=1) + b"\n")
     return changed
 
 
-def _old(read: Callable[[], _T], nothing: _T) -> _T:
-    """What was accepted so far; nothing where there is no baseline yet, or none that can be read."""
+def _exact(gate: Gate, wanted: ExactClass) -> _Part:
+    path = gate.baseline / "exact.json"
+    gate.say("simulating")
+    figures = gate.measure_exact(wanted, gate.path.parent)
+    before = _old(lambda: exact.read_figures(path))
+    return _Part(_differences("exact", before, figures), lambda: exact.write_figures(path, figures))
+
+
+def _counted(gate: Gate) -> _Part:
+    path = gate.baseline / "counted.json"
+    counts = count_head(gate, builds.root_of(gate.path))
+    before = _old(lambda: counted.read_counts(path).counts)
+    return _Part(_differences("counted", before, counts.counts), lambda: counted.write_counts(path, counts))
+
+
+def _timed(gate: Gate, wanted: TimedClass) -> _Part:
+    path = gate.baseline / roster.FILE
+    names = present_benchmarks(gate, wanted)
+    before = _old(lambda: roster.read_roster(path))
+    changed = _differences("timed", None if before is None else _listed(before), _listed(names))
+    return _Part(changed, lambda: roster.write_roster(path, names))
+
+
+def _listed(names: list[str]) -> _Table:
+    return {name: {"is there": 1} for name in names}
+
+
+def _past(record: Path) -> list[Acceptance]:
+    if not record.exists():
+        return []
+    try:
+        return msgspec.json.decode(record.read_bytes(), type=list[Acceptance])
+    except msgspec.MsgspecError as error:
+        raise Broken(f"{record} is damaged: {error}; restore it from git") from None
+
+
+def _old(read: Callable[[], _T]) -> _T | None:
+    """What was accepted so far; None where there is no baseline yet, or none that can be read."""
     try:
         return read()
     except Broken:
-        return nothing
+        return None
 
 
-def _differences(base: dict[str, dict[str, int]], head: dict[str, dict[str, int]]) -> list[str]:
+def _differences(what: str, base: _Table | None, head: _Table) -> list[str]:
+    """What is different, a line each; one line for a baseline that is the first."""
+    if base is None:
+        return [f"{what}: {sum(map(len, head.values()))} figures, the first"]
     lines = []
-    for case in sorted({*base, *head}):
-        ours, theirs = base.get(case, {}), head.get(case, {})
+    for name in sorted({*base, *head}):
+        ours, theirs = base.get(name, {}), head.get(name, {})
         for metric in sorted({*ours, *theirs}):
             if ours.get(metric) != theirs.get(metric):
-                lines.append(f"{case}: {metric}: {ours.get(metric)} -> {theirs.get(metric)}")
+                lines.append(f"{name}: {metric}: {ours.get(metric)} -> {theirs.get(metric)}")
     return lines
-
-
-def _note(path: Path, acceptance: Acceptance) -> None:
-    past: list[Acceptance] = []
-    if path.exists():
-        try:
-            past = msgspec.json.decode(path.read_bytes(), type=list[Acceptance])
-        except msgspec.MsgspecError as error:
-            raise Broken(f"{path} is damaged: {error}; restore it from git") from None
-    if acceptance.changed:
-        content = msgspec.json.encode([*past, acceptance])
-        path.write_bytes(msgspec.json.format(content, indent=1) + b"\n")
