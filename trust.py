@@ -42,8 +42,15 @@ _ColumnsOption = Annotated[
         show_default=False,
     ),
 ]
-_UnitOption = Annotated[str, typer.Option("--time-unit", help="Of --log: s, ms, us or ns.")]
-_PolicyOption = Annotated[str, typer.Option(help="Of --log: how the engine batches; vLLM is like paged.")]
+_UnitOption = Annotated[
+    str | None, typer.Option("--time-unit", help="Of --log: s (default), ms, us or ns.", show_default=False)
+]
+_PolicyOption = Annotated[
+    str | None,
+    typer.Option(help="Of --log: how the engine batches. Default: paged, which is like vLLM.", show_default=False),
+]
+_LIKE_VLLM = "paged"
+_POOR_FIT = 0.2
 _OF_A_LOG = (
     *("model", "device", "max_new_tokens", "vram", "kv_budget_tokens"),
     *("kv_blocks", "block_tokens", "max_seqs", "step_tokens"),
@@ -72,8 +79,8 @@ def calibrate(
     ] = None,
     log: _LogOption = None,
     columns: _ColumnsOption = None,
-    time_unit: _UnitOption = "s",
-    policy: _PolicyOption = "paged",
+    time_unit: _UnitOption = None,
+    policy: _PolicyOption = None,
     force: _ForceOption = False,
 ) -> None:
     """Measure how long steps take, or learn it from finished replays or another engine's log, and write a profile for
@@ -85,11 +92,11 @@ def calibrate(
     if save_steps is not None:
         _refuse_existing(save_steps, "--save-steps", force=force)
     if log is not None:
-        if runs or steps or save_steps:
-            raise InvalidScenario("a log has no steps: leave --runs, --steps and --save-steps out")
+        if runs or steps or save_steps or attention != "auto":
+            raise InvalidScenario("a log has no steps: leave --runs, --steps, --save-steps and --attention out")
         fitted = _profile_of_log(*_log_and_experiment(log, columns, time_unit, options), policy)
-    elif columns:
-        raise InvalidScenario("--columns are those of a --log, which is missing")
+    elif columns or time_unit or policy:
+        raise InvalidScenario("--columns, --time-unit and --policy are those of a --log, which is missing")
     else:
         fitted = _profile_of_steps(_measured(options, attention, runs or [], steps or []), save_steps)
     try:
@@ -138,7 +145,7 @@ def _profile_of_steps(measured: "MeasuredSteps", save_steps: Path | None) -> "Pr
     )
 
 
-def _profile_of_log(log: RequestLog, experiment: Experiment, policy: str) -> "Profile":
+def _profile_of_log(log: RequestLog, experiment: Experiment, policy: str | None) -> "Profile":
     from .sim.log_fit import fit_log
     from .sim.profile import Corrections
 
@@ -147,10 +154,14 @@ def _profile_of_log(log: RequestLog, experiment: Experiment, policy: str) -> "Pr
         fitted = fit_log(
             log,
             experiment,
-            parse_policy(policy),
+            parse_policy(policy or _LIKE_VLLM),
             on_round=lambda done, of: bars.update(task, completed=done, total=of, doing="fitting"),
         )
         bars.update(task, completed=1, total=1, doing="done")
+    if (off := fitted.error["all"].median) > _POOR_FIT:
+        terminal.note(
+            f"the times are off by {off:.0%} in the median: were --policy, --device and the limits the engine's?"
+        )
     return _profile(
         model=experiment.model.name,
         device=experiment.device.name,
@@ -170,12 +181,14 @@ def _profile(**fields: Any) -> "Profile":
     return Profile(schema=SCHEMA, date=datetime.now(UTC).date().isoformat(), command=command, **fields)
 
 
-def _log_and_experiment(path: Path, columns: str | None, unit: str, options: Options) -> tuple[RequestLog, Experiment]:
+def _log_and_experiment(
+    path: Path, columns: str | None, unit: str | None, options: Options
+) -> tuple[RequestLog, Experiment]:
     """What was logged, and what the engine had."""
     if options.model is None:
         raise InvalidScenario("--log does not say which model it was: --model is missing")
     named = dict(pair.partition("=")[::2] for pair in columns.split(",")) if columns else {}
-    log = read_request_log(path, columns=named, unit=unit, max_new_tokens=options.max_new_tokens)
+    log = read_request_log(path, columns=named, unit=unit or "s", max_new_tokens=options.max_new_tokens)
     terminal.note_trace(log.trace)
     if not log.same_clock:
         terminal.note(
@@ -195,8 +208,8 @@ def validate(
     ] = None,
     log: _LogOption = None,
     columns: _ColumnsOption = None,
-    time_unit: _UnitOption = "s",
-    policy: _PolicyOption = "paged",
+    time_unit: _UnitOption = None,
+    policy: _PolicyOption = None,
     profile: Annotated[
         str | None, typer.Option(help="As in `simulate`: what predicts the steps.", show_default=False)
     ] = None,
@@ -206,15 +219,17 @@ def validate(
     """Simulate what was replayed, or what another engine logged, and write how far each simulated figure is off.
 
     Exit code 1 if a limit is missed: steps 3 % in the median and 8 % at p95, throughput and makespan 2 %, mean E2E 3 %,
-    mean TTFT and the p99 (of few requests: the p90) of TTFT, TPOT and E2E 5 %, peak VRAM 1 %.
+    mean TTFT and the p99 (of few requests: the p90) of TTFT, TPOT and E2E 5 %, peak VRAM 1 %. Where requests came
+    faster than they were served, what TTFT is off by is a share of the mean E2E: it is mostly waiting then. Of a log
+    whose clocks differ, TPOT alone has a limit.
     """
     from .reports import as_table, write_validation
 
     _refuse_existing(output, "-o", force=force)
     if log is None and not runs:
         raise InvalidScenario("--runs or --log is missing: what simulations are to be held against")
-    if log is None and (options != Options() or columns):
-        raise InvalidScenario("--runs say what was run: leave --model, --columns and limits out")
+    if log is None and (options != Options() or columns or time_unit or policy):
+        raise InvalidScenario("--runs say what was run: leave --model, --policy, --columns, --time-unit and limits out")
     validations = [_validated(folder, profile) for path in runs or [] for folder in run_folders(path)]
     if log is not None:
         validations.append(_validated_log(*_log_and_experiment(log, columns, time_unit, options), policy, profile))
@@ -253,13 +268,13 @@ def _validated(folder: Path, profile: str | None) -> "Validation":
     return hold_against(run, simulated, step_errors(run.steps, step_time) if known else None)
 
 
-def _validated_log(log: RequestLog, experiment: Experiment, policy: str, profile: str | None) -> "Validation":
+def _validated_log(log: RequestLog, experiment: Experiment, policy: str | None, profile: str | None) -> "Validation":
     from .reports import validate as hold_against
     from .sim import as_step_time, simulate
     from .sim.foreign import aligned, as_run
 
     step_time = as_step_time(step_time_of(profile, experiment), experiment)
-    simulated = simulate(experiment, parse_policy(policy), step_time=step_time, plan_ahead=True)
+    simulated = simulate(experiment, parse_policy(policy or _LIKE_VLLM), step_time=step_time, plan_ahead=True)
     real = as_run(aligned(log, simulated), simulated)
     return hold_against(real, simulated, is_wait_known=log.same_clock)
 

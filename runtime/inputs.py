@@ -21,7 +21,7 @@ _ALIGNMENT = 16  # integers: every array begins at a multiple of 64 bytes
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """How large an engine is built. Steps are not limited by it: what is no graph may be of any size.
+    """How large an engine is built. A larger step than it allows, as padding can make one, is computed too, and slower.
 
     Attributes:
         seats: requests that may run at once.

@@ -76,7 +76,7 @@ def fit_log(
         policy: what its scheduler is like; `paged` for vLLM.
         on_round: told after each round, how many are done and of how many at most.
 
-    Raises InvalidProfile: too few requests.
+    Raises InvalidProfile: too few requests, or too few that also finish in a simulation.
     """
     if len(log.trace) < _FEWEST:
         raise InvalidProfile(f"{len(log.trace)} requests are too few to fit to: at least {_FEWEST}")
@@ -84,6 +84,11 @@ def fit_log(
     first = {**dict.fromkeys(Rates.__struct_fields__, 0), **analytic_rates(geometry, experiment.device)}
     head = first["sample_fs"] / first["token_fs"]
     rates, sums, off = first, *_held_against(log, experiment, policy, first, head)
+    if len(np.unique(sums.request[~sums.is_ttft | ~np.bool_(sums.unknown_shift)])) < _FEWEST:
+        raise InvalidProfile(
+            f"fewer than {_FEWEST} requests of the log have a time that is known: its clocks differ, and outputs are "
+            "of one token"
+        )
     step, wanted = 1.0, _fit(sums, first, head)
     for number in range(_ROUNDS):
         tried = {name: round(rate + step * (wanted[name] - rate)) for name, rate in rates.items()}
@@ -107,7 +112,12 @@ def _held_against(
 ) -> "tuple[_Sums, float]":
     """Simulate: what passed between the times of the log, and how far off the simulated times are, weighted."""
     run = simulate(experiment, policy, step_time=_Model(rates), macro_steps=False, plan_ahead=True)
-    sums, r = _Sums.of(run, aligned(log, run), head), run.requests
+    r = run.requests
+    if (r["finish_ns"] >= 0).sum() < _FEWEST:
+        raise InvalidProfile(
+            f"fewer than {_FEWEST} requests of the log finish in its simulation: was it this model, with these limits?"
+        )
+    sums = _Sums.of(run, aligned(log, run), head)
     waited = (r["first_token_ns"] - r["arrival_ns"])[sums.request]
     decoded = (r["finish_ns"] - r["first_token_ns"])[sums.request]
     simulated = np.where(sums.is_ttft, waited, decoded)

@@ -70,33 +70,71 @@ def test_another_clock_is_noticed(tmp_path, offset):
 CELLS = st.one_of(
     st.integers(-3, 50).map(str),
     st.floats(-5, 200).map(repr),
-    st.sampled_from(["", "nan", "inf", "x", "1e400", "99999999999999999999", "3.5", "'", "-0"]),
+    st.sampled_from(["", "nan", "inf", "x", "1e400", "99999999999999999999", "3.5", "'", "-0", '"4"']),
 )
+GOOD_ROW = st.tuples(st.integers(1, 999), st.integers(1, 99), st.floats(0, 50), st.floats(0, 9), st.floats(0, 9)).map(
+    lambda row: [str(row[0]), str(row[1]), repr(row[2]), repr(row[2] + row[3]), repr(row[2] + row[3] + row[4])]
+)
+SPOILT = st.builds(
+    lambda row, place, cell, more: [*row[:place], cell, *row[place + 1 :], *more],
+    GOOD_ROW, st.integers(0, 4), CELLS, st.sampled_from([[], [], ["7"]]),
+)  # fmt: skip
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.lists(st.lists(CELLS, min_size=5, max_size=6), min_size=0, max_size=8))
-def test_whatever_is_in_a_log_every_row_is_kept_or_counted(tmp_path_factory, rows):
+@given(st.lists(GOOD_ROW, min_size=3, max_size=8), st.lists(SPOILT, max_size=4), st.randoms())
+def test_whatever_is_in_a_log_every_row_is_kept_or_counted(tmp_path_factory, good, spoilt, random):
+    rows = [*good, *spoilt]
+    random.shuffle(rows)
     path = tmp_path_factory.mktemp("log") / "log.csv"
     path.write_text("input,output,arrival,first,last\n" + "".join(",".join(row) + "\n" for row in rows))
-    try:
-        log = read_request_log(path)
-    except InvalidTrace:
-        return
+    log = read_request_log(path)
     source, trace = log.trace.source, log.trace
-    assert source.rows_read == source.kept + sum(source.dropped.values())
-    assert source.kept == len(trace)
+    assert source.rows_read == source.kept + sum(source.dropped.values()) == len(rows)
+    assert len(good) <= source.kept == len(trace)
     assert trace.prompt_tokens.min() >= 1
     assert trace.output_tokens.min() >= 1
+    assert (trace.arrival_ns[0], log.same_clock) == (0, True)
     assert (np.diff(trace.arrival_ns) >= 0).all()
+    assert (log.first_ns >= trace.arrival_ns).all()
     assert (log.last_ns >= log.first_ns).all()
+
+
+def test_one_odd_row_does_not_make_another_clock(tmp_path):
+    table = pd.concat([ROWS, ROWS.assign(first_token_time=0.0, last_token_time=0.0).head(1)])
+    log = read_request_log(written(tmp_path / "log.csv", table))
+    assert log.same_clock
+    assert log.trace.source.dropped == {"first_token_before_its_request": 1}
+
+
+def test_a_first_token_at_the_very_arrival_is_taken(tmp_path):
+    log = read_request_log(written(tmp_path / "log.csv", ROWS.assign(first_token_time=ROWS["arrival_time"])))
+    assert log.same_clock
+    assert log.first_ns.tolist() == log.trace.arrival_ns.tolist()
+
+
+def test_durations_are_preferred_where_a_log_has_both(tmp_path):
+    table = ROWS.assign(ttft=0.25, e2e=2.0, first_token_time=7e8, last_token_time=7e8 + 1)
+    log = read_request_log(written(tmp_path / "log.csv", table))
+    assert log.same_clock
+    assert (log.first_ns - log.trace.arrival_ns).tolist() == [250_000_000] * 3
+    assert (log.last_ns - log.trace.arrival_ns).tolist() == [2_000_000_000] * 3
+
+
+@pytest.mark.parametrize("cell", ["1e20", "-99999999999999999999"])
+def test_times_beyond_nanoseconds_are_dropped(tmp_path, cell):
+    path = tmp_path / "log.csv"
+    path.write_text(f"input,output,arrival,first,last\n5,4,1,2,3\n5,4,{cell},2,3\n5,4,1,2,{cell}\n")
+    log = read_request_log(path)
+    assert sum(log.trace.source.dropped.values()) == 2
+    assert log.trace.arrival_ns.tolist() == [0]
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
         ("", "no table of requests"),
-        ("input,output\n1,2\n", "no column is known to be arrival, first (or ttft), last (or e2e)"),
+        ("input,output\n1,2\n", "no column is known to be arrival, first, last"),
         ("input,output,arrival,first,last\n", "no usable row: it has no rows"),
         ("input,output,arrival,first,last\n5,0,1,2,3\n5,4,1,3,2\n", "output_out_of_range 1, last_token_before_the_fir"),
     ],
@@ -113,6 +151,7 @@ def test_what_is_no_log_is_refused_in_one_line(tmp_path, content, message):
     ("options", "message"),
     [
         ({"columns": {"input": "x"}}, "has no column 'x' for input"),
+        ({"columns": {"first": "arrival_time", "e2e": "arrival_time"}}, "not one of each"),
         ({"columns": {"prompt": "num_prompt_tokens"}}, "'prompt' is not one of input"),
         ({"unit": "min"}, "the time unit is 'min'"),
         ({"max_new_tokens": 3}, "an output of 7 tokens"),
@@ -124,11 +163,17 @@ def test_what_was_said_of_a_log_is_checked(tmp_path, options, message):
     assert message in str(refused.value)
 
 
-@pytest.mark.parametrize("name", ["none.csv", "broken.parquet", "broken.jsonl", "broken.csv.gz", "folder.csv"])
+@pytest.mark.parametrize(
+    "name", ["none.csv", "broken.parquet", "broken.jsonl", "broken.csv.gz", "cut.csv.gz", "x.csv.zip", "folder.csv"]
+)
 def test_files_that_cannot_be_read(tmp_path, name):
     path = tmp_path / name
     if name.startswith("broken"):
         path.write_bytes(b"PAR1 or {not json\x00")
+    elif name.startswith("cut"):
+        path.write_bytes(gzip.compress(b"input,output\n" * 99)[:-9])
+    elif name.startswith("x"):
+        path.write_bytes(b"PK\x03\x04\xff\xfe")
     elif name.startswith("folder"):
         path.mkdir()
     with pytest.raises(InvalidTrace, match=name):
