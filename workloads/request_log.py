@@ -161,7 +161,8 @@ class _Rows:
         """A time of every row that is kept."""
         times = self._times[what][self.keep]
         origin = self._times["arrival"][self.keep].min() if what == "arrival" or self.same_clock else 0.0
-        return np.rint((times - origin) * self._scale).astype(np.int64)
+        placed: Column = np.rint((times - origin) * self._scale).astype(np.int64)
+        return placed
 
     def whole(self, what: str) -> Column:
         """A length of every row that is kept."""
