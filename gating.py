@@ -1,5 +1,6 @@
 """The commands of the gate: has this change made anything worse?"""
 
+import os
 import shlex
 import sys
 from collections.abc import Callable
@@ -13,7 +14,7 @@ import typer
 
 from . import terminal
 from .csrc import pack, packing_algorithms, parse_policy
-from .errors import InvalidScenario, OutputRefused
+from .errors import InvalidScenario, OutputRefused, WarpGroupError
 from .experiment import Experiment
 from .metrics import good_mask, makespan_ns
 from .options import Options, experiment_from
@@ -71,20 +72,21 @@ def run(
     from .reports.gate.console import show
     from .reports.gate.run import run_gate
 
+    _refuse_unwritable(html, junit, markdown, json, history)
     with terminal.progress() as bars:
         task = bars.add_task("gate", total=None, doing="reading")
         gate = _gate(config, base, only, builds, lambda text: bars.update(task, doing=text), wary=True)
         if budget is not None:
             gate = replace(gate, config=msgspec.structs.replace(gate.config, budget_s=budget))
-        result = run_gate(gate)
+        result = _known(lambda: run_gate(gate))
         bars.update(task, total=1, completed=1, doing="done")
+    show(result, terminal.stdout)
     _write(result, html=html, junit=junit, markdown=markdown, json=json, history=history)
     if annotations:
         from .reports.gate.annotations import annotations as commands_of
 
         for command in commands_of(result):
             print(command)
-    show(result, terminal.stdout)
     raise typer.Exit(result.exit_code)
 
 
@@ -111,7 +113,7 @@ def accept(
 @app.command()
 def calibrate(
     config: _ConfigOption = _DEFAULT_CONFIG,
-    launches: Annotated[int, typer.Option(help="Of the working tree against itself.", min=8)] = 64,
+    launches: Annotated[int, typer.Option(help="Of the working tree against itself.", min=16)] = 64,
     builds: _BuildsOption = None,
 ) -> None:
     """Measure this machine's noise, and the smallest slow-down that it can show at 1 % false alarms.
@@ -198,15 +200,18 @@ def _gate(
     from .reports.gate.config import read_config
     from .reports.gate.proof import read_detectable
     from .reports.gate.result import Kind
-    from .reports.gate.run import Gate
+    from .reports.gate.run import Gate, rule_of
 
     read = read_config(config)
     kinds = [Kind.EXACT.value, Kind.COUNTED.value, Kind.TIMED.value]
     names = only.split(",") if only else []
     if unknown := [name for name in names if name not in kinds]:
         raise InvalidScenario(f"--only {unknown[0]}: expected some of {', '.join(kinds)}")
-    folder = (built or root_of(config) / "build" / "gate").resolve()
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = (built or _known(lambda: root_of(config)) / "build" / "gate").resolve()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputRefused(f"cannot write to {folder}: {error.strerror}; choose another --builds") from None
     gate = Gate(
         config=read,
         path=config.resolve(),
@@ -217,18 +222,24 @@ def _gate(
         command=shlex.join(["warpgroup", *sys.argv[1:]]),
         say=say,
     )
-    return replace(gate, detectable=read_detectable(gate.calibration)) if wary else gate
+    if wary and read.timed:
+        return replace(gate, detectable=read_detectable(gate.calibration, rule_of(read)))
+    return gate
 
 
 def _known(measure: Callable[[], _T]) -> _T:
-    """What was measured; where nothing can be known, a line and exit code 4."""
+    """What was measured; where nothing can be known, whatever went wrong, a line and exit code 4."""
     from .reports.gate.broken import Broken
 
     try:
         return measure()
     except Broken as broken:
         terminal.error(str(broken))
-        raise typer.Exit(4) from None
+    except (WarpGroupError, typer.Exit):
+        raise
+    except Exception as error:
+        terminal.error(f"the gate itself failed: {type(error).__name__}: {error}")
+    raise typer.Exit(4) from None
 
 
 def _simulated(wanted: "ExactClass", folder: Path) -> "Figures":
@@ -269,6 +280,13 @@ def _figures_of(run: Run) -> dict[str, int | str]:
     }
 
 
+def _refuse_unwritable(*paths: Path | None) -> None:
+    """Before anything is measured."""
+    for path in paths:
+        if path and (path.is_dir() or not path.parent.is_dir()):
+            raise OutputRefused(f"cannot write {path}: its folder is not there, or it is one")
+
+
 def _write(
     result: "GateResult",
     *,
@@ -281,6 +299,7 @@ def _write(
     """Every output that was asked for. Raises OutputRefused."""
     from .reports.gate import history as past
     from .reports.gate.junit import junit_xml
+    from .reports.gate.markdown import COMMENT_BYTES, SUMMARY_BYTES
     from .reports.gate.markdown import markdown as as_markdown
     from .reports.gate.page import write_gate_page
 
@@ -289,7 +308,8 @@ def _write(
             junit.write_bytes(junit_xml(result))
         if markdown:
             with markdown.open("a", encoding="utf-8") as file:  # GitHub's summary is one file for all steps
-                file.write(as_markdown(result))
+                is_summary = str(markdown) == os.environ.get("GITHUB_STEP_SUMMARY")
+                file.write(as_markdown(result, limit_bytes=SUMMARY_BYTES if is_summary else COMMENT_BYTES))
         if json:
             result.save(json)
     except OSError as error:

@@ -76,8 +76,11 @@ def _exact(gate: Gate, wanted: ExactClass) -> _Part:
 def _counted(gate: Gate) -> _Part:
     path = gate.baseline / "counted.json"
     counts = count_head(gate, builds.root_of(gate.path))
-    before = _old(lambda: counted.read_counts(path).counts)
-    return _Part(_differences("counted", before, counts.counts), lambda: counted.write_counts(path, counts))
+    before = _old(lambda: counted.read_counts(path))
+    changed = _differences("counted", before.counts if before else None, counts.counts)
+    if before and before.key != counts.key:
+        changed.append("counted: by another compiler, valgrind or machine")
+    return _Part(changed, lambda: counted.write_counts(path, counts))
 
 
 def _timed(gate: Gate, wanted: TimedClass) -> _Part:
@@ -97,7 +100,7 @@ def _past(record: Path) -> list[Acceptance]:
         return []
     try:
         return msgspec.json.decode(record.read_bytes(), type=list[Acceptance])
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise Broken(f"{record} is damaged: {error}; restore it from git") from None
 
 

@@ -2,10 +2,12 @@
 
 import hashlib
 import importlib.util
+import platform
 import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from ...errors import InvalidScenario
@@ -30,22 +32,32 @@ def commit_of(root: Path, ref: str) -> str:
     try:
         return _git(root, "rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}")
     except subprocess.CalledProcessError:
+        if ref == "HEAD":
+            raise InvalidScenario(f"{root} has no commit yet: there is nothing to compare with") from None
         raise InvalidScenario(
             f"--base {ref} is no commit of {root}: fetch it (actions/checkout needs fetch-depth: 0), or name another"
         ) from None
 
 
 def branched_from(root: Path, ref: str) -> str:
-    """Where the present commit left `ref`: what a change is compared with, whatever happened there since."""
+    """Where the present commit left `ref`: what a change is compared with, whatever happened there since.
+
+    A commit that is on `ref` itself, with nothing changed since, is compared with the one before it, if there is one.
+    """
     commit = commit_of(root, ref)
     try:
-        return _git(root, "merge-base", commit, "HEAD")
+        left = _git(root, "merge-base", commit, "HEAD")
     except subprocess.CalledProcessError:
         return commit  # histories without a common commit, as of shallow clones
+    if left == commit_of(root, "HEAD") and not _git(root, "status", "--porcelain", "--untracked-files=no"):
+        with suppress(subprocess.CalledProcessError):
+            return _git(root, "rev-parse", "--verify", "--quiet", "HEAD^")
+    return left
 
 
 def head_of(root: Path) -> str:
-    """The present commit, and whether the working tree is another."""
+    """The present commit, and whether the working tree is another. Raises InvalidScenario: there is none."""
+    commit_of(root, "HEAD")
     return _git(root, "describe", "--always", "--abbrev=12", "--exclude=*", "--dirty")
 
 
@@ -73,7 +85,8 @@ def package(root: Path, commit: str, builds: Path, *, options: Sequence[str] = (
     Raises Broken: it does not build.
     """
     source = tree(root, commit, builds)
-    kind = hashlib.sha256("\0".join(options).encode()).hexdigest()[:8] if options else "plain"
+    what = "\0".join([platform.python_version(), *_compilers(), *options])
+    kind = hashlib.sha256(what.encode()).hexdigest()[:8]
     name = "head" if commit == WORKING_TREE else commit[:12]
     site = builds / name / f"site-{kind}"
     if site.exists() and commit != WORKING_TREE:
@@ -92,6 +105,14 @@ def package(root: Path, commit: str, builds: Path, *, options: Sequence[str] = (
         raise Broken(f"{commit[:12]} does not build: {lines[-1]}; see: {' '.join(command[2:])}")
     partial.rename(site)
     return site
+
+
+def _compilers() -> list[str]:
+    """What builds depend on beside their source: another compiler's build is not used again."""
+    if shutil.which("c++") is None:
+        return []
+    said = subprocess.run(["c++", "--version"], capture_output=True, text=True, check=False).stdout
+    return [said.partition("\n")[0]]
 
 
 def _git(folder: Path, *arguments: str) -> str:

@@ -12,7 +12,8 @@ import msgspec
 from ...errors import InvalidScenario
 from .result import Check, Outcome
 
-Share = Annotated[str, msgspec.Meta(pattern=r"^\s*\d+(\.\d+)?\s*%\s*$")]
+_SHARE = r"^\s*\d+(\.\d+)?\s*%\s*$"
+Share = Annotated[str, msgspec.Meta(pattern=_SHARE)]
 
 
 class ExactClass(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -43,7 +44,7 @@ class TimedClass(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         pairs: ABBA pairs of samples that a launch takes of each benchmark.
     """
 
-    files: tuple[str, ...]
+    files: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
     fail_above: Share = "2.5%"
     launches: tuple[Annotated[int, msgspec.Meta(ge=2)], Annotated[int, msgspec.Meta(ge=2)]] = (16, 64)
     pairs: Annotated[int, msgspec.Meta(ge=1)] = 6
@@ -108,18 +109,23 @@ def read_config(path: Path) -> GateConfig:
 
 def _line_of(text: str, key: str) -> int:
     """Where a key stands, or else the table that it is missing in; counted from 1."""
-    parts = [part for part in re.split(r"\.|\[[^\]]*\]", key) if part]
+    parts = [part for part in re.split(r"[.\[\]]+", key.replace("[...]", ".*")) if part]
     table: list[str] = []
+    seen: dict[str, int] = {}
     found = 1
     for number, line in enumerate(text.splitlines(), 1):
-        if header := re.match(r"\s*\[\[?\s*([^\]]+?)\s*\]\]?", line):
-            table = [part.strip().strip("\"'") for part in header[1].split(".")]
+        if header := re.match(r"\s*(\[\[?)\s*([^\]]+?)\s*\]", line):
+            table = [part.strip().strip("\"'") for part in header[2].split(".")]
+            if header[1] == "[[":  # an array of tables: the path to one has its number
+                seen[header[2]] = seen.get(header[2], -1) + 1
+                table.append(str(seen[header[2]]))
             if table == parts[: len(table)]:
                 found = number
-        elif (pair := re.match(r"\s*([\w\-\"'.:\[\]*]+)\s*=", line)) and [*table, pair[1].strip("\"'")] == parts[
-            : len(table) + 1
-        ]:
-            return number
+        elif (pair := re.match(r"\s*(\"[^\"]*\"|'[^']*'|[\w-]+)\s*=(.*)", line)) and table == parts[: len(table)]:
+            wanted = parts[len(table) : len(table) + 1]
+            # Of a table with names of its own the message does not say which: it is the one that is no share.
+            if wanted == [pair[1].strip("\"'")] or (wanted == ["*"] and not re.search(_SHARE, pair[2].strip("\"' "))):
+                return number
     return found
 
 
@@ -134,19 +140,34 @@ def waived(checks: list[Check], waivers: tuple[Waiver, ...], today: date) -> tup
     used: set[Waiver] = set()
     found = []
     for check in checks:
-        waiver = next((each for each in waivers if fnmatchcase(check.id, _pattern(each.check))), None)
-        if waiver is None or check.outcome not in (Outcome.REGRESSED, Outcome.CHANGED, Outcome.INCONCLUSIVE):
+        matching = [waiver for waiver in waivers if fnmatchcase(check.id, _pattern(waiver.check))]
+        waiver = max(matching, key=lambda each: each.until, default=None)
+        if waiver is None or not _may_be_waived(check):
             found.append(check)
             continue
-        used.add(waiver)
+        used.update(matching)
         if waiver.until < today:
             notes.append(f"the waiver of {waiver.check} expired on {waiver.until}: fix it, or give it a new date")
             found.append(check)
             continue
         detail = f"{check.outcome}, waived until {waiver.until}: {waiver.reason}"
         found.append(msgspec.structs.replace(check, outcome=Outcome.WAIVED, detail=detail))
-    notes += [f"the waiver of {each.check} is not needed: remove it" for each in waivers if each not in used]
+    kinds = {check.kind for check in checks}
+    idle = [each for each in waivers if each not in used and each.check.partition(":")[0] in kinds]
+    notes += [f"the waiver of {each.check} is not needed: remove it" for each in idle]
     return found, list(dict.fromkeys(notes))
+
+
+def _may_be_waived(check: Check) -> bool:
+    """What is broken cannot be waived, but for what the base alone cannot run, as after a change on purpose."""
+    if check.outcome is Outcome.BROKEN:
+        return fails_in_base_alone(check)
+    return check.outcome in (Outcome.REGRESSED, Outcome.CHANGED, Outcome.INCONCLUSIVE)
+
+
+def fails_in_base_alone(check: Check) -> bool:
+    """Whether a timed check is broken because the base cannot run the benchmark, and the head can."""
+    return check.detail.startswith("base: ") and "; head: " not in check.detail
 
 
 def _pattern(text: str) -> str:

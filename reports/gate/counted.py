@@ -103,6 +103,27 @@ def compare(
     ]
 
 
+def carried_over(accepted: Counts, before: Counts | None, recounted: Counts, head: Counts) -> Counts:
+    """What was accepted by another key, as this machine would have counted it.
+
+    Args:
+        accepted, before: the baseline now, and as the base had it: their ratio is what was accepted since.
+        recounted: the base, counted here.
+        head: what a case that is accepted and that the base does not have yet is taken from.
+    """
+
+    def expected(case: str, metric: str, here: int) -> int:
+        now, then = _get(accepted, case, metric), _get(before, case, metric) if before else None
+        return round(here * now / then) if now and then and before and before.key == accepted.key else here
+
+    counts = {
+        case: {metric: expected(case, metric, here) for metric, here in metrics.items()}
+        for case, metrics in recounted.counts.items()
+    }
+    newcomers = {case: head.counts[case] for case in accepted.counts if case not in counts and case in head.counts}
+    return Counts(head.key, counts | newcomers)
+
+
 def read_counts(path: Path) -> Counts:
     """What `write_counts` wrote. Raises Broken for a file that is missing, empty or malformed."""
     remedy = "make it with `warpgroup gate accept`"
@@ -110,7 +131,7 @@ def read_counts(path: Path) -> Counts:
         found = msgspec.json.decode(path.read_bytes(), type=Counts)
     except OSError as error:
         raise Broken(f"{path}: {error.strerror}: {remedy}") from error
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise Broken(f"{path}: {error}: {remedy}") from error
     if not any(found.counts.values()):
         raise Broken(f"{path}: it holds no counts: {remedy}")
@@ -180,7 +201,7 @@ def _key(program: Path, instructions: bool) -> dict[str, str]:
     said = _run([str(program), "--build"]).stdout
     try:
         built = msgspec.json.decode(said, type=dict[str, str])
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise Broken(f"{program}: it does not say how it was built ({error}): build it anew") from error
     key = {**built, "libc": " ".join(platform.libc_ver()), "machine": platform.machine()}
     return key | {"valgrind": _run(["valgrind", "--version"]).stdout.strip()} if instructions else key

@@ -48,7 +48,7 @@ def read_figures(path: Path) -> Figures:
         raise Broken(f"cannot read the baseline {path}: {error.strerror}; warpgroup gate accept writes it") from None
     try:
         figures = msgspec.json.decode(content, type=_Baseline).figures
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise Broken(f"{path} is not a baseline: {error}; warpgroup gate accept writes it anew") from None
     if not figures:
         raise Broken(f"the baseline {path} is empty: warpgroup gate accept fills it")

@@ -139,8 +139,9 @@ def certify(
 
 def read_journal(journal: Path) -> list[Gate]:
     """The gates of a certification so far."""
-    lines = journal.read_bytes().splitlines() if journal.exists() else []
-    return [msgspec.json.decode(line, type=Gate) for line in lines]
+    lines = journal.read_bytes().splitlines(keepends=True) if journal.exists() else []
+    # A line without an end was being written when somebody ended it all.
+    return [msgspec.json.decode(line, type=Gate) for line in lines if line.endswith(b"\n")]
 
 
 def tally(gates: Sequence[Gate], benchmark: str, rule: Rule) -> Certification:

@@ -1,18 +1,21 @@
 """What the timed class can do on this machine, measured: `gate calibrate`, and `gate certify`."""
 
 import shutil
+import zlib
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 
+from ...errors import InvalidScenario, OutputRefused
 from . import builds, power
 from .broken import Broken
 from .builds import WORKING_TREE
 from .pairs import Side, benchmarks, launch_source
 from .power import Certification, Setting
 from .run import LAUNCH_S, Gate, machine_now, rule_of
+from .timed import Rule
 
 ALLOWED = 0.01
 """Of false alarms, and of slow-downs that are missed."""
@@ -58,10 +61,12 @@ def calibrate(gate: Gate, launches: int, *, on_launch: Callable[[], None]) -> di
     rule = rule_of(gate.config)
     sides = _two_of(builds.package(root, WORKING_TREE, gate.builds))
     files = [gate.path.parent / name for name in timed.files]
-    names, _ = benchmarks(sides[0], files, root=root, timeout_s=LAUNCH_S)
+    names, unread = benchmarks(sides[0], files, root=root, timeout_s=LAUNCH_S)
     made = []
     source = launch_source(*sides, files, pairs=rule.pairs, root=root, timeout_s=LAUNCH_S)
     for launch in source(names, launches):
+        if broken := unread | launch.broken:
+            raise Broken("; ".join(f"{name}: {why}" for name, why in broken.items()))
         made.append(launch)
         on_launch()
     found = power.detectable(made, rule)
@@ -71,14 +76,14 @@ def calibrate(gate: Gate, launches: int, *, on_launch: Callable[[], None]) -> di
     return found
 
 
-def read_detectable(path: Path) -> dict[str, float]:
-    """What was calibrated on this machine; nothing if nothing was, or on another."""
+def read_detectable(path: Path, rule: Rule) -> dict[str, float]:
+    """What was calibrated on this machine for that rule; nothing if nothing was."""
     try:
         calibration = msgspec.json.decode(path.read_bytes(), type=Calibration)
-    except (OSError, msgspec.MsgspecError):
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
         return {}
-    here = machine_now()
-    return calibration.detectable if calibration.machine["cpu"] == here["cpu"] else {}
+    is_so = (calibration.launches, calibration.pairs) == (rule.launches, rule.pairs)
+    return calibration.detectable if is_so and calibration.machine == machine_now() else {}
 
 
 def certify(
@@ -95,7 +100,10 @@ def certify(
     """
     root = builds.root_of(gate.path)
     commit = builds.commit_of(root, "HEAD")
-    assert gate.config.timed is not None
+    if gate.config.timed is None or not any(wanted):
+        raise InvalidScenario("there is nothing to certify: no [timed] in the configuration, or no gates are asked for")
+    if not output.parent.is_dir():
+        raise OutputRefused(f"{output.parent} is not a folder: create it, or choose another -o")
     files = [gate.path.parent / name for name in gate.config.timed.files]
     rule = rule_of(gate.config)
     sides = _two_of(builds.package(root, commit, gate.builds))
@@ -103,7 +111,8 @@ def certify(
     slow = Side("slower", builds.package(root, commit, gate.builds, options=slower))
     if benchmark not in (known := benchmarks(slow, files, root=root, timeout_s=LAUNCH_S)[0]):
         raise Broken(f"there is no benchmark {benchmark}: there are {', '.join(known)}")
-    journal = output.with_suffix(".jsonl")
+    key = zlib.crc32(repr((commit, benchmark, rule, sorted(machine_now().items()))).encode())
+    journal = output.with_name(f"{output.stem}-{key:08x}.jsonl")  # gates of anything else are none of these
     done = len(power.read_journal(journal))
 
     def note(_: power.Gate) -> None:

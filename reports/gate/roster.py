@@ -6,6 +6,7 @@ from pathlib import Path
 import msgspec
 
 from .broken import Broken
+from .config import fails_in_base_alone
 from .exact import ACCEPT
 from .result import Check, Kind, Outcome
 
@@ -18,7 +19,7 @@ def read_roster(path: Path) -> list[str]:
         names = msgspec.json.decode(path.read_bytes(), type=list[str])
     except OSError as error:
         raise Broken(f"cannot read the baseline {path}: {error.strerror}; warpgroup gate accept writes it") from None
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise Broken(f"{path} is not a baseline: {error}; warpgroup gate accept writes it anew") from None
     if not names:
         raise Broken(f"the baseline {path} is empty: warpgroup gate accept fills it")
@@ -41,13 +42,13 @@ def compare(accepted: Sequence[str], present: Sequence[str]) -> list[Check]:
 
 def without_newcomers(checks: Sequence[Check], known_to_base: Collection[str]) -> list[Check]:
     """The checks, of which a benchmark that is new, and that the base alone cannot run, is reported and no more."""
-    return [
-        msgspec.structs.replace(check, outcome=Outcome.REPORTED, detail=f"new here; {check.detail}")
-        if check.outcome is Outcome.BROKEN and check.name not in known_to_base and _fails_in_base_alone(check)
-        else check
-        for check in checks
-    ]
+    return [_as_newcomer(check, known_to_base) for check in checks]
 
 
-def _fails_in_base_alone(check: Check) -> bool:
-    return check.detail.startswith("base: ") and "; head: " not in check.detail
+def _as_newcomer(check: Check, known_to_base: Collection[str]) -> Check:
+    if check.outcome is not Outcome.BROKEN or not fails_in_base_alone(check):
+        return check
+    if check.name not in known_to_base:
+        return msgspec.structs.replace(check, outcome=Outcome.REPORTED, detail=f"new here; {check.detail}")
+    detail = f"{check.detail}; if what it calls was changed on purpose, a [[waive]] lets it pass"
+    return msgspec.structs.replace(check, detail=detail)

@@ -4,6 +4,7 @@ import os
 import platform
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -84,6 +85,9 @@ def run_gate(gate: Gate) -> GateResult:
         raise InvalidScenario(f"--only leaves nothing of {gate.path} to be gated")
     today = datetime.now(UTC)
     checks, more = waived(checks, config.waive, today.date())
+    if not gate.only:
+        idle = {*config.thresholds} - {check.name for check in checks}
+        more += [f"the threshold of {name} is of no benchmark: remove it" for name in sorted(idle)]
     return GateResult(
         date=today.isoformat(timespec="seconds"),
         command=gate.command,
@@ -117,7 +121,10 @@ def _counted(gate: Gate, wanted: CountedClass, root: Path, base: str, notes: lis
         notes.append(f"the counted baseline is of another compiler, valgrind or machine: {base[:12]} was counted anew")
         gate.say(f"building and counting {base[:12]}")
         program = counted.build(builds.tree(root, base, gate.builds), gate.builds / base[:12] / "core")
-        accepted = counted.count(program)
+        before = None
+        with suppress(Broken, ValueError):
+            before = counted.read_counts(_in_base(gate, root, base) / "counted.json")
+        accepted = counted.carried_over(accepted, before, counted.count(program), head)
     limits = thresholds_of(gate.config)
     return counted.compare(accepted, head, max_increase=share(wanted.max_increase), thresholds=limits)
 
@@ -146,11 +153,14 @@ def _timed(gate: Gate, wanted: TimedClass, root: Path, base: str) -> list[Check]
 
 def _roster_of_base(gate: Gate, root: Path, base: str) -> list[str]:
     """What the base's own baseline has; nothing where it has none yet."""
-    here = (gate.baseline / roster.FILE).relative_to(root)
-    try:
-        return roster.read_roster(builds.tree(root, base, gate.builds) / here)
-    except Broken:
-        return []
+    with suppress(Broken, ValueError):  # ValueError: a baseline outside of the repository
+        return roster.read_roster(_in_base(gate, root, base) / roster.FILE)
+    return []
+
+
+def _in_base(gate: Gate, root: Path, base: str) -> Path:
+    """The folder of accepted figures as the base has it. Raises ValueError: it is not in the repository."""
+    return builds.tree(root, base, gate.builds) / gate.baseline.resolve().relative_to(root.resolve())
 
 
 def present_benchmarks(gate: Gate, wanted: TimedClass) -> list[str]:

@@ -162,6 +162,8 @@ class Sampler:
         """A test is over, and taken down."""
         if not self._problem and not (self._asked and self._asked.called):
             self._problem = "asks for the benchmark fixture and never calls it"
+        for package, where in strays(self._site).items():
+            self._problem = self._problem or f"{package} was imported from {where}, not from its own site"
         self._wire.tell(event="done", problem=self._problem)
         self._problem, self._asked = "", None
 

@@ -55,6 +55,9 @@ def test_a_whole_file(tmp_path):
         ("until = 2026-12-31", 'until = "soon"', r"line 15: waive\[0\].until"),
         ("[counted]", "[counted", "not TOML.*line 6"),
         ('max_increase = "0.5%"', 'max_increase = "nan%"', "line 7: counted.max_increase"),
+        ('files = ["bench_gate.py"]', "files = []", "line 9: timed.files"),
+        ('"bench_gate.py::test_pack[ffd]" = "5 %"', '"a.py::b[ffd]" = "5"', "line 12: thresholds"),
+        ("[[waive]]", '[[waive]]\ncheck = "a"\nuntil = 2026-01-01\nreason = "b"\n[[waive]]\nx = 1', "line 18: waive"),
     ],
 )
 def test_what_is_wrong_is_named_by_line_and_key(tmp_path, before, after, message):
@@ -80,6 +83,13 @@ def test_a_waiver_holds_until_its_last_day_and_says_so(tmp_path):
     assert [check.outcome for check in checks] == [Outcome.WAIVED, Outcome.REGRESSED]
     assert "waived until 2026-12-31: being fixed" in checks[0].detail
     assert notes == []
+
+
+def test_of_several_waivers_the_one_that_lasts_longest_counts_and_none_is_idle(tmp_path):
+    old = '[[waive]]\ncheck = "timed:*"\nuntil = 2020-01-01\nreason = "old"\n'
+    waivers = read_config(written(tmp_path, GOOD.replace("[[waive]]", old + "[[waive]]"))).waive
+    checks, notes = waived([FAILED], waivers, date(2026, 12, 1))
+    assert ([check.outcome for check in checks], notes) == ([Outcome.WAIVED], [])
 
 
 def test_an_expired_waiver_waives_nothing(tmp_path):

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from warpgroup.reports.gate.broken import Broken
-from warpgroup.reports.gate.counted import Counts, build, compare, count, read_counts, write_counts
+from warpgroup.reports.gate.counted import Counts, build, carried_over, compare, count, read_counts, write_counts
 from warpgroup.reports.gate.result import Outcome
 
 REPOSITORY = Path(__file__).parents[3]
@@ -217,3 +217,19 @@ def test_the_core_is_counted_alike_every_time_and_a_slower_build_is_found(tmp_pa
     assert changed["pack.bfd"].outcome is Outcome.PASSED
     assert changed["pack.ffd"].outcome is Outcome.REGRESSED
     assert changed["pack.ffd"].change == pytest.approx(0.05, abs=0.005)
+
+
+def test_what_was_accepted_elsewhere_is_accepted_here():
+    """The base had 100 there and 120 here; 110 was accepted there since, and a case that the base does not have."""
+    there, here = {"compiler": "a"}, {"compiler": "b"}
+    before = Counts(there, {"pack": {"instructions": 100}})
+    accepted = Counts(there, {"pack": {"instructions": 110}, "new": {"instructions": 7}})
+    recounted = Counts(here, {"pack": {"instructions": 120}})
+    head = Counts(here, {"pack": {"instructions": 132}, "new": {"instructions": 9}})
+    assert {check.outcome for check in compare(carried_over(accepted, before, recounted, head), head)} == {
+        Outcome.PASSED
+    }
+    worse = Counts(here, {"pack": {"instructions": 134}, "new": {"instructions": 9}})
+    outcomes = {check.name: check.outcome for check in compare(carried_over(accepted, before, recounted, worse), worse)}
+    assert outcomes == {"pack": Outcome.REGRESSED, "new": Outcome.PASSED}
+    assert carried_over(before, None, recounted, head) == recounted
