@@ -911,7 +911,8 @@ class RooflineStepTime:
             between these, constant beyond them. `tokens`: of a step that only decodes, by its tokens; `prefilled`: of
             one that prefills, likewise; `context`: of a token that a decoding request attends to, by the number of
             those; `longest`: of a step that decodes, by its longest cache; `fresh`: of a pair of a whole prompt, by
-            their mean length; `continued`: of a pair of a chunk that continues a cache, by all such chunks' tokens.
+            their mean length; `continued`: of a pair of a chunk that continues a cache, by all such chunks' tokens. No
+            step comes to less than nothing.
         row_sizes: of captured graphs: a step that only decodes takes as long as one of the next size does.
 
     Raises ValueError: knots or row sizes that do not ascend, or a knot of `longest` beyond 2^20.

@@ -306,15 +306,20 @@ def _predict(table: _Table, rates: Rates, corrections: Corrections) -> Array:
         return np.asarray(np.interp(at, places, values))
 
     continued = r.continued_pair_fs + corrected(corrections.continued, c["prefill_tokens"] - c["fresh_tokens"])
-    return np.asarray(
+    decodes = c["decode_rows"] > 0
+    each = (
         r.overhead_fs
         + np.maximum(r.weights_fs, c["tokens"] * r.token_fs + c["sampled_rows"] * r.sample_fs)
         + np.where(prefills, corrected(corrections.prefilled, c["tokens"]), corrected(corrections.tokens, c["tokens"]))
-        + prefills * (r.prefill_fs + r.mixed_fs * (c["decode_rows"] > 0))
+        + prefills * (r.prefill_fs + r.mixed_fs * decodes)
         + c["fresh_pairs"] * (r.fresh_pair_fs + corrected(corrections.fresh, length))
         + (c["prefill_pairs"] - c["fresh_pairs"]) * continued
         + c["prefill_context"] * r.chunk_context_fs
-        + c["context_tokens"] * (r.context_fs + corrected(corrections.context, c["decode_rows"]))
-        + (c["decode_rows"] > 0) * corrected(corrections.longest, c["longest_context"])
+    )
+    floor = decodes * -min([0, *(value for _, value in corrections.longest)])
+    return np.asarray(
+        np.maximum(each, floor)
+        + c["context_tokens"] * np.maximum(r.context_fs + corrected(corrections.context, c["decode_rows"]), 0)
+        + decodes * corrected(corrections.longest, c["longest_context"])
         + c["swap_bytes"] * r.swap_fs
     )

@@ -121,27 +121,11 @@ def read_profile(path: Path) -> Profile:
         if schema != SCHEMA:
             raise InvalidProfile(f"{path} has schema {schema}, this version reads {SCHEMA}: calibrate again")
         profile = msgspec.json.decode(content, type=Profile)
-        _refuse_negative(profile.step_time())
+        profile.step_time()
     except (msgspec.MsgspecError, UnicodeDecodeError, ValueError, TypeError, KeyError) as error:
         reason = str(error).partition("\n")[0]
         raise InvalidProfile(f"{path} is not a profile: {reason}; `warpgroup calibrate` makes them") from None
     return profile
-
-
-def _refuse_negative(step_time: CalibratedStepTime) -> None:
-    """Of steps of all sizes none may take less than no time. Raises ValueError."""
-    for power in range(15):
-        tokens = 2**power
-        pairs = tokens * (tokens + 1) // 2
-        for work in (
-            StepWork(decode_rows=tokens, context_tokens=512 * tokens, longest_context=2048, sampled_rows=tokens),
-            StepWork(
-                prefill_tokens=tokens, prefill_pairs=pairs, fresh_tokens=tokens, fresh_pairs=pairs, sampled_rows=1
-            ),
-            StepWork(prefill_tokens=tokens, prefill_pairs=pairs + 4096 * tokens, prefill_context=4096 + tokens),
-        ):
-            if step_time.cumulative_fs(work, 1) < 0:
-                raise ValueError(f"a step of {tokens} tokens would take less than no time")
 
 
 class _Schema(msgspec.Struct):

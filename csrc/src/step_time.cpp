@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <numeric>
 #include <stdexcept>
 #include <utility>
 
@@ -26,7 +27,12 @@ Femtoseconds Knots::operator()(std::int64_t x) const {
          Femtoseconds{values_[right] - values_[left]} * (x - at_[left]) / (at_[right] - at_[left]);
 }
 
-SummedKnots::SummedKnots(const Knots& knots) {
+std::int64_t Knots::least() const {
+  return std::accumulate(values_.begin(), values_.end(), std::int64_t{0},
+                         [](std::int64_t a, std::int64_t b) { return std::min(a, b); });
+}
+
+SummedKnots::SummedKnots(const Knots& knots) : least_(knots.least()) {
   if (knots.last() < 0) return;
   if (knots.last() > kMost) throw std::invalid_argument("the last knot is too far");
   sums_.reserve(static_cast<std::size_t>(knots.last()) + 2);
@@ -81,14 +87,17 @@ Femtoseconds RooflineStepTime::prefill(const StepWork& work) const {
          Femtoseconds{work.prefill_context} * rates_.chunk_context_fs;
 }
 
-// All but the KV read of decoding requests is the same in every step.
+// All but the KV read of decoding requests is the same in every step. Corrections that were fitted
+// to other steps may come to less than nothing here: no step does.
 Femtoseconds RooflineStepTime::cumulative(const StepWork& work, std::int64_t steps) const {
-  const Femtoseconds each = rates_.overhead_fs + products(work) + prefill(work);
+  const Femtoseconds floor = work.decode_rows > 0 ? -corrections_.longest.least() : 0;
+  const Femtoseconds each = std::max(floor, rates_.overhead_fs + products(work) + prefill(work));
   const Femtoseconds later = Femtoseconds{steps} * (steps - 1) / 2;
   const Femtoseconds context = steps * Femtoseconds{work.context_tokens} + work.decode_rows * later;
   const Femtoseconds longest =
       work.decode_rows > 0 ? corrections_.longest(work.longest_context, steps) : 0;
-  const Femtoseconds read = rates_.context_fs + corrections_.context(work.decode_rows);
+  const Femtoseconds read =
+      std::max<Femtoseconds>(0, rates_.context_fs + corrections_.context(work.decode_rows));
   const Femtoseconds copies = steps > 0 ? Femtoseconds{work.swap_bytes} * rates_.swap_fs : 0;
   return steps * each + context * read + longest + copies;
 }

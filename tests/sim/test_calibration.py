@@ -108,6 +108,16 @@ def test_what_is_not_physics_is_found_by_the_corrections():
     assert fitted.error["prefill up to 512 tokens"].median < 0.02
 
 
+@pytest.mark.parametrize("name", ["tokens", "prefilled", "context", "longest", "fresh", "continued"])
+def test_corrections_never_make_a_step_take_less_than_no_time_nor_macro_steps_another(name):
+    model = RooflineStepTime(**RATES, **{name: [(1, -(10**15)), (100, 10**9), (5000, -(10**16))]})
+    rng = np.random.default_rng(5)
+    for work in [work_of(rng) for _ in range(300)]:
+        assert model.cumulative_fs(work, 1) >= 0
+        later = [model.cumulative_fs(work, steps) for steps in range(1, 6)]
+        assert later == sorted(later)
+
+
 def test_a_few_disturbed_steps_do_not_matter():
     made = steps_of(RooflineStepTime(**RATES), noise=0.01)
     made["duration_ns"][::50] *= 20

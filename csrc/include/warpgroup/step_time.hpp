@@ -44,6 +44,8 @@ class Knots {
   Knots(std::vector<std::int64_t> at, std::vector<std::int64_t> values);
   Femtoseconds operator()(std::int64_t x) const;
   std::int64_t last() const { return at_.empty() ? -1 : at_.back(); }
+  // The smallest value, if it is below 0; else 0.
+  std::int64_t least() const;
 
  private:
   std::vector<std::int64_t> at_;
@@ -58,6 +60,8 @@ class SummedKnots {
   explicit SummedKnots(const Knots& knots);
   // Of `count` numbers from `first` on, which is at least 0.
   Femtoseconds operator()(std::int64_t first, std::int64_t count) const;
+  // The smallest value, if it is below 0; else 0.
+  Femtoseconds least() const { return least_; }
 
   static constexpr std::int64_t kMost = 1 << 20;
 
@@ -66,6 +70,7 @@ class SummedKnots {
 
   std::vector<Femtoseconds> sums_;  // of all numbers below each, up to the last knot
   Femtoseconds last_ = 0;
+  Femtoseconds least_ = 0;
 };
 
 // What was measured beyond the rates, in femtoseconds.
