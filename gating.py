@@ -143,8 +143,9 @@ def certify(
     config: _ConfigOption = _DEFAULT_CONFIG,
     benchmark: Annotated[str, typer.Option(help="The one that the gates decide on.")] = "bench_gate.py::test_pack[ffd]",
     same: Annotated[int, typer.Option(help="Gates of a build against itself.", min=0)] = 300,
-    slowed: Annotated[int, typer.Option(help="Gates of a build that is 5 % slower on purpose.", min=0)] = 100,
+    slowed: Annotated[int, typer.Option(help="Gates of a build that is slower on purpose.", min=0)] = 100,
     loaded: Annotated[int, typer.Option(help="Gates of a build against itself beside busy cores.", min=0)] = 30,
+    slower: Annotated[int, typer.Option(help="By how many percent the slowed build packs more.", min=5, max=50)] = 5,
     builds: _BuildsOption = None,
 ) -> None:
     """Prove the gate on this machine: how often it cries wolf, and how often it sees a real slow-down.
@@ -160,7 +161,12 @@ def certify(
         gate = _gate(config, "HEAD", None, builds, lambda text: bars.update(task, doing=text))
         found = _known(
             lambda: prove(
-                gate, benchmark, wanted, output, on_gate=lambda done: bars.update(task, completed=done, doing="gating")
+                gate,
+                benchmark,
+                wanted,
+                output,
+                slower_percent=slower,
+                on_gate=lambda done: bars.update(task, completed=done, doing="gating"),
             )
         )
     terminal.show_certification(found)

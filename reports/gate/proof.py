@@ -20,8 +20,6 @@ from .timed import Rule
 ALLOWED = 0.01
 """Of false alarms, and of slow-downs that are missed."""
 
-SLOWER_PERCENT = 5
-
 
 class Calibration(msgspec.Struct, frozen=True):
     """What a machine's noise hides. `detectable`: by benchmark, the smallest slow-down that is found, as a share."""
@@ -87,9 +85,15 @@ def read_detectable(path: Path, rule: Rule) -> dict[str, float]:
 
 
 def certify(
-    gate: Gate, benchmark: str, wanted: tuple[int, int, int], output: Path, *, on_gate: Callable[[int], None]
+    gate: Gate,
+    benchmark: str,
+    wanted: tuple[int, int, int],
+    output: Path,
+    *,
+    slower_percent: int,
+    on_gate: Callable[[int], None],
 ) -> Certificate:
-    """Have gates decide on builds of the present commit: on two that are the same, and on one that is 5 % slower.
+    """Have gates decide on builds of the present commit: on two that are the same, and on one that is slower.
 
     Args:
         wanted: gates of two that are the same, of a slower one, and of two that are the same beside busy cores.
@@ -107,11 +111,11 @@ def certify(
     files = [gate.path.parent / name for name in gate.config.timed.files]
     rule = rule_of(gate.config)
     sides = _two_of(builds.package(root, commit, gate.builds))
-    slower = ("-C", f"cmake.define.WARPGROUP_SLOWER={SLOWER_PERCENT}", "-C", f"build-dir={gate.builds}/slower")
+    slower = ("-C", f"cmake.define.WARPGROUP_SLOWER={slower_percent}", "-C", f"build-dir={gate.builds}/slower")
     slow = Side("slower", builds.package(root, commit, gate.builds, options=slower))
     if benchmark not in (known := benchmarks(slow, files, root=root, timeout_s=LAUNCH_S)[0]):
         raise Broken(f"there is no benchmark {benchmark}: there are {', '.join(known)}")
-    key = zlib.crc32(repr((commit, benchmark, rule, sorted(machine_now().items()))).encode())
+    key = zlib.crc32(repr((commit, benchmark, rule, slower_percent, sorted(machine_now().items()))).encode())
     journal = output.with_name(f"{output.stem}-{key:08x}.jsonl")  # gates of anything else are none of these
     done = len(power.read_journal(journal))
 
