@@ -29,7 +29,7 @@ COLUMNS = (
 )
 """Of `steps.parquet`: what is fitted to."""
 
-_CROSSINGS = (64, 96, 128, 160, 192, 224, 256, 288, 320, 384, 448, 512)
+CROSSINGS = (64, 96, 128, 160, 192, 224, 256, 288, 320, 384, 448, 512)
 """Tokens at which the products may begin to take longer than one pass over the weights."""
 
 _ROWS = (*range(8, 64, 8), *range(64, 256, 16), *range(256, 1025, 32))
@@ -222,7 +222,7 @@ def _fit_rates(table: _Table, weights: Array) -> Rates:
     ]
     target = weights * (table.duration - c["swap_bytes"] * (table.swap_fs or 0))
     best: tuple[float, int, Array] | None = None
-    for crossing in _CROSSINGS:
+    for crossing in CROSSINGS:
         columns = np.column_stack([np.maximum(work, crossing), *others]) * weights[:, None]
         found = non_negative(columns, target)
         left = float(np.square(columns @ found - target).sum())

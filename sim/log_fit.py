@@ -23,7 +23,7 @@ from ..errors import InvalidProfile
 from ..experiment import Experiment
 from ..records import Columns, Run
 from ..workloads import RequestLog
-from .calibration import errors
+from .calibration import CROSSINGS, errors
 from .foreign import aligned
 from .least_squares import Array, non_negative
 from .profile import Rates, RegionError
@@ -44,7 +44,6 @@ _STEPS_TO_WAIT = 5
 """A time is worth telling apart by its share only if it is longer than so many steps: a request comes between two."""
 
 _DISTURBED = 3.0  # times the median error: from there on a time weighs less
-_CROSSINGS = (64, 96, 128, 160, 192, 224, 256, 288, 320, 384, 448, 512)
 
 TTFT, DECODING = "to the first token", "from the first to the last token"
 
@@ -160,8 +159,8 @@ class _Sums:
         everything = np.concatenate(summed)
         decoding = steps["duration_ns"][(steps["decode_rows"] > 0) & (steps["prefill_tokens"] == 0)]
         return cls(
-            parts=everything[:, len(_CROSSINGS) :],
-            products=everything[:, : len(_CROSSINGS)],
+            parts=everything[:, len(CROSSINGS) :],
+            products=everything[:, : len(CROSSINGS)],
             measured_ns=np.concatenate([measured[who] for who, _, _, measured in spans]).astype(np.float64),
             request=np.concatenate([done, several]),
             is_ttft=np.repeat([True, False], [len(done), len(several)]),
@@ -199,7 +198,7 @@ class _Cumulated:
         c = {name: column.astype(np.float64) for name, column in steps.items()}
         work = c["prefill_tokens"] + c["decode_rows"] + head * c["sampled_rows"]
         prefills = (c["prefill_tokens"] > 0).astype(np.float64)
-        parts = [np.maximum(work, crossing) for crossing in _CROSSINGS] + [
+        parts = [np.maximum(work, crossing) for crossing in CROSSINGS] + [
             c["fresh_pairs"],
             c["prefill_pairs"] - c["fresh_pairs"],
             c["prefill_context"],
@@ -237,7 +236,7 @@ def _solve(sums: _Sums, first: _Rates, head: float, weights: Array) -> tuple[_Ra
     pull = _PULL * np.sqrt(len(weights)) * np.ones(len(scales))
     shift = [sums.is_ttft, -1.0 * sums.is_ttft] if sums.unknown_shift else []
     best: tuple[float, int, Array, Array] | None = None
-    for number, crossing in enumerate(_CROSSINGS):
+    for number, crossing in enumerate(CROSSINGS):
         told = np.column_stack([sums.products[:, number], sums.parts]) * scales / FS_PER_NS
         told = np.column_stack([told, *(np.asarray(each) * sums.usual_ns for each in shift)]) * weights[:, None]
         drawn = np.column_stack([np.diag(pull), np.zeros((len(pull), len(shift)))])
@@ -257,7 +256,7 @@ def _solve(sums: _Sums, first: _Rates, head: float, weights: Array) -> tuple[_Ra
 def _predicted_ns(sums: _Sums, rates: _Rates) -> Array:
     """Of each time, if the steps in between were those that were summed."""
     crossing = rates["weights_fs"] // max(rates["token_fs"], 1)
-    number = int(np.argmin(np.abs(np.array(_CROSSINGS) - crossing)))
+    number = int(np.argmin(np.abs(np.array(CROSSINGS) - crossing)))
     parts = np.array([rates[name] for name in _PARTS], dtype=np.float64)
     return np.asarray((sums.products[:, number] * rates["token_fs"] + sums.parts @ parts) / FS_PER_NS)
 

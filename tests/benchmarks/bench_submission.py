@@ -214,18 +214,18 @@ def test_a_python_thread_beside_the_worker(kind, interval_s):
     before_s = sys.getswitchinterval()
     sys.setswitchinterval(interval_s)
     alone, beside, rates = [], [], []
-    for _ in range(7):
-        alone.append(counted(0.4))
+    for _ in range(40):  # short slots in turn: the machine's weather is the same for both
+        alone.append(counted(0.1))
         stop.clear()
         thread = threading.Thread(target=drive)
         thread.start()
         before = rounds
-        beside.append(counted(0.4))
-        rates.append((rounds - before) / 0.4)
+        beside.append(counted(0.1))
+        rates.append((rounds - before) / 0.1)
         stop.set()
         thread.join()
     sys.setswitchinterval(before_s)
-    lost = 1 - float(np.median(beside)) / float(np.median(alone))
+    lost = 1 - float(np.quantile(beside, 0.9)) / float(np.quantile(alone, 0.9))  # the fast slots are the code's own
     print(f"{kind}, {interval_s * 1e3:g} ms: loses {lost:.1%} at {np.median(rates):.0f} rounds a second")
 
 
