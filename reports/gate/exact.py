@@ -5,6 +5,7 @@ from pathlib import Path
 
 import msgspec
 
+from .baseline import read_baseline
 from .broken import Broken
 from .result import Check, Kind, Outcome
 
@@ -42,14 +43,7 @@ def _compared(name: str, metric: str, base: int | str | None, head: int | str | 
 
 def read_figures(path: Path) -> Figures:
     """What was accepted. Raises Broken: no such file, an empty one, or one that is damaged."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise Broken(f"cannot read the baseline {path}: {error.strerror}; warpgroup gate accept writes it") from None
-    try:
-        figures = msgspec.json.decode(content, type=_Baseline).figures
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise Broken(f"{path} is not a baseline: {error}; warpgroup gate accept writes it anew") from None
+    figures = read_baseline(path, _Baseline).figures
     if not figures:
         raise Broken(f"the baseline {path} is empty: warpgroup gate accept fills it")
     return figures

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import msgspec
 
+from .baseline import read_baseline
 from .broken import Broken
 from .config import fails_in_base_alone
 from .exact import ACCEPT
@@ -15,12 +16,7 @@ FILE = "timed.json"
 
 def read_roster(path: Path) -> list[str]:
     """Names of the benchmarks. Raises Broken: no such file, an empty one, or one that is damaged."""
-    try:
-        names = msgspec.json.decode(path.read_bytes(), type=list[str])
-    except OSError as error:
-        raise Broken(f"cannot read the baseline {path}: {error.strerror}; warpgroup gate accept writes it") from None
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise Broken(f"{path} is not a baseline: {error}; warpgroup gate accept writes it anew") from None
+    names = read_baseline(path, list[str])
     if not names:
         raise Broken(f"the baseline {path} is empty: warpgroup gate accept fills it")
     return names
