@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -21,7 +22,10 @@ from warpgroup.csrc import (
     Intake,
     KvBook,
     MemoryModel,
+    Recorder,
+    RooflineStepTime,
     Scheduler,
+    SimulatedEngine,
     SlabShape,
     SlabWriter,
     StepBuilder,
@@ -190,26 +194,58 @@ def counted(seconds: float) -> float:
 
 
 @pytest.mark.parametrize("interval_s", [0.005, 0.0005], ids=["Python's switch interval", "that of replays"])
-@pytest.mark.parametrize("kind", ["worker, no pause", "worker, 1 ms apart", "sleeps 60 us at a time"])
+def planned_alone() -> Callable[[], int]:
+    """Plans of 256 running requests, one after the other and none taken by Python; returns how many a call makes."""
+    requests, plans = 256, 1000
+    planner = SimulatedEngine(
+        arrival_ns=np.zeros(requests, dtype=np.int64), prompt_tokens=np.full(requests, 64),
+        output_tokens=np.full(requests, 1 << 40), max_new_tokens=1 << 40, scheduler=scheduler(),
+        step_time=RooflineStepTime(weights_fs=1, token_fs=0, sample_fs=0, fresh_pair_fs=0, continued_pair_fs=0,
+                                   chunk_context_fs=0, context_fs=0, swap_fs=0, overhead_fs=1),
+        recorder=Recorder(requests, 1 << 40), macro_steps=False,
+    )  # fmt: skip
+
+    def make() -> int:
+        planner.advance(until_ns=-1, plans=plans)
+        return plans
+
+    return make
+
+
+def paced(step: Callable[[], object], pause_s: float) -> Callable[[], int]:
+    """One round a call."""
+
+    def make() -> int:
+        step()
+        if pause_s:
+            time.sleep(pause_s)
+        return 1
+
+    return make
+
+
+DRIVEN: dict[str, Callable[[], Callable[[], int]]] = {
+    "planning alone": planned_alone,
+    "worker, no pause": lambda: paced(Busy().step, 0),
+    "worker, 1 ms apart": lambda: paced(Busy().step, 1e-3),
+    "sleeps 60 us at a time": lambda: paced(lambda: None, 60e-6),
+}
+
+
+@pytest.mark.parametrize("interval_s", [0.005, 0.0005], ids=["Python's switch interval", "that of replays"])
+@pytest.mark.parametrize("kind", DRIVEN)
 def test_a_python_thread_beside_the_worker(kind, interval_s):
     """Not a benchmark of pytest's: what a thread in pure Python loses beside a worker, and the one that drives it.
 
-    A thread that only sleeps, as long as a plan takes, shows what of this is Python's own price of handing the GIL
-    over: such a thread asks for it back as often, and does nothing with it.
+    Planning alone hands nothing over; a thread that only sleeps, as long as a plan takes, hands over as often as one
+    that drives a worker and does nothing with it: Python's own price.
     """
-    busy, stop, rounds = Busy(), threading.Event(), 0
-    between = {"worker, 1 ms apart": 0.001}.get(kind)
+    make, stop, rounds = DRIVEN[kind](), threading.Event(), 0
 
     def drive() -> None:
         nonlocal rounds
         while not stop.is_set():
-            if kind.startswith("worker"):
-                busy.step()
-            else:
-                time.sleep(60e-6)
-            rounds += 1
-            if between:
-                time.sleep(between)
+            rounds += make()
 
     before_s = sys.getswitchinterval()
     sys.setswitchinterval(interval_s)
