@@ -31,6 +31,18 @@ class PolicySpec:
         """Whether the number of requests in a batch was given."""
         return any(name == "n" for name, _ in self.parameters)
 
+    @property
+    def values(self) -> dict[str, float]:
+        """All its parameters, with the defaults of those that were not given."""
+        info = next(info for info in policy_catalogue() if info.id == self.id)
+        return {parameter.name: parameter.default for parameter in info.parameters} | dict(self.parameters)
+
+    def with_parameters(self, **values: float) -> "PolicySpec":
+        """The same policy with these values. One that is its own already, by default, stays unwritten."""
+        own = self.values
+        changed = {name: float(value) for name, value in values.items() if value != own[name]}
+        return replace(self, parameters=tuple({**dict(self.parameters), **changed}.items()))
+
     def with_count(self, n: int) -> "PolicySpec":
         """The same policy with `n` requests in a batch."""
         others = tuple(item for item in self.parameters if item[0] != "n")

@@ -15,7 +15,15 @@ constexpr std::int64_t kRatioLookahead = 4096;
 }  // namespace
 
 void Scheduler::admit_waiting(std::int64_t& token_budget) {
-  if (waiting_.empty()) return;
+  if (running_.empty()) batch_is_formed_ = false;
+  if (waiting_.empty()) {
+    batch_is_formed_ = true;
+    return;
+  }
+  if (policy_.barrier && batch_is_formed_) {
+    plan_.blocked_by = BlockedBy::kCount;
+    return;
+  }
   if (policy_.batching == Batching::kBins) {
     admit_bins(token_budget);
     return;
@@ -31,6 +39,8 @@ void Scheduler::admit_waiting(std::int64_t& token_budget) {
     if (why == BlockedBy::kNone) why = admit_out_of_turn(token_budget);
   } while (why == BlockedBy::kMemory && running_.empty() && fail_what_never_fits());
   plan_.blocked_by = why;
+  // Those whom only the step's tokens kept out still belong to this batch.
+  batch_is_formed_ = why != BlockedBy::kTokens;
   admission_may_change_ = why != BlockedBy::kMemory;
 }
 

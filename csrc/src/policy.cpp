@@ -24,6 +24,9 @@ std::int64_t nanoseconds(double seconds) { return std::llround(seconds * 1e9); }
 std::int64_t gibibytes(double gib) { return std::llround(gib * (1 << 30)); }
 
 const PolicyParameter kCount{"n", 32, 1, 1e6, "requests in a batch", true};
+const PolicyParameter kBarrier{
+    "barrier", 0, 0, 1, "1: nobody joins a batch that runs: static batches without their padding",
+    true};
 const PolicyParameter kMargin{"margin", 0.05, 0, 1,
                               "accepted probability that a request outgrows its reserved peak"};
 const PolicyParameter kAge{"age_s", 10, 0, 86'400,
@@ -106,8 +109,11 @@ std::vector<Definition> definitions() {
         "Iteration-level batching (Orca's scheduling without its reservation): requests join and "
         "leave at every step while fewer than n run. Blind to memory: a step can run out of it; "
         "the newest request is then evicted and computed again later.",
-        {kCount}},
-       [](Policy& p, const Values& v) { p.max_requests = whole(v.at("n")); }},
+        {kCount, kBarrier}},
+       [](Policy& p, const Values& v) {
+         p.max_requests = whole(v.at("n"));
+         p.barrier = v.at("barrier") > 0;
+       }},
       {{"orca",
         "Orca (OSDI 2022): iteration-level scheduling; every request reserves the longest sequence "
         "that the engine accepts, so that it can never run out: sum of max_model_tokens <= pool.",

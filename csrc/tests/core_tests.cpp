@@ -46,9 +46,11 @@ Policy random_policy(Random& random) {
   for (const PolicyParameter& parameter : info.parameters) {
     if (random.between(0, 1) == 0) continue;
     const double highest = std::min(parameter.highest, parameter.whole ? 64.0 : 30.0);
-    const double share = static_cast<double>(random.between(0, 1000)) / 1000;
+    // Of whole numbers the highest too: it is what turns a switch on.
+    const std::int64_t steps = parameter.whole ? std::llround(highest - parameter.lowest) : 1000;
+    const double share = static_cast<double>(random.between(0, steps)) / static_cast<double>(steps);
     const double value = parameter.lowest + share * (highest - parameter.lowest);
-    values[parameter.name] = parameter.whole ? std::floor(value) : value;
+    values[parameter.name] = parameter.whole ? std::round(value) : value;
   }
   return make_policy(info.id, values);
 }
@@ -125,7 +127,10 @@ class Run {
   }
 
   void take_a_turn() {
+    if (scheduler_.running() == 0) forming_ = true;
     const StepPlan& plan = scheduler_.plan(now_);
+    require(!policy_.barrier || forming_ || plan.admitted.empty(), "somebody joined a full batch");
+    forming_ = forming_ && plan.blocked_by == BlockedBy::kTokens;
     for (const Evicted& evicted : plan.evicted) decoding_.erase(evicted.id);
     for (const Failed& failed : plan.failed) {
       decoding_.erase(failed.id);
@@ -188,6 +193,7 @@ class Run {
   std::int64_t submitted_ = 0;
   std::int64_t ended_ = 0;
   std::int64_t now_ = 0;
+  bool forming_ = false;  // whether the batch that runs may still take requests
 };
 
 // The peak of the sum of all courses, step by step.

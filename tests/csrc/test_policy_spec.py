@@ -20,6 +20,22 @@ def test_with_count_replaces_the_count_and_keeps_the_rest():
     assert spec == PolicySpec("count-static", (("n", 7.0), ("timeout_s", 2.0)))
 
 
+def test_values_are_the_given_ones_over_the_defaults():
+    assert parse_policy("count-continuous(barrier=1)").values == {"n": 32, "barrier": 1}
+
+
+def test_with_parameters_writes_only_what_changes():
+    spec = parse_policy("ffd(margin=0.01)")
+    assert spec.with_parameters(window=256, margin=0.01) == spec
+    assert str(spec.with_parameters(window=1, margin=0.5)) == "ffd(margin=0.5, window=1)"
+
+
+@pytest.mark.parametrize("info", policy_catalogue(), ids=lambda info: info.id)
+def test_with_its_own_values_a_policy_is_the_same(info):
+    spec = parse_policy(info.id)
+    assert spec.with_parameters(**spec.values) == spec
+
+
 def test_every_policy_of_the_catalogue_can_be_built_with_its_defaults():
     for info in policy_catalogue():
         parse_policy(info.id).build()

@@ -12,6 +12,7 @@ POLICIES = [
     "count-static(n=64, timeout_s=0)",
     "count-continuous(n=5)",
     "count-continuous(n=60)",
+    "count-continuous(n=6, barrier=1)",
     "paged",
     "paged(watermark=0.1)",
     "ffd",

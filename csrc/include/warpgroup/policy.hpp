@@ -54,6 +54,7 @@ struct Policy {
   Order order = Order::kArrival;
   Mixing mixing = Mixing::kRunningFirst;
   Victim victim = Victim::kNewest;
+  bool barrier = false;            // nobody joins a batch that runs: only one that is being formed
   bool overtake = false;           // one that does not fit is passed over until it has aged
   bool holds_promise = false;      // blocks of the promised peak are taken at admission
   bool sees_lengths = false;       // true output lengths are known: an upper bound, not a policy

@@ -172,6 +172,7 @@ class Scheduler {
   std::int64_t prefill_budget_ = 0;  // what is left of it in the plan that is being made
   std::int64_t token_ratio_ppm_;
   bool admission_may_change_ = true;  // since the last attempt that memory stopped
+  bool batch_is_formed_ = false;      // with a barrier: nobody joins those that run
   bool closed_until_freed_ = false;   // after running out of memory: until some is given back
 
   bool stock_taken_ = false;  // whether the forecasts below are of the plan that is being made
