@@ -54,7 +54,7 @@ class Waiver(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A check that may fail for a while.
 
     Attributes:
-        check: its id, such as "timed:bench_gate.py::test_pack[ffd]:CPU time"; * stands for anything.
+        check: its id, such as "timed:bench_gate.py::test_pack[ffd]:CPU time, s a call"; * stands for anything.
         until: the last day on which it holds.
     """
 

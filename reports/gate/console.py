@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ..escaping import line
 from .result import Check, GateResult, Kind, Outcome
-from .shown import in_order, line, percent, spread, values, verdict
+from .shown import in_order, percent, spread, values, verdict
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..escaping import line
 from ..svg import COLOURS, INK, page_style
 from .result import Check, Outcome
-from .shown import line
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

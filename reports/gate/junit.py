@@ -2,8 +2,9 @@
 
 from xml.etree import ElementTree
 
+from ..escaping import line
 from .result import Check, GateResult, Kind, Outcome
-from .shown import line, sentence, title
+from .shown import sentence, title
 
 _ELEMENTS = {
     Outcome.REGRESSED: "failure",

@@ -1,10 +1,10 @@
 """A result as Markdown: a comment on a pull request, or the summary of a job's step."""
 
 from collections.abc import Sequence
-from html import escape
 
+from ..escaping import markdown_code, markdown_text
 from .result import Check, GateResult
-from .shown import ATTENTION, in_order, line, percent, spread, values, verdict
+from .shown import ATTENTION, in_order, percent, spread, values, verdict
 
 COMMENT_BYTES = 64_000
 """GitHub takes a comment of 65,536 characters."""
@@ -16,8 +16,6 @@ LEAST_BYTES = 16_000
 _HEAD = (
     "| outcome | class | benchmark | metric | base | head | change | limit | |\n|---|---|---|---|--:|--:|--:|--:|---|\n"
 )
-# As character references these mean nothing to Markdown; a space without width keeps a mention from being one.
-_MARKS = str.maketrans({mark: f"&#{ord(mark)};" for mark in "\\`*_[]#|~$"} | {"@": "@&#8203;"})
 
 
 def markdown(result: GateResult, *, limit_bytes: int = COMMENT_BYTES) -> str:
@@ -38,17 +36,17 @@ def markdown(result: GateResult, *, limit_bytes: int = COMMENT_BYTES) -> str:
 
 
 def _top(result: GateResult) -> str:
-    sides = f"{_code(result.base, 60)} → {_code(result.head, 60)}"
-    return f"### Performance gate: {_text(verdict(result), 200)}\n\n{sides}\n\n"
+    sides = f"{markdown_code(result.base, 60)} → {markdown_code(result.head, 60)}"
+    return f"### Performance gate: {markdown_text(verdict(result), 200)}\n\n{sides}\n\n"
 
 
 def _bottom(result: GateResult) -> str:
     machine = ", ".join(f"{name} {value}" for name, value in sorted(result.machine.items()))
-    notes = [f"- {_text(note, 160)}\n" for note in result.notes[:5]]
+    notes = [f"- {markdown_text(note, 160)}\n" for note in result.notes[:5]]
     if len(result.notes) > len(notes):
         notes.append(f"- {len(result.notes) - len(notes):,} more notes are left out\n")
-    facts = f"{_text(result.date, 40)}, {result.seconds:,.0f} s, {_text(machine, 200)}"
-    return f"{''.join(notes)}\n{facts}\n\n{_code(result.command, 300)}\n"
+    facts = f"{markdown_text(result.date, 40)}, {result.seconds:,.0f} s, {markdown_text(machine, 200)}"
+    return f"{''.join(notes)}\n{facts}\n\n{markdown_code(result.command, 300)}\n"
 
 
 def _folded(checks: Sequence[Check], room: int) -> str:
@@ -85,23 +83,15 @@ def _row(check: Check) -> str:
     cells = (
         f"**{check.outcome}**" if check.outcome in ATTENTION else check.outcome,
         check.kind,
-        _code(check.name, 160),
-        _text(check.metric, 80),
-        _text(base, 60),
-        _text(head, 60),
+        markdown_code(check.name, 160),
+        markdown_text(check.metric, 80),
+        markdown_text(base, 60),
+        markdown_text(head, 60),
         percent(check.change) + interval,
         "" if check.threshold is None else percent(check.threshold),
-        _text(check.detail, 300),
+        markdown_text(check.detail, 300),
     )
     return f"| {' | '.join(cells)} |\n"
-
-
-def _text(text: str, most: int) -> str:
-    return escape(line(text, most), quote=False).translate(_MARKS).replace("://", "&#58;//")
-
-
-def _code(text: str, most: int) -> str:
-    return f"<code>{_text(text, most)}</code>"
 
 
 def _size(text: str) -> int:

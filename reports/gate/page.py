@@ -8,10 +8,11 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from ..escaping import line
 from ..page import render_page, write_page
 from .history import machine_key
 from .result import Check, GateResult, Kind, Outcome
-from .shown import ATTENTION, ORDER, WORDS, counts, in_order, line, percent, spread, title, values, verdict
+from .shown import ATTENTION, ORDER, WORDS, counts, in_order, percent, spread, title, values, verdict
 from .trend import Series, series_of
 
 _FEW = 15
@@ -25,7 +26,7 @@ RULES = {
     "with a reason (warpgroup gate accept).",
     Kind.COUNTED: "Instructions, allocations, bytes copied. They hardly vary, so a small increase fails: above the "
     "limit, against a base counted with the same compiler, flags and tools.",
-    Kind.TIMED: "CPU time of base and head, run by turns on the same machine: the ratio of 5th percentiles, its "
+    Kind.TIMED: "CPU or GPU time of base and head, run by turns on the same machine: the ratio of 5th percentiles, its "
     "interval from resampled launches. Fails if the change is above the limit and the 99 % interval above zero, in two "
     "rounds; passes if the interval is below the limit; else it is inconclusive.",
     Kind.TREND: "Replays on a GPU over months. Change points are reported and never block.",

@@ -17,7 +17,7 @@ from .side_process import Ended, Lost, Side, SideProcess
 __all__ = ["Launch", "Side", "benchmarks", "launch", "launch_source"]
 
 SAMPLE_S = 2e-3
-"""CPU time that a sample takes at least: so long that clock and wake-up do not matter."""
+"""Time, by the benchmark's clock, that a sample takes at least: so long that clock and wake-up do not matter."""
 
 _PATIENCE_S = 0.1  # wall time that a sample may take to fill up, where a setup takes far longer than the call
 _MOST_CALLS = 1 << 20
@@ -28,12 +28,14 @@ class Launch:
     """What one launch gave.
 
     Attributes:
-        samples: CPU seconds a call, of base and of head, by benchmark; as many of each.
+        samples: seconds a call, of base and of head, by benchmark; as many of each.
         broken: why there are none, in a line, by benchmark or file.
+        clocks: which seconds those are, by benchmark: see `CLOCKS` of sampler.py.
     """
 
     samples: dict[str, tuple[list[float], list[float]]] = field(default_factory=dict)
     broken: dict[str, str] = field(default_factory=dict)
+    clocks: dict[str, str] = field(default_factory=dict)
 
 
 def launch(
@@ -85,16 +87,17 @@ def launch_source(
 def benchmarks(side: Side, files: Sequence[Path], *, root: Path, timeout_s: float) -> tuple[list[str], dict[str, str]]:
     """Names of the benchmarks that there are, and of files that cannot be read, why. Raises Broken as `launch`."""
     with SideProcess(side, files, root, time.monotonic() + timeout_s) as process:
-        names, unread = _collected(process)
+        clocks, unread = _collected(process)
         process.tell(run=[])
-        return names, unread
+        return list(clocks), unread
 
 
 def _walk(sides: list[SideProcess], only: Sequence[str] | None, turns: Sequence[int]) -> Launch:
     found, result = [], Launch()
     for side in sides:
-        names, unread = _collected(side)
-        found.append(names)
+        clocks, unread = _collected(side)
+        found.append(list(clocks))
+        result.clocks.update(clocks)
         result.broken.update({file: f"{side.name}: {why}" for file, why in unread.items()})
     wanted = list(only) if only is not None else list(dict.fromkeys([*found[1], *found[0]]))
     both = [name for name in wanted if all(name in names for names in found)]
@@ -113,11 +116,12 @@ def _walk(sides: list[SideProcess], only: Sequence[str] | None, turns: Sequence[
     return result
 
 
-def _collected(side: SideProcess) -> tuple[list[str], dict[str, str]]:
+def _collected(side: SideProcess) -> tuple[dict[str, str], dict[str, str]]:
+    """Clocks of the benchmarks that there are, and why files cannot be read, by name."""
     answer = side.hear()
     for package, where in answer["strays"].items():
         raise Broken(f"{side.name}: {package} was imported from {where}, not from its own site: uninstall that one")
-    return answer["names"], answer["unread"]
+    return answer["clocks"], answer["unread"]
 
 
 def _missing(name: str, sides: list[SideProcess], found: list[list[str]], unread: dict[str, str]) -> str:
@@ -134,10 +138,11 @@ def _measure(name: str, sides: list[SideProcess], turns: Sequence[int], result: 
     if reached == ["ready", "ready"]:
         with suppress(Ended):
             _sample(sides, turns, samples)
-    problems = []
+    where: dict[str, list[str]] = {}
     for side, given in zip(sides, samples, strict=True):
         if problem := side.finish() or _unusable(given):
-            problems.append(f"{side.name}: {problem}")
+            where.setdefault(problem, []).append(side.name)
+    problems = [f"{' and '.join(names)}: {problem}" for problem, names in where.items()]
     if not problems and sum(map(len, samples)) < len(turns):
         problems.append("it hid an error of its own")
     if problems:

@@ -1,9 +1,9 @@
 """How a result is put into words, alike in every output: its verdict, the order of its checks, its figures."""
 
 import math
-import unicodedata
 from collections.abc import Iterable
 
+from ..escaping import line
 from .result import Check, ExitCode, GateResult, Outcome
 
 ATTENTION = (Outcome.BROKEN, Outcome.REGRESSED, Outcome.CHANGED, Outcome.INCONCLUSIVE, Outcome.WAIVED)
@@ -87,21 +87,3 @@ def sentence(check: Check) -> str:
 def title(check: Check) -> str:
     """Benchmark and metric, in one line of at most a few hundred characters."""
     return f"{line(check.name, 160)}: {line(check.metric, 80)}"
-
-
-def line(text: str, most: int) -> str:
-    """The text on one line of at most `most` characters.
-
-    What no terminal, XML file or page should be handed is replaced: control characters, lone surrogates, and the
-    invisible ones that turn the direction of writing.
-    """
-    clean = "".join(_shown(character) for character in text[: 4 * most])
-    clean = " ".join(clean.split())
-    return clean if len(clean) <= most else clean[: most - 1] + "…"
-
-
-def _shown(character: str) -> str:
-    if character.isspace():
-        return " "
-    is_hidden = unicodedata.category(character) in ("Cc", "Cf", "Cs") or character in "\ufffe\uffff"
-    return "\N{REPLACEMENT CHARACTER}" if is_hidden else character

@@ -28,7 +28,7 @@ class Estimate:
     """Of one benchmark.
 
     Attributes:
-        base_s, head_s: pooled 5th percentiles, CPU seconds a call.
+        base_s, head_s: pooled 5th percentiles, seconds a call.
         change: head over base less 1.
         interval: of the change, 99 %, two-sided, if this is the only look.
         p_value: one-sided: how often resampled launches show no slow-down.
@@ -55,7 +55,7 @@ class Estimate:
 
 
 def estimate(name: str, base: Array, head: Array, resamples: int = RESAMPLES) -> Estimate:
-    """From the samples of both sides, (launches, samples) of CPU seconds; the name seeds the resampling."""
+    """From the samples of both sides, (launches, samples) of seconds; the name seeds the resampling."""
     sides = [_without_impossible(np.asarray(side, dtype=np.float64)) for side in (base, head)]
     weights = _resampled(zlib.crc32(name.encode()), len(base), resamples)
     once = np.ones((1, len(base)), dtype=np.int16)

@@ -22,7 +22,7 @@ from .pairs import Launch
 from .result import Check, Kind, Outcome
 from .statistics import Estimate, adjusted_by_holm, estimate
 
-METRIC = "CPU time, s a call"
+CPU_TIME, GPU_TIME = "CPU time, s a call", "GPU time, s a call"
 FIRST_ROUND_SHARE = 0.6
 """Of the time, once something seems slower: the rest is for its second round."""
 
@@ -77,9 +77,11 @@ class Finding:
     estimate: Estimate | None = None
     verdict: Verdict = Verdict.UNDECIDED
     problem: str = ""
+    metric: str = CPU_TIME
 
     def add(self, name: str, launch: Launch) -> None:
         """Another launch's samples."""
+        self.metric = GPU_TIME if launch.clocks.get(name) == "cuda" else CPU_TIME
         if name in launch.samples:
             base, head = launch.samples[name]
             self.base.append(base)
@@ -170,7 +172,7 @@ def _check(name: str, first: Finding, second: Finding | None, threshold: float, 
     return Check(
         kind=Kind.TIMED,
         name=name,
-        metric=METRIC,
+        metric=last.metric,
         outcome=last.verdict.value,
         base=found.base_s if found else None,
         head=found.head_s if found else None,

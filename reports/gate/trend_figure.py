@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ..escaping import line
 from ..svg import COLOURS, page_style
-from .shown import line
 from .trend import Series
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def trend_figure(shown: Sequence[Series]) -> "Figure":
             ends = (0, len(values) - 1) if len(values) > 1 else (0,)
             panel.set_xticks(ends, [line(series.points[end].date[:10], 10) for end in ends])
             panel.yaxis.set_major_formatter(lambda value, _: f"{value:,.4g}")
-            panel.tick_params(labelsize=7.5)
+            panel.tick_params(labelsize=8)
             panel.locator_params(axis="y", nbins=3)
             panel.margins(x=0.06, y=0.15)
             panel.spines[["right", "top"]].set_visible(False)

@@ -11,6 +11,7 @@ from itertools import cycle
 
 import numpy as np
 import pytest
+from support.slabs import NO_PIECES, decode_slab
 
 from warpgroup.csrc import (
     AttentionCut,
@@ -20,8 +21,6 @@ from warpgroup.csrc import (
     ModelGeometry,
     RooflineStepTime,
     Scheduler,
-    SlabShape,
-    SlabWriter,
     StepPlan,
     StepWork,
     pack,
@@ -207,18 +206,9 @@ def test_drain(benchmark, intake, prompts):
 @pytest.mark.parametrize("rows", [32, 256])
 def test_slab_of_a_decode_step(benchmark, rows):
     rng = np.random.default_rng(0)
-    width = 1088 // 16
-    cached = np.clip(rng.lognormal(6.7, 0.5, rows), 16, 1024).astype(np.int64)
-    writer = SlabWriter(
-        log=np.zeros(1, dtype=np.int32), starts=np.zeros(rows, dtype=np.int64), seat_request=np.arange(rows),
-        seat_tokens=cached + 1, seat_cached=cached, tables=rng.integers(0, 9999, (rows, width)).astype(np.int32),
-        block_tokens=16, spare_seat=rows, seed=0,
-    )  # fmt: skip
-    shape = SlabShape(rows, 0, 0, 0, 0, rows, width)
-    slab = np.zeros(sum(shape.arrays()[-1][1:]), dtype=np.int32)
-    none = np.zeros((0, 6), dtype=np.int64)
+    writer, slab, shape = decode_slab(rng, rows)
     orders = [rng.permutation(rows).astype(np.int64) for _ in range(INPUTS)]
-    benchmark(all_at_once(writer.write, [(slab, shape, seats, none, 0) for seats in orders]))
+    benchmark(all_at_once(writer.write, [(slab, shape, seats, NO_PIECES, 0) for seats in orders]))
 
 
 def test_attention_cut_of_rows(benchmark):

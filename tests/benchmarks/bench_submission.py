@@ -16,6 +16,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from support.slabs import NO_PIECES, decode_slab
 
 from warpgroup.csrc import (
     AttentionCut,
@@ -27,7 +28,6 @@ from warpgroup.csrc import (
     Scheduler,
     SimulatedEngine,
     SlabShape,
-    SlabWriter,
     StepBuilder,
     StepStager,
     StepWorker,
@@ -267,19 +267,9 @@ def test_a_python_thread_beside_the_worker(kind, interval_s):
 
 @pytest.mark.parametrize("rows", [32, 256, 1024])
 def test_slab_of_a_decode_step(benchmark, rows):
-    """Every number of it but the attention kernel's parts, at a mean context of about 900 tokens."""
     rng = np.random.default_rng(0)
-    width = 1088 // 16
-    cached = np.clip(rng.lognormal(6.7, 0.5, rows), 16, 1024).astype(np.int64)
-    writer = SlabWriter(
-        log=np.zeros(1, dtype=np.int32), starts=np.zeros(rows, dtype=np.int64), seat_request=np.arange(rows),
-        seat_tokens=cached + 1, seat_cached=cached, tables=rng.integers(0, 9999, (rows, width)).astype(np.int32),
-        block_tokens=16, spare_seat=rows, seed=0,
-    )  # fmt: skip
-    shape = SlabShape(rows, 0, 0, 0, 0, rows, width)
-    slab = np.zeros(sum(shape.arrays()[-1][1:]), dtype=np.int32)
-    seats, none = rng.permutation(rows).astype(np.int64), np.zeros((0, 6), dtype=np.int64)
-    benchmark(writer.write, slab, shape, seats, none, 0)
+    writer, slab, shape = decode_slab(rng, rows)
+    benchmark(writer.write, slab, shape, rng.permutation(rows).astype(np.int64), NO_PIECES, 0)
 
 
 @pytest.mark.parametrize("rows", [32, 256, 1024])

@@ -266,6 +266,24 @@ def test_a_benchmark_that_crashes_in_head_alone_is_4(timed_place):
     assert outcomes(timed_place)["bench.py::test_work[2000]"] == "broken"
 
 
+@pytest.mark.parametrize(
+    ("clock", "said"),
+    [
+        ("cuda", "needs torch, which cannot be imported: import of torch halted; None in sys.modules; install it"),
+        ("wall", "choose one of thread, process, cuda"),
+    ],
+)
+def test_a_clock_that_is_not_there_is_4_and_said_in_one_line(timed_place, clock, said):
+    (timed_place / "conftest.py").write_text("import sys\nsys.modules['torch'] = None\n")
+    marked = f'@pytest.mark.gate_clock("{clock}")\n@pytest.mark.parametrize'
+    (timed_place / "bench.py").write_text(BENCHMARKS.replace("@pytest.mark.parametrize", marked))
+    done = gate("run", "--json", "r.json")
+    assert done.exit_code == 4
+    details = {check["detail"] for check in json.loads((timed_place / "r.json").read_text())["checks"]}
+    assert len(details) == 1
+    assert details.pop().endswith(said)
+
+
 def test_a_benchmark_that_is_gone_is_4_until_that_is_accepted(timed_place):
     (timed_place / "bench.py").write_text(BENCHMARKS.replace("[2000, 3000]", "[3000, 4000]"))
     assert gate("run", "--json", "r.json", "--budget", "1").exit_code == 4

@@ -141,6 +141,146 @@ def test_process(benchmark):
     assert min(samples["bench_it.py::test_process"][0]) > 0.005
 
 
+TORCH = """
+import pathlib
+
+__version__ = "2.0"
+SIDE = pathlib.Path(__file__).parent.name
+OTHER = "base" if SIDE == "head" else "head"
+queue, now_ms = [], 0.0
+
+def launch(ms):
+    queue.append(ms)
+    pathlib.Path(SIDE + ".queue").write_text(str(len(queue)))
+
+def queued_by_the_other():
+    return int(pathlib.Path(OTHER + ".queue").read_text())
+
+class cuda:
+    def is_available():
+        return True
+
+    def synchronize():
+        global now_ms
+        for work in queue:
+            if isinstance(work, cuda.Event):
+                work.at_ms = now_ms
+            else:
+                now_ms += work
+        queue.clear()
+        pathlib.Path(SIDE + ".queue").write_text("0")
+
+    class Event:
+        at_ms = None
+
+        def __init__(self, enable_timing):
+            assert enable_timing
+
+        def record(self):
+            queue.append(self)
+
+        def elapsed_time(self, end):
+            return end.at_ms - self.at_ms
+"""
+"""A GPU whose clock goes on with the work that is launched, and with nothing else; it works when somebody waits."""
+
+CUDA = 'import torch\npytestmark = pytest.mark.gate_clock("cuda")\n'
+
+
+@pytest.fixture
+def gpu(bench) -> Bench:
+    for side in bench.sides:
+        (side.site / "torch.py").write_text(TORCH)
+    return bench
+
+
+def test_the_cuda_clock_is_the_gpus_and_not_the_cpus(gpu):
+    text = f"{ON_HEAD}{CUDA}\ndef test_a(benchmark):\n    benchmark(lambda: (work(0.02), torch.launch(3 + HEAD)))\n"
+    found = gpu.launch(text)
+    assert found.samples == {"bench_it.py::test_a": ([pytest.approx(0.003)] * 4, [pytest.approx(0.004)] * 4)}
+
+
+def test_a_sample_is_filled_by_the_clock_that_counts(gpu):
+    text = f"""{CUDA}
+def test_a(benchmark, calls=[]):
+    benchmark(lambda: (calls.append(1), work(0.001), torch.launch(0.3)))
+    with open("calls.txt", "a") as file:
+        file.write(f"{{len(calls)}}\\n")
+"""
+    base, _ = gpu.launch(text).samples["bench_it.py::test_a"]
+    assert base == [pytest.approx(0.0003)] * 4
+    filling_up, a_sample = 1 + 2 + 4 + 8, 8
+    assert (gpu.folder / "calls.txt").read_text().split() == [str(filling_up + 4 * a_sample)] * 2
+
+
+def test_neither_side_has_work_on_the_gpu_while_the_other_is_sampled(gpu):
+    text = f"""{CUDA}
+def called():
+    torch.launch(3)
+    assert torch.queued_by_the_other() == 0
+
+def test_alone(benchmark):
+    torch.launch(100)
+    benchmark(called)
+
+def test_with_a_teardown(benchmark):
+    benchmark.pedantic(called, setup=lambda: torch.launch(100), teardown=lambda: torch.launch(100))
+"""
+    found = gpu.launch(text)
+    assert (found.broken, len(found.samples)) == ({}, 2)
+
+
+def test_what_setup_and_teardown_launch_is_not_of_the_call(gpu):
+    text = f"""{CUDA}
+def setup():
+    assert 3 not in torch.queue  # the call before is over
+    torch.launch(100)
+
+def called():
+    assert 100 not in torch.queue
+    torch.launch(3)
+
+def test_a(benchmark):
+    benchmark.pedantic(called, setup=setup, teardown=lambda: torch.launch(50))
+"""
+    found = gpu.launch(text)
+    assert found.samples == {"bench_it.py::test_a": ([pytest.approx(0.003)] * 4,) * 2}
+
+
+def test_a_launch_says_by_which_clock_it_measured(gpu):
+    marked = "@pytest.mark.gate_clock('cuda')\ndef test_c(benchmark):\n    benchmark(torch.launch, 3)\n"
+    clocks = gpu.launch(f"import torch\n{TWO}\n{marked}").clocks
+    assert clocks == {"bench_it.py::test_a": "thread", "bench_it.py::test_b": "thread", "bench_it.py::test_c": "cuda"}
+
+
+@pytest.mark.parametrize(
+    ("clock", "torch", "said"),
+    [
+        (
+            '"cuda"',
+            "raise ModuleNotFoundError('no torch')",
+            'gate_clock("cuda") needs torch, which cannot be imported: no torch; install it',
+        ),
+        (
+            '"cuda"',
+            TORCH.replace("return True", "return False"),
+            'gate_clock("cuda") needs a GPU, and torch 2.0 can use none here: run this gate where there is one, or '
+            "leave the file out of [timed]",
+        ),
+        ('"wall"', "", 'there is no gate_clock("wall"): choose one of thread, process, cuda'),
+        ('name="cud"', "", 'there is no gate_clock("cud"): choose one of thread, process, cuda'),
+        ("", "", 'there is no gate_clock(""): choose one of thread, process, cuda'),
+    ],
+)
+def test_a_clock_that_is_not_there_breaks_its_benchmark_in_one_line(bench, clock, torch, said):
+    for side in bench.sides:
+        (side.site / "torch.py").write_text(torch)
+    text = f"{TWO}\n@pytest.mark.gate_clock({clock})\ndef test_c(benchmark):\n    benchmark(work)\n"
+    found = bench.launch(text)
+    assert (list(found.broken), len(found.samples)) == (["bench_it.py::test_c"], 2)
+    assert found.broken["bench_it.py::test_c"] == f"base and head: failed in setup: {said}"
+
+
 @pytest.mark.parametrize(
     ("body", "said"),
     [
@@ -164,8 +304,13 @@ def test_one_that_fails_does_not_take_the_others_along(bench):
 
 @pytest.mark.parametrize("reads", ["float('nan')", "0.0"])
 def test_a_clock_that_reads_nonsense_is_no_measurement(bench, reads):
-    text = f"sys.modules['__main__'].CLOCKS['thread'] = lambda: {reads}\ndef test_a(benchmark):\n    benchmark(work)\n"
-    assert "base: a call took" in bench.broken(text)["test_a"]
+    text = f"""main = sys.modules["__main__"]
+main.CLOCKS["thread"] = lambda: main.cpu_clock(lambda: {reads})
+
+def test_a(benchmark):
+    benchmark(work)
+"""
+    assert bench.broken(text)["test_a"].startswith("base and head: a call took")
 
 
 def test_an_error_that_the_test_hides_is_found(bench):
@@ -229,6 +374,49 @@ def test_files_of_the_same_name_are_refused(bench):
 def test_what_there_is_can_be_asked_for(bench):
     names, unread = benchmarks(bench.sides[1], [bench.write(TWO)], root=bench.folder, timeout_s=60)
     assert (names, unread) == (["bench_it.py::test_a", "bench_it.py::test_b"], {})
+
+
+@pytest.mark.parametrize("elsewhere", ["things/inner.py", "things/__init__.py"])
+def test_a_namespace_package_from_elsewhere_is_refused(bench, elsewhere):
+    for side in bench.sides:
+        (side.site / "things").mkdir()
+        (side.site / "things" / "inner.py").write_text("")
+    (bench.folder / "elsewhere" / "things").mkdir(parents=True)
+    (bench.folder / "elsewhere" / elsewhere).write_text("")
+    (bench.folder / "conftest.py").write_text(f"import sys\nsys.path.insert(0, {str(bench.folder / 'elsewhere')!r})\n")
+    name = elsewhere.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+    with pytest.raises(Broken, match=f"base: {name} was imported from .*elsewhere.*not from its own site"):
+        bench.launch(f"import {name}\n{TWO}")
+
+
+def test_a_namespace_package_that_others_add_to_is_no_stranger(bench):
+    for side in bench.sides:
+        (side.site / "things").mkdir()
+        (side.site / "things" / "inner.py").write_text("")
+    (bench.folder / "elsewhere" / "things").mkdir(parents=True)
+    (bench.folder / "elsewhere" / "things" / "theirs.py").write_text("")
+    (bench.folder / "conftest.py").write_text(f"import sys\nsys.path.insert(0, {str(bench.folder / 'elsewhere')!r})\n")
+    assert bench.broken(f"import things.inner, things.theirs\n{TWO}") == {}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "--benchmark-skip",
+        "--benchmark-autosave --benchmark-columns=min,max",
+        "--benchmark-storage kept --benchmark-only",
+    ],
+)
+def test_pytest_benchmarks_own_options_change_nothing(bench, options):
+    (bench.folder / "pytest.ini").write_text(f"[pytest]\naddopts = {options}\n")
+    found = bench.launch(TWO)
+    assert (found.broken, len(found.samples)) == ({}, 2)
+
+
+def test_other_options_that_nobody_knows_are_still_refused(bench):
+    (bench.folder / "pytest.ini").write_text("[pytest]\naddopts = --benchmarks-skip\n")
+    with pytest.raises(Broken, match="base died with code 4"):
+        bench.launch(TWO)
 
 
 def test_no_process_is_left(bench):

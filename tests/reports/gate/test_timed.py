@@ -6,6 +6,7 @@
 import gzip
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -154,6 +155,22 @@ def test_a_benchmark_that_launches_leave_out_is_broken():
 
     (check,) = decide(forgetful, ["a"], RULE, budget_s=1e9)
     assert (check.outcome, check.detail) == (Outcome.BROKEN, "a launch did not measure it")
+
+
+@pytest.mark.parametrize(("clock", "metric"), [("thread", "CPU time"), ("process", "CPU time"), ("cuda", "GPU time")])
+@pytest.mark.parametrize("slower", [0.0, 0.1])
+def test_the_metric_says_whose_time_it_is(clock, metric, slower):
+    def source(names: Sequence[str], count: int) -> Iterator[Launch]:
+        return (replace(launch, clocks={"a": clock}) for launch in Scripted(slower)(names, count))
+
+    (check,) = decide(source, ["a"], RULE, budget_s=1e9)
+    assert (check.metric, check.id) == (f"{metric}, s a call", f"timed:a:{metric}, s a call")
+
+
+def test_a_broken_benchmark_has_its_metric_too():
+    launches = [Launch(broken={"a": "no GPU"}, clocks={"a": "cuda"})] * 16
+    (check,) = decide(lambda names, count: launches, ["a"], RULE, budget_s=1e9)
+    assert (check.outcome, check.metric) == (Outcome.BROKEN, "GPU time, s a call")
 
 
 def test_a_harness_that_fails_breaks_all():

@@ -1,0 +1,35 @@
+"""The GPU's benchmarks where there is no GPU: all are listed, and each says in a line what it needs."""
+
+from pathlib import Path
+
+import pytest
+
+from warpgroup.reports.gate.config import read_config
+from warpgroup.reports.gate.pairs import Side, benchmarks, launch
+from warpgroup.reports.gate.roster import FILE, read_roster
+
+CONFIG = Path(__file__).parents[2] / "benchmarks" / "perf-gate-gpu.toml"
+ROOT = CONFIG.parents[2]
+
+
+@pytest.fixture
+def side(tmp_path) -> Side:
+    (tmp_path / "torch.py").write_text("raise ModuleNotFoundError('no torch here')\n")
+    return Side("head", tmp_path)
+
+
+@pytest.fixture
+def files() -> list[Path]:
+    return [CONFIG.parent / name for name in read_config(CONFIG).timed.files]
+
+
+def test_all_are_listed(side, files):
+    names, unread = benchmarks(side, files, root=ROOT, timeout_s=60)
+    assert (sorted(names), unread) == (read_roster(CONFIG.parent / read_config(CONFIG).baseline / FILE), {})
+
+
+def test_each_says_what_it_needs(side, files):
+    found = launch(side, side, files, only=None, pairs=1, root=ROOT, timeout_s=60)
+    assert set(found.clocks.values()) == {"cuda"}
+    assert found.broken.keys() == found.clocks.keys()
+    assert all("needs torch, which cannot be imported: no torch here" in why for why in found.broken.values())
