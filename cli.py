@@ -6,18 +6,28 @@ Exit codes: 0 done, 1 failed or interrupted, 2 wrong usage or input.
 import shlex
 import sys
 from concurrent.futures.process import BrokenProcessPool
+from enum import StrEnum
 from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
-import msgspec
 import typer
 
-from . import gating, terminal, trust
+from . import comparing, gating, sweeping, terminal, trust
 from .csrc import parse_policies, parse_policy, policy_catalogue
 from .errors import DeviceUnavailable, Interrupted, InvalidScenario, OutputRefused, WarpGroupError
-from .options import Options, experiment_from, model_of, with_options, with_speed
-from .records import RunInfo, claim_folder, read_info, read_run, run_folders, write_run
+from .options import (
+    ForceOption,
+    JsonOption,
+    Options,
+    OutOption,
+    ProfileOption,
+    experiment_from,
+    model_of,
+    with_options,
+    with_speed,
+)
+from .records import RunInfo, claim_folder, fresh_folder, read_info, read_run, write_run
 from .workloads import (
     describe,
     device_names,
@@ -39,25 +49,6 @@ trace_app = typer.Typer(help="Look at trace files.", no_args_is_help=True)
 app.add_typer(trace_app, name="trace")
 app.add_typer(gating.app, name="gate")
 
-_OutOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--out",
-        help="Folder to write into. Default: a fresh numbered one in warpgroup-runs.",
-        show_default=False,
-    ),
-]
-_ForceOption = Annotated[bool, typer.Option("--force", help="Write even where something is already.")]
-_ProfileOption = Annotated[
-    str | None,
-    typer.Option(
-        help="How long steps take: a file of `warpgroup calibrate`, or 'analytic' for the device's roofline. Default: "
-        "the profile that ships for this model on this device, if one does, else the roofline.",
-        show_default=False,
-    ),
-]
-_JsonOption = Annotated[bool, typer.Option("--json", help="Print machine-readable results to stdout.")]
-
 
 def _show_version(wanted: bool) -> None:
     if wanted:
@@ -74,58 +65,7 @@ def _root(
     pass
 
 
-@app.command()
-@with_options
-def compare(
-    *,
-    options: Options,
-    policies: Annotated[
-        str | None,
-        typer.Option(
-            help="Comma-separated, such as 'paged,ffd(margin=0.01)'. Default: the scenario's.",
-            show_default=False,
-        ),
-    ] = None,
-    profile: _ProfileOption = None,
-    out: _OutOption = None,
-    force: _ForceOption = False,
-    resume: Annotated[
-        bool,
-        typer.Option("--resume", help="Keep runs in the folder that are complete and of this experiment."),
-    ] = False,
-    json: _JsonOption = False,
-) -> None:
-    """Simulate several policies on the same requests, and write one HTML report.
-
-    A count policy without a count (count-static, count-continuous) is run twice: with its best safe count, searched
-    on these very requests, and with n=32.
-    """
-    from .sim import compare as run_all
-
-    experiment, named = experiment_from(options)
-    specs = parse_policies(policies if policies is not None else ",".join(named))
-    for spec in specs:
-        experiment.scheduler(spec)  # a contradiction with the limits shows here, before anything is written
-    step_time = trust.step_time_of(profile, experiment)
-    folder = out or _fresh_folder()
-    claim_folder(folder, force=force, resume=resume)
-    terminal.note_trace(experiment.trace)
-    with terminal.progress() as progress:
-        tasks: dict[str, Any] = {}
-
-        def show(name: str, doing: str, ended: int, total: int) -> None:
-            if name not in tasks:
-                tasks[name] = progress.add_task(name, total=total, doing=doing)
-            progress.update(tasks[name], completed=ended, doing=doing)
-
-        folders = run_all(
-            experiment, specs, folder, step_time=step_time, resume=resume, command=_command(), on_progress=show
-        )
-        drawing = progress.add_task("report", total=1, doing="drawing")
-        _write_report(folders, folder / "report.html")
-        progress.update(drawing, completed=1, doing="done")
-    _show([read_info(each) for each in folders], json=json)
-    terminal.show_path("report", folder / "report.html")
+app.command()(comparing.compare)
 
 
 @app.command()
@@ -144,10 +84,10 @@ def simulate(
             show_default=False,
         ),
     ] = None,
-    profile: _ProfileOption = None,
-    out: _OutOption = None,
-    force: _ForceOption = False,
-    json: _JsonOption = False,
+    profile: ProfileOption = None,
+    out: OutOption = None,
+    force: ForceOption = False,
+    json: JsonOption = False,
 ) -> None:
     """Simulate one policy and write one run folder."""
     from .sim import simulate as run_one
@@ -163,7 +103,7 @@ def simulate(
     spec = parse_policy(policy)
     experiment.scheduler(spec)
     step_time = trust.step_time_of(profile, experiment)
-    folder = out or _fresh_folder()
+    folder = out or fresh_folder()
     claim_folder(folder, force=force)
     terminal.note_trace(experiment.trace)
     with terminal.progress() as progress:
@@ -193,7 +133,7 @@ def _follow(recorded: Path, out: Path | None, *, force: bool, json: bool) -> Non
         terminal.error(f"the plans of {recorded} are not those of the simulator: {parity.difference}")
         raise typer.Exit(1)
     assert parity.run is not None
-    folder = out or _fresh_folder()
+    folder = out or fresh_folder()
     claim_folder(folder, force=force)
     parity.run.info.command = _command()
     write_run(folder, parity.run)
@@ -222,12 +162,12 @@ def replay(
     ] = 1,
     temperature: Annotated[float, typer.Option(help="0: greedy; else tokens are drawn, by --seed.", min=0)] = 0.0,
     graphs: Annotated[bool, typer.Option(help="Run small steps as captured CUDA graphs.")] = True,
-    out: _OutOption = None,
-    force: _ForceOption = False,
+    out: OutOption = None,
+    force: ForceOption = False,
     resume: Annotated[
         bool, typer.Option("--resume", help="Keep runs in the folder that are complete and of this experiment.")
     ] = False,
-    json: _JsonOption = False,
+    json: JsonOption = False,
 ) -> None:
     """Replay a trace on a GPU, with a real model, under the same scheduler as `simulate`.
 
@@ -247,7 +187,7 @@ def replay(
     specs = [parse_policy(policy)] if policy else parse_policies(policies or ",".join(named))
     for each in specs:
         experiment.scheduler(each)
-    folder = out or _fresh_folder()
+    folder = out or fresh_folder()
     claim_folder(folder, force=force, resume=resume)
     terminal.note_trace(experiment.trace)
     settings = runtime.ReplayOptions(plan_ahead=plan_ahead, command=_command())
@@ -292,23 +232,60 @@ def _runtime() -> Any:
     return runtime
 
 
+class _Form(StrEnum):
+    """What a report is written as."""
+
+    HTML = "html"
+    MD = "md"
+
+
 @app.command()
 def report(
     runs: Annotated[
         list[Path],
         typer.Argument(help="Run folders, or folders of run folders.", metavar="RUN...", show_default=False),
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The HTML file to write.", show_default=False)],
-    force: _ForceOption = False,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="The file to write. Default: stdout, of Markdown.", show_default=False),
+    ] = None,
+    form: Annotated[
+        _Form, typer.Option("--format", help="html: all of it, in one file. md: in short, for a pull request.")
+    ] = _Form.HTML,
+    perfetto: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write a trace of every step and request too, for ui.perfetto.dev or chrome://tracing; compressed if "
+            "its name ends in .gz.",
+            show_default=False,
+        ),
+    ] = None,
+    force: ForceOption = False,
 ) -> None:
-    """Lay runs side by side in one HTML file."""
-    if output.exists() and not force:
-        raise OutputRefused(f"{output} exists: choose another -o, or --force to overwrite it")
-    folders = [folder for path in runs for folder in run_folders(path)]
-    _write_report(folders, output)
-    terminal.show_path("report", output)
+    """Lay runs side by side: in one HTML file, as Markdown, or as a trace to walk through."""
+    from .reports import write_report
+    from .reports.markdown import render_markdown
+    from .reports.page import write_page
+    from .reports.perfetto import write_perfetto
+    from .reports.study import read_study
+
+    if output is None and perfetto is None and form is _Form.HTML:
+        raise OutputRefused("there is no file to write: give -o FILE, or --format md for Markdown on stdout")
+    for path in (output, perfetto):
+        if path is not None and path.exists() and not force:
+            raise OutputRefused(f"{path} exists: choose another name, or --force to overwrite it")
+    study = read_study(runs)
+    if perfetto is not None:
+        write_perfetto(study.runs, perfetto)
+        terminal.show_path("trace", perfetto)
+    if form is _Form.MD and output is None:
+        print(render_markdown(study), end="")
+    if output is not None:
+        write_page(render_markdown(study), output) if form is _Form.MD else write_report(study, output)
+        terminal.show_path("report", output)
 
 
+app.command()(sweeping.sweep)
 app.command()(trust.calibrate)
 app.command()(trust.validate)
 
@@ -317,24 +294,24 @@ app.command()(trust.validate)
 def inspect(
     file: Annotated[Path, typer.Argument(help="A trace file, plain or gzip.", show_default=False)],
     max_new_tokens: Annotated[int | None, typer.Option(help="As in `compare`.", min=1, show_default=False)] = None,
-    json: _JsonOption = False,
+    json: JsonOption = False,
 ) -> None:
     """Show what a trace file holds: lengths, arrivals, and the rows that cannot be used."""
     trace = read_trace(file, max_new_tokens=max_new_tokens)
     summary = describe(trace)
     if json:
-        _print_json({"source": trace.source, "summary": summary})
+        terminal.print_json({"source": trace.source, "summary": summary})
         return
     terminal.note_trace(trace)
     terminal.show_trace(summary)
 
 
 @app.command()
-def policies(json: _JsonOption = False) -> None:
+def policies(json: JsonOption = False) -> None:
     """List the batching policies, what each stands for and its parameters."""
     infos = policy_catalogue()
     if json:
-        _print_json(
+        terminal.print_json(
             [
                 {
                     "id": info.id,
@@ -349,31 +326,31 @@ def policies(json: _JsonOption = False) -> None:
 
 
 @app.command()
-def models(json: _JsonOption = False) -> None:
+def models(json: JsonOption = False) -> None:
     """List the model shapes."""
     specs = [load_model(name) for name in model_names()]
     if json:
-        _print_json(specs)
+        terminal.print_json(specs)
         return
     terminal.show_models(specs)
 
 
 @app.command()
-def devices(json: _JsonOption = False) -> None:
+def devices(json: JsonOption = False) -> None:
     """List the devices and where their figures come from."""
     specs = [load_device(name) for name in device_names()]
     if json:
-        _print_json(specs)
+        terminal.print_json(specs)
         return
     terminal.show_devices(specs)
 
 
 @app.command()
-def scenarios(json: _JsonOption = False) -> None:
+def scenarios(json: JsonOption = False) -> None:
     """List the built-in scenarios and what each is meant to show."""
     listed = [load_scenario(name) for name in scenario_names()]
     if json:
-        _print_json(listed)
+        terminal.print_json(listed)
         return
     terminal.show_scenarios(listed)
 
@@ -398,24 +375,15 @@ def _command() -> str:
     return shlex.join(["warpgroup", *sys.argv[1:]])
 
 
-def _fresh_folder() -> Path:
-    base = Path("warpgroup-runs")
-    taken = [int(each.name) for each in base.glob("[0-9]*") if each.name.isdigit()]
-    return base / f"{max(taken, default=0) + 1:03d}"
-
-
-def _write_report(folders: list[Path], path: Path) -> None:
+def _write_report(runs: list[Path], path: Path) -> None:
     from .reports import write_report
+    from .reports.study import read_study
 
-    write_report([read_run(folder) for folder in folders], path)
+    write_report(read_study(runs), path)
 
 
 def _show(infos: list[RunInfo], *, json: bool) -> None:
     if json:
-        _print_json([info.summary for info in infos])
+        terminal.print_json([info.summary | {"seed": info.seed} for info in infos])
     else:
         terminal.show_runs(infos)
-
-
-def _print_json(value: Any) -> None:
-    print(msgspec.json.encode(value).decode())

@@ -6,7 +6,7 @@
     ├── UnknownName       a model, device, policy or scenario that does not exist
     ├── OverBudget        a model that leaves no room for a KV cache on the device
     ├── InvalidModel      a model folder whose config or weights cannot be used
-    ├── DeviceUnavailable a GPU, or a library for it, that a replay needs and that is not there
+    ├── DeviceUnavailable a GPU, a Ray cluster, or a library for one of them, that is not there
     ├── OutputRefused     a folder or file that must not or cannot be written
     ├── QueueFull         a request that the submission queue has no room for, or that came after its end
     ├── InvalidRun        a run folder that cannot be read
@@ -62,7 +62,7 @@ class InvalidModel(WarpGroupError):
 
 
 class DeviceUnavailable(WarpGroupError):
-    """The device, or a library that the replay needs on it, is missing or too old."""
+    """The device or cluster that was asked for, or a library for it, is missing or too old."""
 
 
 class OutputRefused(WarpGroupError):

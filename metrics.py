@@ -168,7 +168,8 @@ def weighted_spread(values: Array, weights: Array) -> Spread:
     leading = np.asarray(values, dtype=np.float64).view(np.int64) >> 48
     cumulated = np.cumsum(np.bincount(leading, weights=weights))
     p50, p90, p99 = (_weighted_rank(values, weights, leading, cumulated, share * total) for share in (0.50, 0.90, 0.99))
-    return Spread(float(np.dot(values, weights)) / total, p50, p90, p99)
+    # Not np.dot: what BLAS sums to depends, in the last digit, on how many threads it may use.
+    return Spread(float((values * weights).sum()) / total, p50, p90, p99)
 
 
 def _weighted_rank(values: Array, weights: Array, leading: Array, cumulated: Array, rank: float) -> float:
@@ -258,6 +259,34 @@ def summarize(run: Run) -> Summary:
         running_mean=_ratio(float((steps["running"] * steps["duration_ns"]).sum()), makespan),
         running_max=int(steps["running"].max(initial=0)),
     )
+
+
+_COUNTED = ("requests", *STATUSES, "ooms", "preemptions")
+
+
+def averaged(summaries: Sequence[Summary]) -> Summary:
+    """One for the runs of several seeds: counts of requests and of what befell them together, all else as a mean; None
+    where one of the runs has none.
+    """
+    if len(summaries) == 1:
+        return summaries[0]
+    values: dict[str, Any] = {}
+    for name in Summary.__struct_fields__:
+        each = [getattr(summary, name) for summary in summaries]
+        if isinstance(each[0], str):
+            values[name] = each[0]
+        elif isinstance(each[0], Spread):
+            parts = ([getattr(spread, part) for spread in each] for part in Spread.__struct_fields__)
+            values[name] = Spread(*map(_mean, parts))
+        elif name in _COUNTED:
+            values[name] = sum(each)
+        else:
+            values[name] = type(each[0])(_mean(each))
+    return Summary(**values)
+
+
+def _mean(values: Sequence[Any]) -> Any:
+    return None if None in values else sum(values) / len(values)
 
 
 def order_by_merit(summaries: Sequence[Summary]) -> list[int]:

@@ -20,6 +20,7 @@ from .workloads import (
     ModelSpec,
     Scenario,
     Trace,
+    dealt_anew,
     generate,
     load_device,
     load_model,
@@ -114,6 +115,25 @@ class Options:
     ] = None
 
 
+OutOption = Annotated[
+    Path | None,
+    Option(
+        "--out",
+        help="Folder to write into. Default: a fresh numbered one in warpgroup-runs.",
+        show_default=False,
+    ),
+]
+ForceOption = Annotated[bool, Option("--force", help="Write even where something is already.")]
+ProfileOption = Annotated[
+    str | None,
+    Option(
+        help="How long steps take: a file of `warpgroup calibrate`, or 'analytic' for the device's roofline. Default: "
+        "the profile that ships for this model on this device, if one does, else the roofline.",
+        show_default=False,
+    ),
+]
+JsonOption = Annotated[bool, Option("--json", help="Print machine-readable results to stdout.")]
+
 Command = Callable[..., None]
 
 
@@ -183,6 +203,18 @@ def experiment_from(
         rate_scale=rate_scale,
     )
     return experiment, list(scenario.policies) if scenario else DEFAULT_POLICIES.split(",")
+
+
+def replicate(experiment: Experiment, options: Options, seed: int) -> Experiment:
+    """The experiment of these options as another seed has it.
+
+    What is drawn at random is drawn anew, as `--seed` would. Where nothing is, since requests and times are a file's,
+    the requests are dealt anew onto the times, and the arrivals of the experiment say so.
+    """
+    if options.trace is None or experiment.arrivals.startswith("poisson:"):
+        return experiment_from(replace(options, seed=seed))[0]
+    dealt = dealt_anew(experiment.trace, seed)
+    return replace(experiment, trace=dealt, arrivals=f"{experiment.arrivals}, dealt anew by seed {seed}", seed=seed)
 
 
 def model_of(options: Options) -> tuple[ModelSpec, Path | None]:

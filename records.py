@@ -133,6 +133,7 @@ class RunInfo(msgspec.Struct):
     versions: dict[str, str]
     command: str
     note: str = ""  # how the policy's parameters were chosen, if not by the user
+    switch: str = ""  # the one thing in which the run differs from the one before it, of an attribution
     upper_bound: bool = False  # the policy saw true output lengths: no engine could do this
     machine: MachineInfo | None = None  # of a real run
     summary: dict[str, Any] = {}
@@ -183,6 +184,13 @@ def claim_folder(folder: Path, *, force: bool = False, resume: bool = False) -> 
         )
     if not os.access(folder, os.W_OK):
         raise OutputRefused(f"cannot write to {folder}: permission denied; choose another --out")
+
+
+def fresh_folder() -> Path:
+    """The next numbered one in warpgroup-runs."""
+    base = Path("warpgroup-runs")
+    taken = [int(each.name) for each in base.glob("[0-9]*") if each.name.isdigit()]
+    return base / f"{max(taken, default=0) + 1:03d}"
 
 
 def write_run(folder: Path, run: Run) -> None:

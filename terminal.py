@@ -1,10 +1,11 @@
 """What the command line shows: tables on stdout, progress and notes on stderr."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from .reports.gate.config import GateConfig
     from .reports.gate.proof import Certificate
     from .sim.profile import Profile
+    from .sweep_record import Sweep
 
 stdout = Console()
 stderr = Console(stderr=True)
@@ -82,11 +84,11 @@ def note_trace(trace: Trace) -> None:
             note(f"  {verb} {count:,}: {reason.replace('_', ' ')}" + (f" (first: {example})" if example else ""))
 
 
-def show_runs(infos: list[RunInfo]) -> None:
-    """The table of a comparison, and the verdict under it."""
+def show_runs(infos: list[RunInfo], replicates: Sequence[Sequence[RunInfo]] = ()) -> None:
+    """The table of a comparison, and the verdict under it; `replicates` as in `verdict`."""
     from .reports import comparison, verdict
 
-    judged = verdict(infos)
+    judged = verdict(infos, replicates)
     compared = comparison(infos, judged)
     # Two tables, so that neither is wider than a terminal of 80 columns.
     half = next(i for i, (head, _) in enumerate(compared.heads) if head == "OOMs")
@@ -238,6 +240,27 @@ def show_certification(certificate: "Certificate") -> None:
             setting, str(tally.gates), outcomes, str(tally.wrong), f"{tally.wrong_rate_bound:.2%}", f"{seconds:.1f}"
         )
     stdout.print(table)
+
+
+def show_sweep(sweep: "Sweep") -> None:
+    """What each policy can take."""
+    from .reports.frontier import capacities, notes, sentence
+
+    found = capacities(sweep)
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    for position, (head, _) in enumerate(found.heads):
+        table.add_column(head, justify="right" if position else "left", no_wrap=not position)
+    for row in found.rows:
+        table.add_row(*(escape(cell.text) for cell in row))
+    stdout.print(table, "")
+    stdout.print(sentence(sweep), highlight=False, markup=False, style="bold")
+    for line in notes(sweep):
+        stdout.print(f"- {line}", highlight=False, markup=False)
+
+
+def print_json(value: Any) -> None:
+    """Anything that msgspec can encode, on stdout."""
+    print(msgspec.json.encode(value).decode())
 
 
 def show_path(what: str, path: Path) -> None:

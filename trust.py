@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import msgspec
 import typer
 
 from . import terminal
@@ -235,7 +234,7 @@ def validate(
         validations.append(_validated_log(*_log_and_experiment(log, columns, time_unit, options), policy, profile))
     write_validation(validations, output)
     if json:
-        print(msgspec.json.encode(as_table(validations)).decode())
+        terminal.print_json(as_table(validations))
     else:
         terminal.show_validations(validations)
     terminal.show_path("validation", output)

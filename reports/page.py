@@ -1,23 +1,28 @@
 """HTML pages from the templates: each one file that needs nothing but itself."""
 
+from base64 import b64encode
+from functools import cache
+from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import OutputRefused
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 
 def render_page(template: str, **values: Any) -> str:
     """The page. The same values give the same bytes."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
+    return _environment().get_template(template).render(**values, script_hash=script_and_hash()[1])
 
-    environment = Environment(
-        loader=PackageLoader(__package__),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template(template).render(**values)
+
+@cache
+def script_and_hash() -> tuple[str, str]:
+    """The one script of all pages, and what a Content-Security-Policy calls it by: no other script runs under it."""
+    element = _environment().get_template("script.html.jinja").render()
+    script = element.removeprefix("<script>").removesuffix("</script>")
+    return script, f"sha256-{b64encode(sha256(script.encode()).digest()).decode()}"
 
 
 def write_page(page: str, path: Path) -> None:
@@ -28,3 +33,15 @@ def write_page(page: str, path: Path) -> None:
         part.replace(path)
     except OSError as error:
         raise OutputRefused(f"cannot write {path}: {error.strerror}; choose another place") from None
+
+
+def _environment() -> "Environment":
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    return Environment(
+        loader=PackageLoader(__package__),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )

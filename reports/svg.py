@@ -2,12 +2,13 @@
 
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from html import escape
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.figure import Figure
 
 INK = "#010203"
@@ -16,6 +17,16 @@ INK = "#010203"
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 DASHES = ((), (5, 2), (1.5, 1.5), (6, 2, 1.5, 2), (3, 1, 1, 1), (9, 3))
 OOM = "#D40000"
+_LEGIBLE = 1.4  # CSS pixels a point, at least: text of 8 points is then as large as 11 pixels
+_LINE_LETTERS, _HANDLE_LETTERS = 140, 7  # of a legend as wide as a figure; as wide as a handle and its room
+# What a request, a row of a batch or a computed position was for. Mid tones: rasters lie on light and dark pages alike.
+PHASES = {
+    "queued": "#8C959F",
+    "prefill": "#E69F00",
+    "decode": "#0072B2",
+    "evicted": "#D55E00",
+    "padding": "#CC79A7",
+}
 
 
 @contextmanager
@@ -30,6 +41,7 @@ def page_style() -> Iterator[Any]:
         "font.family": "sans-serif",
         "font.sans-serif": ["DejaVu Sans"],
         "font.size": 9,
+        "text.parse_math": False,  # a $ in a name is a $
         "axes.titlesize": 10,
         "axes.titlelocation": "left",
         "legend.frameon": False,
@@ -41,6 +53,12 @@ def page_style() -> Iterator[Any]:
     }
     with sns.axes_style("ticks", rc={"axes.grid": True}), matplotlib.rc_context(style):
         yield sns
+
+
+def line_style(position: int) -> dict[str, Any]:
+    """Colour and dashes of a line; one that comes round to another's colour has other dashes."""
+    dashes = DASHES[(position + position // len(COLOURS)) % len(DASHES)]
+    return {"color": COLOURS[position % len(COLOURS)], "dashes": dashes or (None, None)}
 
 
 def inline_svg(name: str, figure: "Figure", title: str, description: str) -> str:
@@ -55,11 +73,36 @@ def inline_svg(name: str, figure: "Figure", title: str, description: str) -> str
     body = drawn[drawn.index(">", drawn.index("<svg")) + 1 :]
     body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
     body = body.replace(INK, "currentColor").replace("'DejaVu Sans'", "system-ui, sans-serif")
-    body = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", body)
+    body = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", _compact(body))
     box = re.search(r'viewBox="([^"]+)"', drawn)
     assert box is not None, "matplotlib writes a viewBox"
+    legible = f"--legible: {_LEGIBLE * float(box[1].split()[2]):.0f}px"
     return (
-        f'<svg viewBox="{box[1]}" role="img" xmlns="http://www.w3.org/2000/svg" '
+        f'<svg viewBox="{box[1]}" style="{legible}" role="img" xmlns="http://www.w3.org/2000/svg" '
         f'xmlns:xlink="http://www.w3.org/1999/xlink"><title>{escape(title)}</title>'
         f"<desc>{escape(description)}</desc>{body}"
     )
+
+
+def _compact(body: str) -> str:
+    """The same drawing in a third of the bytes: matplotlib writes six decimals, indents, and names every group."""
+    body = re.sub(r'<g id="[^"]*"', "<g", re.sub(r">\s+<", "><", body))
+    body = re.sub(r' transform="rotate\(-0 [^"]*"', "", body)
+    return re.sub(r' (d|x|y)="([^"]*)"', lambda found: f' {found[1]}="{_rounded(found[2])}"', body)
+
+
+def _rounded(path: str) -> str:
+    """To a tenth of a point, or a hundredth in small shapes."""
+    path = re.sub(r"-?\d+\.\d+", lambda number: _four_digits(float(number[0])), path)
+    return re.sub(r"\s*([A-Za-z])\s*", r"\1", path).strip()
+
+
+def _four_digits(value: float) -> str:
+    return f"{value:.{1 if abs(value) >= 100 else 2}f}".rstrip("0").rstrip(".")
+
+
+def legend_above(figure: "Figure", handles: "Sequence[Artist]", labels: Sequence[str]) -> None:
+    """One legend for all panels, above them: in one row, or in as many columns as its longest words leave room for."""
+    letters = [len(label) + _HANDLE_LETTERS for label in labels]
+    columns = len(labels) if sum(letters) <= _LINE_LETTERS else max(1, _LINE_LETTERS // max(letters))
+    figure.legend(handles, labels, loc="outside upper left", ncols=columns, fontsize=8)

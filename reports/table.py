@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from ..metrics import Spread, Summary
 from ..records import RunInfo
-from .numbers import gib, seconds, three_digits
+from .numbers import ENOUGH_FOR_P99, gib, seconds, three_digits
 from .verdict import Verdict, labelled_summaries
 
 
@@ -25,35 +25,45 @@ class Table:
     rows: list[list[Cell]]
 
 
-_HEADS = [
-    ("policy", "what batched the requests"),
-    ("tokens/s", "prompt and output tokens of finished requests over the makespan"),
-    ("goodput", "finished requests that keep the SLO, per second"),
-    ("TTFT p50", "time to first token, median"),
-    ("TTFT p99", "time to first token, 99th percentile"),
-    ("E2E p50", "arrival to last token, median"),
-    ("E2E p99", "arrival to last token, 99th percentile"),
-    ("OOMs", "steps that ran out of memory"),
-    ("preempted", "times a running request lost its place and its cache, or had it swapped out"),
-    ("peak VRAM", "most memory in use, and its share of the budget"),
-    ("mean KV", "time mean of KV bytes held over the KV pool"),
-    ("padding", "computed positions that belong to no request"),
-]
+_TAILS = {
+    "p99": "99th percentile",
+    "p90": f"90th percentile; a 99th needs {ENOUGH_FOR_P99} finished requests",
+}
 
 
 def comparison(infos: Sequence[RunInfo], judged: Verdict) -> Table:
-    """One row a run; columns about requests that did not finish appear only if there are any."""
+    """One row a run; columns about requests that did not finish appear only if there are any, and a p99 only if enough
+    finished for one in every run.
+    """
     summaries = labelled_summaries(infos)
     lost = [name for name in ("rejected", "failed", "aborted") if any(getattr(s, name) for s in summaries)]
+    tail = "p99" if min(s.finished for s in summaries) >= ENOUGH_FOR_P99 else "p90"
     rows = [
         [
             Cell(summary.policy + _marks(info, position, judged), position),
-            *_figures(summary),
+            *_figures(summary, tail),
             *(Cell(f"{getattr(summary, name):,}", getattr(summary, name)) for name in lost),
         ]
         for position, (info, summary) in enumerate(zip(infos, summaries, strict=True))
     ]
-    return Table([*_HEADS, *((name, f"requests {name}") for name in lost)], rows)
+    return Table([*_heads(tail), *((name, f"requests {name}") for name in lost)], rows)
+
+
+def _heads(tail: str) -> list[tuple[str, str]]:
+    return [
+        ("policy", "what batched the requests"),
+        ("tokens/s", "prompt and output tokens of finished requests over the makespan"),
+        ("goodput", "finished requests that keep the SLO, per second"),
+        ("TTFT p50", "time to first token, median"),
+        (f"TTFT {tail}", f"time to first token, {_TAILS[tail]}"),
+        ("E2E p50", "arrival to last token, median"),
+        (f"E2E {tail}", f"arrival to last token, {_TAILS[tail]}"),
+        ("OOMs", "steps that ran out of memory"),
+        ("preempted", "times a running request lost its place and its cache, or had it swapped out"),
+        ("peak VRAM", "most memory in use, and its share of the budget"),
+        ("mean KV", "time mean of KV bytes held over the KV pool"),
+        ("padding", "computed positions that belong to no request"),
+    ]
 
 
 def _marks(info: RunInfo, position: int, judged: Verdict) -> str:
@@ -61,12 +71,12 @@ def _marks(info: RunInfo, position: int, judged: Verdict) -> str:
     return best + ("" if info.complete else " INCOMPLETE")
 
 
-def _figures(s: Summary) -> list[Cell]:
+def _figures(s: Summary, tail: str) -> list[Cell]:
     return [
         Cell(f"{s.total_tok_s:,.0f}", s.total_tok_s),
         Cell(three_digits(s.goodput_req_s), s.goodput_req_s),
-        *_latencies(s.ttft_s),
-        *_latencies(s.e2e_s),
+        *_latencies(s.ttft_s, tail),
+        *_latencies(s.e2e_s, tail),
         Cell(f"{s.ooms:,}", s.ooms),
         Cell(f"{s.preemptions:,}", s.preemptions),
         _peak(s),
@@ -75,10 +85,9 @@ def _figures(s: Summary) -> list[Cell]:
     ]
 
 
-def _latencies(spread: Spread) -> list[Cell]:
-    return [
-        Cell("-", float("inf")) if value is None else Cell(seconds(value), value) for value in (spread.p50, spread.p99)
-    ]
+def _latencies(spread: Spread, tail: str) -> list[Cell]:
+    values: list[float | None] = [spread.p50, getattr(spread, tail)]
+    return [Cell("-", float("inf")) if value is None else Cell(seconds(value), value) for value in values]
 
 
 def _peak(s: Summary) -> Cell:

@@ -128,7 +128,7 @@ def _whole(real: Run, simulated: Run) -> list[Check]:
         "throughput": (a.total_tok_s, b.total_tok_s),
         "finished": (a.finished, b.finished),
     }
-    if _has_steps(real):
+    if has_steps(real):
         pairs |= {
             "peak VRAM": (a.peak_vram_bytes / GIB, b.peak_vram_bytes / GIB),
             "preemptions": (a.preemptions, b.preemptions),
@@ -137,8 +137,8 @@ def _whole(real: Run, simulated: Run) -> list[Check]:
     return [Check(name, x, y, _ratio(y - x, x), None, LIMITS.get(name)) for name, (x, y) in pairs.items()]
 
 
-def _has_steps(run: Run) -> bool:
-    """The log of another engine has none."""
+def has_steps(run: Run) -> bool:
+    """Whether anything is known of the run's steps; the log of another engine has none."""
     return len(run.steps["step"]) > 0
 
 
@@ -247,27 +247,30 @@ def _shown(validation: Validation, number: int) -> Mapping[str, Any]:
     return {
         "title": validation.title,
         "missed": len(validation.missed),
-        "checks": [_cells(check) for check in validation.checks],
-        "worst": [
-            (f"{row:,}", f"{prompt:,}", f"{output:,}", three_digits(a), three_digits(b), f"{b / a - 1:+.1%}")
-            for row, prompt, output, a, b in validation.worst
-        ],
+        "checks": check_cells(validation),
+        "worst": worst_cells(validation),
         "latency": inline_svg(
             f"latency{number}",
             latency_figure(runs),
-            f"{validation.title}: TTFT and E2E, real and simulated",
-            "The share of requests whose first token, and whose last, came within a time.",
+            f"{validation.title}: TTFT, TPOT and E2E, real and simulated",
+            "The share of requests whose first token, whose tokens on average, and whose last token came within a "
+            "time.",
         ),
         "vram": inline_svg(
             f"vram{number}",
-            vram_figure(runs if _has_steps(validation.real) else runs[1:]),
+            vram_figure(runs if has_steps(validation.real) else runs[1:]),
             f"{validation.title}: VRAM over time, real (where it is known) and simulated",
             "Memory in use between the weights and the budget.",
         ),
     }
 
 
-def _cells(check: Check) -> Mapping[str, str]:
+def check_cells(validation: Validation) -> list[dict[str, str]]:
+    """The figures with their errors, as they are shown."""
+    return [_cells(check) for check in validation.checks]
+
+
+def _cells(check: Check) -> dict[str, str]:
     is_share = check.name.startswith("step ")
     interval = check.interval
     return {
@@ -279,3 +282,11 @@ def _cells(check: Check) -> Mapping[str, str]:
         "limit": "" if check.limit is None else f"{check.limit:.0%}",
         "kept": "" if check.limit is None else ("yes" if check.holds else "NO"),
     }
+
+
+def worst_cells(validation: Validation) -> list[tuple[str, ...]]:
+    """The requests whose E2E is furthest off, as they are shown."""
+    return [
+        (f"{row:,}", f"{prompt:,}", f"{output:,}", three_digits(a), three_digits(b), f"{b / a - 1:+.1%}")
+        for row, prompt, output, a, b in validation.worst
+    ]

@@ -5,15 +5,15 @@ from dataclasses import dataclass
 
 import msgspec
 
-from ..metrics import Summary, close, equal, order_by_merit
+from ..metrics import Summary, averaged, equal, order_by_merit
 from ..records import RunInfo
 from .differences import differences
-from .numbers import three_digits
+from .lead import GOODPUT, MEAN_E2E, P99_E2E, THROUGHPUT, Seeds, compared, deciding, factor, times
+from .numbers import ENOUGH_FOR_P99, three_digits
+from .paired import Estimate
 
 NEVER_TIGHT = 0.01
 """Below this share of time in which memory kept somebody waiting, memory was not the bottleneck."""
-LARGEST_FACTOR = 10.0
-"""Above this a ratio says more about a figure near zero than about the winner: only the values are given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,18 +21,22 @@ class Verdict:
     """What a comparison came to.
 
     Attributes:
-        sentence: who wins, by how much, and whether memory was the bottleneck.
+        headline: who wins, and by how much, in a few words.
+        sentence: the same against whom it matters, and whether memory was the bottleneck.
         details: what else has to be known, losses included.
         winner: position of the winning run.
         tied: another run cannot be told apart from the winner.
         contested: there was more than one run.
+        lead: the winner's lead over the baseline, or else over the runner-up: over which, in what, and how many times.
     """
 
+    headline: str
     sentence: str
     details: list[str]
     winner: int
     tied: bool
     contested: bool
+    lead: tuple[str, str, Estimate] | None = None
 
 
 def summary_of(info: RunInfo) -> Summary:
@@ -56,12 +60,21 @@ def labelled_summaries(infos: Sequence[RunInfo]) -> list[Summary]:
     return [msgspec.structs.replace(summary_of(info), policy=label) for info, label in zip(infos, labels, strict=True)]
 
 
-def verdict(infos: Sequence[RunInfo]) -> Verdict:
-    """Judge runs of the same requests. A run with out-of-memory steps, or an incomplete one, only wins among such."""
-    summaries = labelled_summaries(infos)
+def verdict(infos: Sequence[RunInfo], replicates: Sequence[Sequence[RunInfo]] = ()) -> Verdict:
+    """Judge runs of the same requests. A run with out-of-memory steps, or an incomplete one, only wins among such.
+
+    Args:
+        replicates: of each run the runs of all seeds, itself among them; then figures are means over the seeds.
+    """
+    labels = labels_of(infos)
+    groups = replicates or [[info] for info in infos]
+    seeds = {label: [summary_of(each) for each in group] for label, group in zip(labels, groups, strict=True)}
+    summaries = [msgspec.structs.replace(averaged(seeds[label]), policy=label) for label in labels]
+    certainties = [_certainty(info, len(group)) for info, group in zip(infos, groups, strict=True)]
     if len(infos) == 1:
         sentence = f"{_warning(infos[0])}{_one_run(summaries[0])}; {_bottleneck(summaries[0], summaries)}."
-        return Verdict(sentence, [_certainty(infos[0])], 0, tied=False, contested=False)
+        headline = f"{summaries[0].policy}: {_figures(summaries[0])}"
+        return Verdict(headline, sentence, [certainties[0]], 0, tied=False, contested=False)
     order = _order(infos, summaries)
     best, others = summaries[order[0]], [summaries[i] for i in order[1:]]
     bounds = [s for s, info in zip(summaries, infos, strict=True) if info.upper_bound and s is not best]
@@ -70,15 +83,28 @@ def verdict(infos: Sequence[RunInfo]) -> Verdict:
     baseline = None if _counts(best) else next((s for s in others if _counts(s)), None)
     details = _cautions(infos, summaries)
     if baseline is not None:
-        details.append(f"{best.policy} against {baseline.policy}: {_against(best, baseline)}.")
-    details += [f"{best.policy} against {s.policy}, which knows true lengths: {_against(best, s)}." for s in bounds]
-    details += _first_fit_decreasing(best, others)
+        details.append(f"{best.policy} against {baseline.policy}: {_against(best, baseline, seeds)}.")
+    details += [
+        f"{best.policy} against {s.policy}, which knows true lengths: {_against(best, s, seeds)}." for s in bounds
+    ]
+    details += _first_fit_decreasing(best, others, seeds)
     details += _memory(real, tied)
     details += _out_of_memory(best, summaries)
     details += [f"{s.policy}: {info.note}." for s, info in zip(summaries, infos, strict=True) if info.note]
-    details += dict.fromkeys(_certainty(info) for info in (infos[order[0]], *infos))
-    sentence = f"{_warning(infos[order[0]])}{_sentence(best, others, tied, baseline)}; {_bottleneck(best, real)}."
-    return Verdict(sentence, details, order[0], tied=len(tied) > 1, contested=True)
+    details += dict.fromkeys([certainties[order[0]], *certainties])
+    sentence = _warning(infos[order[0]]) + _sentence(best, others, tied, baseline, seeds)
+    rival = baseline or next(iter(others), None)
+    lead = _lead_over(best, rival, seeds) if rival is not None else None
+    headline = _headline(best, others, tied, seeds)
+    return Verdict(
+        headline,
+        f"{sentence}; {_bottleneck(best, real)}.",
+        details,
+        order[0],
+        tied=len(tied) > 1,
+        contested=True,
+        lead=lead,
+    )
 
 
 def _order(infos: Sequence[RunInfo], summaries: list[Summary]) -> list[int]:
@@ -120,44 +146,56 @@ def _counts(summary: Summary) -> bool:
     return summary.policy.startswith("count-")
 
 
-def _sentence(best: Summary, others: list[Summary], tied: list[Summary], baseline: Summary | None) -> str:
+def _sentence(best: Summary, others: list[Summary], tied: list[Summary], baseline: Summary | None, seeds: Seeds) -> str:
     if not others:
         return f"{best.policy} is the only complete run without an out-of-memory step: {_figures(best)}"
+    runner_up = others[0]
     if len(tied) > 1:
         sentence = f"No difference between {_listed([s.policy for s in tied])}: {_figures(best)}"
     else:
-        sentence = f"{best.policy} wins: {_lead(best, others[0])} of the runner-up {others[0].policy}"
-    if baseline is None or baseline is others[0] or baseline in tied:
+        leads = "leads" if _may_be_chance(best, runner_up, seeds) else "wins"
+        sentence = f"{best.policy} {leads}: {_lead(best, runner_up, seeds)} of the runner-up {runner_up.policy}"
+        if leads == "leads":
+            sentence += f", which {len(seeds[best.policy])} seeds cannot tell from it"
+    if baseline is None or baseline is runner_up or baseline in tied:
         return sentence
-    return f"{sentence}, {_lead(best, baseline)} of {baseline.policy}, the best count that fits"
+    return f"{sentence}, {_lead(best, baseline, seeds)} of {baseline.policy}, the best count that fits"
 
 
-def _lead(best: Summary, other: Summary) -> str:
-    """The first figure that tells the two apart, worded so that "of <somebody>" can follow."""
-    if not close(best.goodput_req_s, other.goodput_req_s):
-        return _compared("goodput", best.goodput_req_s, other.goodput_req_s, "requests/s")
-    if not close(best.total_tok_s, other.total_tok_s):
-        return _compared("throughput", best.total_tok_s, other.total_tok_s, "tokens/s")
-    return _compared("mean E2E", best.e2e_s.mean or 0, other.e2e_s.mean or 0, "s", smaller_is_better=True)
+def _headline(best: Summary, others: list[Summary], tied: list[Summary], seeds: Seeds) -> str:
+    if not others:
+        return f"{best.policy} alone fits into memory"
+    if len(tied) > 1:
+        return f"No difference between {_listed([s.policy for s in tied])}"
+    figure, runner_up = deciding(best, others[0]), others[0]
+    ahead = factor(figure, best, runner_up, seeds)
+    if ahead is None:
+        return f"{best.policy} wins, by its {figure.name}"
+    better = f"{times(ahead)} {'shorter ' if figure.smaller_is_better else 'the '}{figure.name}"
+    leads = "leads" if _may_be_chance(best, runner_up, seeds) else "wins"
+    return f"{best.policy} {leads}: {better} {'than' if figure.smaller_is_better else 'of'} {runner_up.policy}"
 
 
-def _against(best: Summary, other: Summary) -> str:
-    parts = [
-        _compared("goodput", best.goodput_req_s, other.goodput_req_s, "requests/s"),
-        _compared("throughput", best.total_tok_s, other.total_tok_s, "tokens/s"),
-    ]
-    if best.e2e_s.p99 is not None and other.e2e_s.p99 is not None:
-        parts.append(_compared("p99 E2E", best.e2e_s.p99, other.e2e_s.p99, "s", smaller_is_better=True))
-    return ", ".join(parts)
+def _lead(best: Summary, other: Summary, seeds: Seeds) -> str:
+    """By the figure that decides, worded so that "of <somebody>" can follow."""
+    return compared(deciding(best, other), best, other, seeds)
 
 
-def _compared(name: str, mine: float, other: float, unit: str, *, smaller_is_better: bool = False) -> str:
-    """Both values, and their ratio unless it would only say that one of them is near zero."""
-    low, high = sorted((mine, other))
-    factor = ""
-    if low > 0 and high / low <= LARGEST_FACTOR:
-        factor = f" ({(other / mine if smaller_is_better else mine / other):.2f}x)"
-    return f"{name} {three_digits(mine)} against {three_digits(other)} {unit}{factor}"
+def _lead_over(best: Summary, other: Summary, seeds: Seeds) -> tuple[str, str, Estimate] | None:
+    figure = deciding(best, other)
+    ahead = factor(figure, best, other, seeds)
+    return (other.policy, figure.name, ahead) if ahead is not None else None
+
+
+def _may_be_chance(best: Summary, other: Summary, seeds: Seeds) -> bool:
+    ahead = factor(deciding(best, other), best, other, seeds)
+    return ahead is not None and ahead.low is not None and ahead.low <= 1
+
+
+def _against(best: Summary, other: Summary, seeds: Seeds) -> str:
+    last = P99_E2E if min(best.finished, other.finished) >= ENOUGH_FOR_P99 else MEAN_E2E
+    known = [each for each in (GOODPUT, THROUGHPUT, last) if None not in (each.of(best), each.of(other))]
+    return ", ".join(compared(each, best, other, seeds) for each in known)
 
 
 def _figures(summary: Summary) -> str:
@@ -195,7 +233,7 @@ def _memory(summaries: list[Summary], tied: list[Summary]) -> list[str]:
     return [f"Requests waited for memory {shares}."]
 
 
-def _first_fit_decreasing(best: Summary, others: list[Summary]) -> list[str]:
+def _first_fit_decreasing(best: Summary, others: list[Summary], seeds: Seeds) -> list[str]:
     """What first-fit decreasing gained or lost against the best other policy that sees memory: said in either case."""
     contest = [s for s in (best, *others) if not _counts(s)]
     ffd = next((s for s in contest if s.policy.partition("(")[0].strip() == "ffd"), None)
@@ -205,12 +243,13 @@ def _first_fit_decreasing(best: Summary, others: list[Summary]) -> list[str]:
     if equal(ffd, rival):
         return [f"{ffd.policy} (first-fit decreasing) gains nothing over {rival.policy} here."]
     word = "against" if ffd is best else "(first-fit decreasing) loses to"
-    return [f"{ffd.policy} {word} {rival.policy}: {_against(ffd, rival)}."]
+    return [f"{ffd.policy} {word} {rival.policy}: {_against(ffd, rival, seeds)}."]
 
 
-def _certainty(info: RunInfo) -> str:
+def _certainty(info: RunInfo, seeds: int) -> str:
     how = "Simulated" if info.kind == "simulated" else "Measured"
-    return f"{how}: {info.scenario.step_time}; one seed ({info.seed}), so no interval."
+    certain = f"{seeds} seeds, intervals at 95 %" if seeds > 1 else f"one seed ({info.seed}), so no interval"
+    return f"{how}: {info.scenario.step_time}; {certain}."
 
 
 def _listed(items: list[str]) -> str:

@@ -1,15 +1,16 @@
 """VRAM over time: one panel a policy, with what it may use, what it reserves, and where it ran out."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..csrc import EVENTS
-from ..metrics import makespan_ns
+from ..metrics import finished_mask
 from ..records import Run
-from .svg import COLOURS, INK, OOM, page_style
+from .numbers import GIB
+from .svg import COLOURS, INK, OOM, legend_above, page_style
+from .time_axis import TimeAxis, area_under, envelope, time_mean
 from .verdict import labels_of
 
 if TYPE_CHECKING:
@@ -17,106 +18,157 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Array = np.ndarray[Any, Any]
-GIB = 1 << 30
-_BUCKETS = 500
-_MARKS = 250
-_LONGEST = 1.3  # in makespans of the fastest run: what is slower runs off the right edge, and says so
+Handles = dict[str, Any]
 
-
-@dataclass(frozen=True, slots=True)
-class Envelope:
-    """A curve in buckets of time: the least and the most in each, and the time in seconds of its middle."""
-
-    time_s: Array
-    least: Array
-    most: Array
+TITLE = "VRAM over time"
+DESCRIPTION = (
+    "One panel for each policy: memory in use between the weights and the budget, what of it is held but not filled, "
+    "what is reserved, and marks where a step ran out of memory or a request was evicted."
+)
+_OOMS, _EVICTIONS = ("oom",), ("preempt", "swap-out")
+_PREDICTED_NAME = "predicted, where it differs"
+_LEGEND = ("in use", "held, not filled", "reserved", _PREDICTED_NAME, "budget", "out of memory", "evicted")
+_MARKS = 200
+_TICK = np.array([(0, -1), (0, 1), (np.nan, np.nan)])
+_CROSS = np.array([(-1, -1), (1, 1), (np.nan, np.nan), (-1, 1), (1, -1), (np.nan, np.nan)])
+_MARK_AT, _MARK_HEIGHT, _MARK_WIDTH = 0.93, 0.035, 0.004  # as shares of a panel
+_VISIBLE = 0.02  # of a panel's height: less than that is a line's width
+_RESERVED: Any = (0, (2, 1.5))
+_PREDICTED: Any = (0, (5, 1.5))
 
 
 def vram_figure(runs: Sequence[Run]) -> "Figure":
-    """A figure with one panel for each run, all with the same axes."""
+    """A figure with one panel for each run, all with the same axes. What a run has nothing of is not drawn, and what
+    is drawn is in the legend.
+    """
     from matplotlib.figure import Figure
 
-    spans = [makespan_ns(run) / 1e9 for run in runs]
-    end_s = min(max(spans), _LONGEST * min((s for s in spans if s), default=1.0)) or 1.0
+    axis = TimeAxis.of(runs)
+    memory = runs[0].info.scenario.memory
+    floor = memory.fixed_bytes / GIB
+    top = max(int(_budgets(run).max()) for run in runs) / GIB
     with page_style():
-        figure = Figure(figsize=(9, 0.6 + 1.55 * len(runs)), layout="constrained")
+        figure = Figure(figsize=(9, 0.9 + 1.55 * len(runs)), layout="constrained")
         panels = figure.subplots(len(runs), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
+        legend: Handles = {}
         labels = labels_of([run.info for run in runs])
-        for position, (run, label, panel, span) in enumerate(zip(runs, labels, panels, spans, strict=True)):
-            _draw(panel, run, label, COLOURS[position % len(COLOURS)], end_s, span)
-        memory = runs[0].info.scenario.memory
-        floor = memory.fixed_bytes / GIB
-        top = max(run.info.scenario.memory.budget_bytes for run in runs) / GIB
+        for position, (run, label, panel) in enumerate(zip(runs, labels, panels, strict=True)):
+            _draw(panel, run, COLOURS[position % len(COLOURS)], axis, (top - floor) * GIB, legend)
+            panel.set_title(_title(run, label, axis))
         panels[0].set_ylim(floor - 0.04 * (top - floor), top + 0.16 * (top - floor))
-        panels[0].set_xlim(0, _in_unit(end_s)[0])
-        panels[-1].set_xlabel(f"time ({_in_unit(end_s)[1]})")
-        figure.supylabel("VRAM (GiB), from the weights up", fontsize=9, color=INK)
+        axis.label(panels[-1])
+        figure.supylabel("VRAM (GiB)", fontsize=9, color=INK)
+        shown = [name for name in _LEGEND if name in legend]
+        legend_above(figure, [legend[name] for name in shown], shown)
     return figure
 
 
-def _draw(panel: "Axes", run: Run, label: str, colour: str, end_s: float, span_s: float) -> None:
-    memory = run.info.scenario.memory
-    fixed = memory.fixed_bytes
-    scale = _in_unit(end_s)[0] / end_s
-    used = envelope(*_used(run, fixed), end_s)
-    panel.fill_between(used.time_s * scale, fixed / GIB, used.most / GIB, color=colour, alpha=0.22, linewidth=0)
-    panel.fill_between(used.time_s * scale, used.least / GIB, used.most / GIB, color=colour, alpha=0.85, linewidth=0.4)
-    if (run.steps["reserved_bytes"] > run.steps["kv_bytes"]).any():
-        reserved = envelope(*_reserved(run, fixed), end_s)
-        panel.plot(reserved.time_s * scale, reserved.most / GIB, color=INK, linewidth=0.8, linestyle=(0, (2, 1.5)))
-    budget = memory.budget_bytes / GIB
-    panel.axhline(budget, color=INK, linewidth=1)
-    above = budget + 0.08 * (budget - fixed / GIB)
-    counts = [_mark(panel, run, kinds, above, scale, end_s) for kinds in (("oom",), ("preempt", "swap-out"))]
-    facts = f"{counts[0]:,} out-of-memory steps, {counts[1]:,} evictions, budget {budget:.1f} GiB"
-    late = f"; runs on to {_in_unit(span_s)[0]:,.0f} {_in_unit(span_s)[1]}" if span_s > 1.01 * end_s else ""
-    panel.set_title(f"{label}: {facts}{late}")
+def _title(run: Run, label: str, axis: TimeAxis) -> str:
+    ooms, evictions = len(_times_s(run, _OOMS)), len(_times_s(run, _EVICTIONS))
+    budget = run.info.scenario.memory.budget_bytes / GIB
+    facts = f"{ooms:,} out-of-memory steps, {evictions:,} evictions, budget {budget:.1f} GiB"
+    return f"{label}: {facts}{axis.beyond(run)}"
 
 
-def _mark(panel: "Axes", run: Run, kinds: tuple[str, ...], height: float, scale: float, end_s: float) -> int:
-    """Marks such events along the top, at most `_MARKS` of them, evenly chosen; returns how many there are."""
-    times = run.events["t_ns"][np.isin(run.events["event"], [EVENTS.index(kind) for kind in kinds])] / 1e9
-    shown = times[times <= end_s]
+def _draw(panel: "Axes", run: Run, colour: str, axis: TimeAxis, range_bytes: float, legend: Handles) -> None:
+    fixed = run.info.scenario.memory.fixed_bytes
+    x, visible = axis.middles, _VISIBLE * range_bytes
+    least, most = envelope(*used_curve(run), axis.edges_s)
+    panel.fill(*area_under(x, most / GIB, fixed / GIB), color=colour, alpha=0.22, linewidth=0)
+    in_use = panel.fill_between(x, least / GIB, most / GIB, color=colour, alpha=0.85, linewidth=0.4)
+    legend.setdefault("in use", in_use)
+    empty = time_mean(run.steps, run.steps["fragmented_bytes"], axis.edges_s)
+    if empty.max() > visible:
+        hatched = panel.fill_between(
+            x, (most - empty) / GIB, most / GIB, facecolor="none", edgecolor=INK, linewidth=0, hatch="////", alpha=0.5
+        )
+        legend.setdefault("held, not filled", hatched)
+    _draw_plans(panel, run, axis, most, visible, legend)
+    _draw_budget(panel, run, axis, legend)
+    _mark(panel, _times_s(run, _EVICTIONS), _TICK, axis, legend, "evicted", INK)
+    _mark(panel, _times_s(run, _OOMS), _CROSS, axis, legend, "out of memory", OOM)
+
+
+def _draw_plans(panel: "Axes", run: Run, axis: TimeAxis, most: Array, visible: float, legend: Handles) -> None:
+    """What was promised to requests, and what steps were predicted to need where that is not what they needed."""
+    steps, fixed = run.steps, run.info.scenario.memory.fixed_bytes
+    if (steps["reserved_bytes"] > steps["kv_bytes"]).any():
+        reserved = envelope(*_curve(run, steps["reserved_bytes"] + fixed), axis.edges_s)[1]
+        (line,) = panel.plot(axis.middles, reserved / GIB, color=INK, linewidth=0.8, linestyle=_RESERVED)
+        legend.setdefault("reserved", line)
+    ran = steps["steps"] > 0  # what a step wanted that ran out of memory is no prediction of one that ran
+    over = np.where(ran, steps["predicted_bytes"] - steps["vram_used_bytes"], 0)
+    predicted = envelope(*used_curve(run, over), axis.edges_s)[1]
+    differs = np.abs(predicted - most) > visible
+    if differs.any():
+        shown = np.where(differs, predicted, np.nan)
+        (line,) = panel.plot(axis.middles, shown / GIB, color=INK, linewidth=0.8, linestyle=_PREDICTED)
+        legend.setdefault(_PREDICTED_NAME, line)
+
+
+def _draw_budget(panel: "Axes", run: Run, axis: TimeAxis, legend: Handles) -> None:
+    budgets = _budgets(run)
+    times_s = np.append(0.0, run.steps["start_ns"] / 1e9)
+    changed = np.append(True, np.diff(budgets) != 0)
+    x = np.append(times_s[changed], axis.end_s) / axis.unit_s
+    values = np.append(budgets[changed], budgets[-1]) / GIB
+    (line,) = panel.plot(x, values, color=INK, linewidth=1, drawstyle="steps-post")
+    legend.setdefault("budget", line)
+
+
+def _budgets(run: Run) -> Array:
+    """The budget at the start, and in each step."""
+    return np.append(run.info.scenario.memory.budget_bytes, run.steps["vram_budget_bytes"])
+
+
+def _times_s(run: Run, kinds: tuple[str, ...]) -> Array:
+    chosen = np.isin(run.events["event"], [EVENTS.index(kind) for kind in kinds])
+    return np.asarray(run.events["t_ns"][chosen] / 1e9)
+
+
+def _mark(
+    panel: "Axes", times_s: Array, strokes: Array, axis: TimeAxis, legend: Handles, name: str, colour: str
+) -> None:
+    """Mark events along the top by a few strokes each, at most `_MARKS` of them, evenly chosen. All are one broken
+    line: as markers they would take most of the page's bytes.
+    """
+    from matplotlib.lines import Line2D
+
+    shown = times_s[times_s <= axis.end_s]
     if len(shown) > _MARKS:
         shown = shown[np.linspace(0, len(shown) - 1, _MARKS).astype(int)]
-    style = {"marker": "x", "color": OOM, "s": 18} if "oom" in kinds else {"marker": "|", "color": INK, "s": 22}
-    panel.scatter(shown * scale, np.full(len(shown), height), linewidths=0.9, clip_on=True, **style)  # type: ignore[arg-type]
-    return len(times)
+    if not len(shown):
+        return
+    end = axis.end_s / axis.unit_s
+    x = shown[:, None] / axis.unit_s + strokes[:, 0] * _MARK_WIDTH * end
+    y = np.broadcast_to(_MARK_AT + strokes[:, 1] * _MARK_HEIGHT, x.shape)
+    panel.plot(x.ravel(), y.ravel(), color=colour, linewidth=0.9, transform=panel.get_xaxis_transform())
+    marker = "|" if strokes is _TICK else "x"
+    legend.setdefault(name, Line2D([], [], color=colour, linewidth=0, marker=marker, markersize=5, markeredgewidth=0.9))
 
 
-def _used(run: Run, fixed: int) -> tuple[Array, Array]:
-    """The curve of bytes in use: it grows within a macro-step and falls to weights and context when nothing runs."""
-    steps = run.steps
-    start, duration, used = (steps[name] for name in ("start_ns", "duration_ns", "vram_used_bytes"))
-    return _curve(start, duration, used - (steps["kv_bytes"] - steps["kv_start_bytes"]), used, fixed)
+def used_curve(run: Run, more: Array | int = 0) -> tuple[Array, Array]:
+    """Bytes in use, and some more in each step, as points (time in s, bytes) of a broken line: they grow within a
+    macro-step, and fall to what is held whatever runs when nothing does.
+    """
+    used, grown = run.steps["vram_used_bytes"], run.steps["kv_bytes"] - run.steps["kv_start_bytes"]
+    return _curve(run, used + more, grown)
 
 
-def _reserved(run: Run, fixed: int) -> tuple[Array, Array]:
-    start, duration, reserved = (run.steps[name] for name in ("start_ns", "duration_ns", "reserved_bytes"))
-    return _curve(start, duration, reserved + fixed, reserved + fixed, fixed)
-
-
-def _curve(start: Array, duration: Array, first: Array, last: Array, idle: int) -> tuple[Array, Array]:
-    """Points (time in s, bytes) of a broken line through the rows, with the idle value in the gaps between them."""
-    end = start + duration
-    gap = np.append(start[1:] > end[:-1], True)
+def _curve(run: Run, last: Array, grown: Array | int = 0) -> tuple[Array, Array]:
+    """Points of a broken line through the ends of all steps, each of which grew by so much."""
+    start, idle = run.steps["start_ns"], run.info.scenario.memory.fixed_bytes
+    end = start + run.steps["duration_ns"]
     following = np.append(start[1:], end[-1:])
+    after = np.where(_is_anybody_running(run, end), last, idle)
     times = np.stack([start, end, end, following], axis=1)
-    values = np.stack([first, last, np.where(gap, idle, last), np.where(gap, idle, last)], axis=1)
+    values = np.stack([last - grown, last, after, after], axis=1)
     return times.ravel() / 1e9, values.ravel().astype(float)
 
 
-def envelope(time_s: Array, values: Array, end_s: float) -> Envelope:
-    """The least and most of a broken line in each of a fixed number of buckets from 0 to `end_s`."""
-    edges = np.linspace(0, end_s, _BUCKETS + 1)
-    at_edges = np.interp(edges, time_s, values) if len(time_s) else np.zeros(_BUCKETS + 1)
-    least, most = np.minimum(at_edges[:-1], at_edges[1:]), np.maximum(at_edges[:-1], at_edges[1:])
-    inside = time_s < end_s
-    bucket = (time_s[inside] / end_s * _BUCKETS).astype(int)
-    np.minimum.at(least, bucket, values[inside])
-    np.maximum.at(most, bucket, values[inside])
-    return Envelope((edges[:-1] + edges[1:]) / 2, least, most)
-
-
-def _in_unit(seconds: float) -> tuple[float, str]:
-    return (seconds / 60, "min") if seconds >= 300 else (seconds, "s")
+def _is_anybody_running(run: Run, times_ns: Array) -> Array:
+    """Whether right after each time some request is between its admission and its end, and holds its memory."""
+    r, done = run.requests, finished_mask(run)
+    begun = np.searchsorted(np.sort(r["admitted_ns"][done]), times_ns, side="right")
+    ended = np.searchsorted(np.sort(r["finish_ns"][done]), times_ns, side="right")
+    return np.asarray(begun > ended)

@@ -1,5 +1,6 @@
 """The simulator: drives the core's scheduler over a trace, with predicted step durations on a SimPy clock."""
 
+from .attribution import Rung, climb, ladder
 from .compare import compare
 from .recorded import Parity, follow
 from .search import best_safe_count
@@ -10,10 +11,13 @@ __all__ = [
     "AnalyticStepTime",
     "Parity",
     "PerStep",
+    "Rung",
     "StepTime",
     "as_step_time",
     "best_safe_count",
+    "climb",
     "compare",
     "follow",
+    "ladder",
     "simulate",
 ]

@@ -1,16 +1,19 @@
-"""Simulates several policies on the same experiment, on as many cores as there are, each into its own run folder."""
+"""Simulates several policies on the same experiment, and on it under other seeds, on as many cores as there are, each
+into its own run folder.
+"""
 
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 from typing import Any
 
-from ..csrc import PolicySpec
+from ..csrc import PolicySpec, parse_policy
 from ..errors import InvalidRun
 from ..experiment import Experiment
 from ..outcome import describe
@@ -25,11 +28,22 @@ SHOWN_COUNT = 32
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One run to make: a policy, the folder's name, and whether its count is to be searched first."""
+    """One run to make.
+
+    Attributes:
+        folder: below the comparison's.
+        search: the policy's count is to be found first.
+        experiment: which one to run, by position: 0 is that of the first seed.
+        note: how the count was found.
+        switch: of an attribution, in what the policy differs from the one before it.
+    """
 
     policy: PolicySpec
     folder: str
     search: bool = False
+    experiment: int = 0
+    note: str = ""
+    switch: str = ""
 
 
 Progress = Callable[[str, str, int, int], None]
@@ -41,10 +55,9 @@ def plan_tasks(policies: list[PolicySpec]) -> list[Task]:
     tasks = []
     for policy in policies:
         if policy.id.startswith("count-") and not policy.fixes_count:
-            tasks.append(Task(policy, policy.id, search=True))
-            tasks.append(Task(policy.with_count(SHOWN_COUNT), f"{policy.id}-n{SHOWN_COUNT}"))
-        else:
-            tasks.append(Task(policy, policy.slug))
+            tasks.append(Task(policy, policy.slug, search=True))
+            policy = policy.with_count(SHOWN_COUNT)
+        tasks.append(Task(policy, policy.slug))
     # The searches take longest: they start first.
     return sorted(tasks, key=lambda task: not task.search)
 
@@ -54,95 +67,157 @@ def compare(
     policies: list[PolicySpec],
     out: Path,
     *,
+    replicates: Sequence[Experiment] = (),
     step_time: StepTime | None = None,
     resume: bool = False,
     workers: int | None = None,
     command: str = "",
     on_progress: Progress | None = None,
 ) -> list[Path]:
-    """Make all the runs and return their folders, in the order of `policies`; `step_time` as in `simulate`.
+    """Make all the runs and return their folders: POLICY of the experiment, in the order of `policies`, then
+    seed-K/POLICY of each replicate, which is the experiment under another seed K. `step_time` as in `simulate`.
 
-    With `resume`, runs that are complete and of this very experiment are kept. On Ctrl-C every run that was under way
-    is written as far as it came, marked incomplete, and KeyboardInterrupt is raised.
+    A count is searched on the experiment alone and then used for its replicates, whether it is safe there or not: an
+    operator has one setting. With `resume`, runs that are complete and of this very experiment are kept. On Ctrl-C
+    every run that was under way is written as far as it came, marked incomplete, and KeyboardInterrupt is raised.
     """
-    tasks = plan_tasks(policies)
-    missing = [task for task in tasks if not (resume and _is_done(experiment, task, out, step_time))]
+    experiments = [experiment, *replicates]
+    planned = plan_tasks(policies)
+    known = {task: _count_known(task, experiment, out, step_time) for task in planned if resume and task.search}
+
+    def missing(task: Task) -> list[Task]:
+        todo = [task] if task.search else _on_every_seed(task, experiments)
+        return [each for each in todo if not (resume and _is_done(experiments, each, out, step_time))]
+
+    make_runs(
+        experiments,
+        [each for task in planned for each in missing(known.get(task) or task)],
+        out,
+        once_counted=missing,
+        step_time=step_time,
+        workers=min(workers or os.cpu_count() or 1, len(planned) * len(experiments)),
+        command=command,
+        on_progress=on_progress,
+    )
+    order = [policy.id for policy in policies]
+    shown = sorted(planned, key=lambda task: order.index(task.policy.id))
+    seeds = zip(*(_on_every_seed(task, experiments) for task in shown), strict=True)
+    return [out / task.folder for seed in seeds for task in seed]
+
+
+def make_runs(
+    experiments: Sequence[Experiment],
+    tasks: Sequence[Task],
+    out: Path,
+    *,
+    once_counted: Callable[[Task], Sequence[Task]] = lambda _: (),
+    step_time: StepTime | None,
+    workers: int,
+    command: str,
+    on_progress: Progress | None,
+) -> None:
+    """Do the tasks on so many cores. `once_counted` says what follows from a search: from the task with its count."""
+    with _workers(workers, experiments, step_time) as (pool, messages):
+        futures = {pool.submit(_work, task, out, command) for task in tasks}
+        while futures:
+            done, futures = wait(futures, timeout=0.1, return_when=FIRST_COMPLETED)
+            while not messages.empty():
+                message = messages.get()
+                if on_progress:
+                    on_progress(*message)
+            for counted in filter(None, (future.result() for future in done)):
+                futures |= {pool.submit(_work, task, out, command) for task in once_counted(counted)}
+
+
+def _on_every_seed(task: Task, experiments: Sequence[Experiment]) -> list[Task]:
+    """The task of the first seed, and the same for the others."""
+    first, *others = (experiment.seed for experiment in experiments)
+    note = f"{task.policy} was searched on seed {first}, not on these requests" if task.note else ""
+    return [task] + [
+        replace(task, folder=f"seed-{seed}/{task.folder}", experiment=position, note=note)
+        for position, seed in enumerate(others, 1)
+    ]
+
+
+def _is_done(experiments: Sequence[Experiment], task: Task, out: Path, step_time: StepTime | None) -> bool:
+    info = None if task.search else _complete_info(experiments[task.experiment], out / task.folder, step_time)
+    return info is not None and info.policy == str(task.policy) and info.note == task.note
+
+
+def _count_known(task: Task, experiment: Experiment, out: Path, step_time: StepTime | None) -> Task | None:
+    """The task with the count that an earlier search for this very experiment came to."""
+    info = _complete_info(experiment, out / task.folder, step_time)
+    if info is None or not info.note:
+        return None
+    found = parse_policy(info.policy)
+    ours = found.id == task.policy.id and str(found.with_count(1)) == str(task.policy.with_count(1))
+    return replace(task, policy=found, search=False, note=info.note) if ours else None
+
+
+def _complete_info(experiment: Experiment, folder: Path, step_time: StepTime | None) -> RunInfo | None:
+    """Of a run that is whole and of this very experiment."""
+    try:
+        info = read_run(folder).info
+    except InvalidRun:
+        return None
+    same = info.scenario == describe(experiment, as_step_time(step_time, experiment).description)
+    return info if info.complete and info.seed == experiment.seed and same else None
+
+
+_Messages = SimpleQueue[tuple[str, str, int, int]]
+
+
+@contextmanager
+def _workers(
+    count: int, experiments: Sequence[Experiment], step_time: StepTime | None
+) -> Iterator[tuple[ProcessPoolExecutor, "_Messages"]]:
     context = multiprocessing.get_context("spawn")
-    messages: SimpleQueue[tuple[str, str, int, int]] = context.SimpleQueue()
+    messages: _Messages = context.SimpleQueue()
     with ProcessPoolExecutor(
-        max_workers=max(1, min(workers or os.cpu_count() or 1, len(missing))),
+        max_workers=count,
         mp_context=context,
         initializer=_start_worker,
-        initargs=(messages, experiment, step_time),
+        initargs=(messages, experiments, step_time),
     ) as pool:
-        futures = [pool.submit(_make_run, task, out, command) for task in missing]
-        for message in _messages_until_done(futures, messages):
-            if on_progress:
-                on_progress(*message)
-        for future in futures:
-            future.result()
-    order = [policy.id for policy in policies]
-    return [out / task.folder for task in sorted(tasks, key=lambda task: order.index(task.policy.id))]
+        try:
+            yield pool, messages
+        except BaseException:
+            pool.shutdown(cancel_futures=True)  # else what has not begun would still be run
+            raise
 
 
-def _messages_until_done(
-    futures: list[Future[Any]], messages: "SimpleQueue[tuple[str, str, int, int]]"
-) -> Iterator[tuple[str, str, int, int]]:
-    pending = set(futures)
-    while pending:
-        done, pending = wait(pending, timeout=0.1, return_when=FIRST_COMPLETED)
-        while not messages.empty():
-            yield messages.get()
-        for future in done:
-            future.result()
+_worker: tuple[Any, Sequence[Experiment], StepTime | None]
 
 
-def _is_done(experiment: Experiment, task: Task, out: Path, step_time: StepTime | None) -> bool:
-    try:
-        info = read_run(out / task.folder).info
-    except InvalidRun:
-        return False
-    return info.complete and _same_experiment(info, experiment, task, step_time)
-
-
-def _same_experiment(info: RunInfo, experiment: Experiment, task: Task, step_time: StepTime | None) -> bool:
-    same_policy = bool(info.note) if task.search else info.policy == str(task.policy)
-    return (
-        same_policy
-        and info.seed == experiment.seed
-        and info.scenario == describe(experiment, as_step_time(step_time, experiment).description)
-    )
-
-
-_worker: tuple[Any, Experiment, StepTime | None]
-
-
-def _start_worker(messages: Any, experiment: Experiment, step_time: StepTime | None) -> None:
+def _start_worker(messages: Any, experiments: Sequence[Experiment], step_time: StepTime | None) -> None:
     global _worker
-    _worker = messages, experiment, step_time
+    _worker = messages, experiments, step_time
     signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
-def _make_run(task: Task, out: Path, command: str) -> None:
-    messages, experiment, step_time = _worker
+def _work(task: Task, out: Path, command: str) -> Task | None:
+    """Search the task's count and return the task with it; or else make its run."""
+    messages, experiments, step_time = _worker
+    experiment = experiments[task.experiment]
     total = len(experiment.trace)
 
     def say(doing: str, ended: int) -> None:
         messages.put((task.folder, doing, ended, total))
 
-    policy, note = task.policy, ""
     if task.search:
-        best = best_safe_count(experiment, policy, step_time=step_time, on_trial=lambda n: say(f"trying n={n}", 0))
-        policy, note = policy.with_count(best.n), str(best)
+        best = best_safe_count(experiment, task.policy, step_time=step_time, on_trial=lambda n: say(f"trying n={n}", 0))
+        return replace(task, policy=task.policy.with_count(best.n), search=False, note=str(best))
     run = simulate(
         experiment,
-        policy,
+        task.policy,
         step_time=step_time,
-        note=note,
+        note=task.note,
         command=command,
         on_progress=lambda ended: say("simulating", ended) if ended % 64 == 0 else None,
     )
+    run.info.switch = task.switch
     write_run(out / task.folder, run)
     if not run.info.complete:
         raise KeyboardInterrupt
     say("done", total)
+    return None

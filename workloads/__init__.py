@@ -1,6 +1,6 @@
 """What to run: trace files and their readers, generators, model and device shapes, scenarios."""
 
-from .arrivals import scale_rate, with_arrivals
+from .arrivals import dealt_anew, scale_rate, with_arrivals
 from .generator import GeneratorSpec, generate, mixture_names
 from .model_folder import read_model_folder
 from .quantities import parse_bytes
@@ -34,6 +34,7 @@ __all__ = [
     "Trace",
     "TraceSource",
     "TraceSummary",
+    "dealt_anew",
     "describe",
     "device_names",
     "generate",

@@ -1,4 +1,4 @@
-"""When requests arrive: as the trace says, all at once, or as a Poisson stream."""
+"""When requests arrive: as the trace says, all at once, or as a Poisson stream; and which request comes when."""
 
 import math
 from dataclasses import replace
@@ -10,6 +10,7 @@ from .trace import Column, Trace
 
 NS = 1_000_000_000
 _ARRIVAL_STREAM = 101  # keeps these draws apart from those of the generator under the same seed
+_DEAL_STREAM = 102
 
 
 def with_arrivals(trace: Trace, spec: str, seed: int) -> Trace:
@@ -30,6 +31,15 @@ def with_arrivals(trace: Trace, spec: str, seed: int) -> Trace:
     if spec.startswith("poisson:"):
         return replace(trace, arrival_ns=poisson_ns(arrival_rate(spec), len(trace), seed))
     raise InvalidScenario(f"arrivals '{spec}': expected trace, at-zero or poisson:RATE")
+
+
+def dealt_anew(trace: Trace, seed: int) -> Trace:
+    """The same arrival times and the same requests, but who comes when is drawn anew: prompt and output stay together.
+
+    What another seed means where nothing is drawn at random. Any drift of lengths that the trace has is lost.
+    """
+    order = np.random.default_rng([seed, _DEAL_STREAM]).permutation(len(trace))
+    return replace(trace, prompt_tokens=trace.prompt_tokens[order], output_tokens=trace.output_tokens[order])
 
 
 def poisson_ns(rate: float, count: int, seed: int) -> Column:

@@ -44,7 +44,7 @@ def test_compare_writes_a_report_and_a_folder_for_each_run(place):
     assert done.returncode == 0, done.stderr
     folders = {path.name for path in (place / "out").iterdir() if path.is_dir()}
     assert folders == {
-        "count-static", "count-static-n32", "count-continuous", "count-continuous-n32", "paged", "ffd"
+        "attribution", "count-static", "count-static-n32", "count-continuous", "count-continuous-n32", "paged", "ffd",
     }  # fmt: skip
     assert "<!DOCTYPE html>" in (place / "out" / "report.html").read_text()
     assert "tokens/s" in done.stdout
@@ -72,6 +72,16 @@ def test_resume_keeps_complete_runs_of_the_same_experiment_and_makes_the_others(
     assert paged.stat().st_mtime_ns > before[0]
 
 
+def test_other_seeds_have_folders_of_their_own_and_deal_the_requests_of_a_file_anew(place):
+    arguments = ("--trace", "lengths.csv", "--arrivals", "at-zero", "--policies", "paged,ffd", "--seeds", "2")
+    done = warpgroup("compare", *arguments, "--out", "out", "--json")
+    assert done.returncode == 0, done.stderr
+    shown = [(summary["policy"], summary["seed"]) for summary in json.loads(done.stdout)]
+    assert shown == [("paged", 0), ("ffd", 0), ("paged", 1), ("ffd", 1)]
+    first, other = (read_info(place / "out" / folder).scenario.trace for folder in ("paged", "seed-1/paged"))
+    assert (first.arrivals, other.arrivals) == ("at-zero", "at-zero, dealt anew by seed 1")
+
+
 def test_simulate_writes_one_run_folder_and_report_reads_it(place):
     done = warpgroup("simulate", "--trace", "lengths.csv", "--arrivals", "at-zero", "--policy", "paged", "--out", "run")
     assert done.returncode == 0, done.stderr
@@ -79,6 +89,19 @@ def test_simulate_writes_one_run_folder_and_report_reads_it(place):
     assert warpgroup("report", "run", "-o", "page.html").returncode == 0
     again = warpgroup("report", "run", "-o", "page.html")
     assert (again.returncode, "--force" in again.stderr) == (2, True)
+
+
+def test_a_report_can_be_markdown_and_a_trace(place):
+    command = ("simulate", "--trace", "lengths.csv", "--arrivals", "at-zero", "--policy", "paged", "--out", "run")
+    assert warpgroup(*command).returncode == 0
+    shown = warpgroup("report", "run", "--format", "md", "--perfetto", "trace.json")
+    assert (shown.returncode, shown.stdout.startswith("### ")) == (0, True)
+    assert len(json.loads((place / "trace.json").read_text())["traceEvents"]) > 30
+    assert warpgroup("report", "run", "--format", "md", "-o", "short.md").returncode == 0
+    assert (place / "short.md").read_text() == shown.stdout
+    for more, wanted in ((("--perfetto", "trace.json"), "trace.json exists"), ((), "give -o FILE")):
+        refused = warpgroup("report", "run", *more)
+        assert (refused.returncode, refused.stdout, wanted in refused.stderr) == (2, "", True)
 
 
 def test_limits_on_the_command_line_reach_the_run(place):
@@ -159,6 +182,7 @@ def test_help_names_every_command():
         ("compare --kv-budget-tokens 5", "less than one block"),
         ("compare --max-seqs 9 --step-tokens 5", "--step-tokens 5 is below --max-seqs 9"),
         ("compare --rate-scale 0", "expected a positive number"),
+        ("compare --seeds 0", "Invalid value for '--seeds'"),
         ("compare --slo soon", "is not of the form ttft=10s,tpot=100ms"),
         ("compare --out .", "is not empty"),
         ("simulate --policy paged --out lengths.csv", "cannot write to lengths.csv"),

@@ -90,7 +90,7 @@ def test_a_log_of_another_engine_is_fitted_to_and_held_against_simulations(place
         (("calibrate", "--model", "tiny", "--steps", LLAMA, "-o", "p.json"), "leave --model and limits out"),
         (("calibrate", "--model", "tiny", "--kv-blocks", "9", "-o", "p.json"), "are about a --log"),
         (("calibrate", "--log", "lengths.json", "-o", "p.json"), "--model is missing"),
-        (("calibrate", "--log", "no.csv", "--model", "tiny", "-o", "p.json"), "cannot read no.csv"),
+        (("calibrate", "--log", "no.csv", "--model", "tiny", "-o", "p.json"), "no.csv does not exist"),
         (("calibrate", "--log", "no.csv", "--steps", LLAMA, "-o", "p.json"), "a log has no steps"),
         (("calibrate", "--model", "tiny", "--columns", "input=x", "-o", "p.json"), "--log, which is missing"),
         (("validate", "-o", "v.html"), "--runs or --log is missing"),

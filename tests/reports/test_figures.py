@@ -1,11 +1,74 @@
-"""Figures of runs that have the same policy: each is a line, or a panel, of its own name."""
+"""The figures: what they show adds up, costs little, is the same every time, and tells runs of one policy apart."""
 
 import dataclasses
 
 import msgspec
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.experiments import experiment
 
-from warpgroup.reports.latency_figure import latency_figure
-from warpgroup.reports.vram_figure import vram_figure
+from warpgroup.metrics import padding_waste, recompute_tax
+from warpgroup.reports.composition_figure import composition, composition_figure
+from warpgroup.reports.gantt_figure import gantt_figure, phase_shares
+from warpgroup.reports.latency_figure import latency_figure, quantiles
+from warpgroup.reports.stays import running, stays
+from warpgroup.reports.svg import inline_svg
+from warpgroup.reports.time_axis import TimeAxis, envelope, time_mean
+from warpgroup.reports.vram_figure import used_curve, vram_figure
+from warpgroup.reports.waste_figure import waste, waste_figure
+from warpgroup.sim import simulate
+
+FIGURES = (latency_figure, vram_figure, composition_figure, waste_figure, gantt_figure)
+STATIC = ("count-static(n=3)", "count-static(n=60)")
+POLICIES = (*STATIC, "count-continuous(n=3)", "paged", "token-ratio", "ffd", "skyline")
+
+some_requests = st.lists(
+    st.tuples(st.integers(0, 40_000_000), st.integers(1, 300), st.integers(1, 60)), min_size=1, max_size=30
+)
+
+
+def run_of(gaps_prompts_outputs, policy, *, blocks=24, **options):
+    arrivals = np.cumsum([gap for gap, _, _ in gaps_prompts_outputs]).tolist()
+    rows = [(at, prompt, output) for at, (_, prompt, output) in zip(arrivals, gaps_prompts_outputs, strict=True)]
+    return simulate(experiment(rows, kv_blocks=blocks), policy, **options)
+
+
+def drawn(figure_of, runs):
+    return inline_svg("figure", figure_of(runs), "title", "description")
+
+
+@pytest.fixture(scope="module")
+def many():
+    """Three policies and 10,000 requests, tight on memory."""
+    rng = np.random.default_rng(3)
+    sizes = zip(rng.integers(1, 400, 10_000).tolist(), rng.integers(1, 80, 10_000).tolist(), strict=True)
+    rows = [(10_000_000, prompt, output) for prompt, output in sizes]
+    return [run_of(rows, policy, blocks=160) for policy in ("count-static(n=24)", "paged", "skyline")]
+
+
+@pytest.mark.parametrize("figure_of", FIGURES)
+def test_a_figure_of_ten_thousand_requests_is_small(figure_of, many):
+    assert len(drawn(figure_of, many)) < (60 if figure_of is gantt_figure else 95) * 1024
+
+
+@pytest.mark.parametrize("figure_of", FIGURES)
+def test_the_same_runs_give_the_same_bytes(figure_of, runs):
+    assert drawn(figure_of, runs) == drawn(figure_of, runs)
+
+
+@pytest.mark.parametrize("figure_of", FIGURES)
+def test_whatever_a_policy_is_called_it_is_text(figure_of, runs):
+    hostile = msgspec.structs.replace(runs[3].info, policy='$\\frac$ </script><img src="x" onerror=alert(1)>')
+    svg = drawn(figure_of, [runs[4], dataclasses.replace(runs[3], info=hostile)])
+    assert "$\\frac$ &lt;/script&gt;&lt;img" in svg
+    assert "<img" not in svg
+
+
+@pytest.mark.parametrize("figure_of", FIGURES)
+def test_a_run_in_which_nothing_ran_has_its_figures(figure_of):
+    assert drawn(figure_of, [run_of([(0, 5000, 5)], "paged")])
 
 
 def twins(runs):
@@ -15,11 +78,164 @@ def twins(runs):
 
 def test_two_runs_of_one_policy_are_two_lines(runs):
     figure = latency_figure(twins(runs))
-    legend = figure.axes[1].get_legend()
-    assert [text.get_text() for text in legend.get_texts()] == ["paged simulated", "paged real"]
-    assert len(figure.axes[0].get_lines()) == 3  # and the SLO
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["paged simulated", "paged real"]
+    lines = [len(panel.get_lines()) for panel in figure.axes]
+    assert lines == [3, 3, 2]  # TTFT and TPOT have an SLO
 
 
-def test_two_runs_of_one_policy_have_panels_of_different_names(runs):
-    titles = [panel.get_title("left") or panel.get_title() for panel in vram_figure(twins(runs)).axes]
+@pytest.mark.parametrize(("figure_of", "panels"), [(vram_figure, 1), (composition_figure, 2), (gantt_figure, 1)])
+def test_two_runs_of_one_policy_have_panels_of_different_names(figure_of, panels, runs):
+    titles = [panel.get_title("left") for panel in figure_of(twins(runs)).axes[::panels]]
     assert [title.partition(":")[0] for title in titles] == ["paged simulated", "paged real"]
+
+
+@given(st.lists(st.floats(0.001, 1e4), min_size=1, max_size=300))
+def test_a_distribution_is_drawn_through_true_quantiles(values):
+    seconds, shares = quantiles(np.array([*values, np.nan]))
+    assert (np.diff(shares) > 0).all()
+    for second, share in zip(seconds[1:], shares[1:], strict=True):
+        assert np.mean(np.array(values) <= second) >= share - 1e-9
+        assert np.mean(np.array(values) < second) <= share + 1e-9
+
+
+@given(st.lists(st.tuples(st.floats(0.001, 5), st.floats(0, 100)), min_size=1, max_size=50), st.floats(1, 100))
+def test_an_envelope_holds_every_point_of_its_curve(moves, end_s):
+    time_s = np.cumsum([gap for gap, _ in moves])
+    values = np.array([value for _, value in moves])
+    edges_s = np.linspace(0, end_s, 101)
+    least, most = envelope(time_s, values, edges_s)
+    assert (least <= most).all()
+    inside = time_s < end_s
+    bucket = (time_s[inside] / end_s * 100).astype(int)
+    assert (most[bucket] >= values[inside]).all()
+    assert (least[bucket] <= values[inside]).all()
+
+
+@given(st.lists(st.tuples(st.integers(0, 10**9), st.integers(0, 10**9), st.integers(0, 50)), max_size=30))
+def test_means_over_time_keep_the_area(steps):
+    gaps, durations, values = np.array(steps, np.int64).reshape(-1, 3).T
+    ends = np.cumsum(gaps + durations)
+    edges_s = np.linspace(0, 100, 38)
+    means = time_mean({"start_ns": ends - durations, "duration_ns": durations}, values, edges_s)
+    assert (means * np.diff(edges_s)).sum() == pytest.approx((values * durations).sum() / 1e9)
+    assert (means >= -1e-9).all()
+
+
+@settings(deadline=None, max_examples=25)
+@given(some_requests, st.sampled_from(POLICIES))
+def test_layers_of_a_batch_are_the_running_requests(requests, policy):
+    run = run_of(requests, policy)
+    layers = composition(run)
+    assert sum(layers.values()).tolist() == run.steps["running"].tolist()
+    assert all((layer >= 0).all() for layer in layers.values())
+    if policy not in STATIC:
+        assert not layers["ended, still in the batch"].any()
+
+
+@settings(deadline=None, max_examples=25)
+@given(some_requests, st.sampled_from(POLICIES))
+def test_the_bars_are_the_metrics_and_leave_nothing_out(requests, policy):
+    run = run_of(requests, policy)
+    positions, shares = waste(run).positions, waste(run).shares_of_time
+    computed = sum(positions.values())
+    assert min(positions.values()) >= 0
+    if computed:
+        assert positions["padding"] / computed == pytest.approx(padding_waste(run))
+    if positions["needed"]:
+        assert positions["computed again"] / positions["needed"] == pytest.approx(recompute_tax(run))
+        assert sum(shares.values()) == pytest.approx(1)
+        assert min(shares.values()) >= 0
+    if not run.info.summary["failed"]:
+        assert positions["unfinished"] == 0
+
+
+def test_bars_are_a_hundred_percent_wide(runs):
+    for panel in waste_figure(runs).axes:
+        widths = np.zeros(len(runs))
+        for bars in panel.containers:
+            widths += [bar.get_width() for bar in bars]
+        assert widths == pytest.approx(100, abs=0.2)
+
+
+@settings(deadline=None, max_examples=40)
+@given(some_requests, st.sampled_from(POLICIES), st.integers(1, 4), st.booleans())
+def test_phases_cover_each_request_from_its_arrival_to_its_end(requests, policy, a_line, plan_ahead):
+    run = run_of(requests, policy, plan_ahead=plan_ahead)
+    each, rows = stays(run), np.arange(len(requests))
+    end_s = float(each.end.max()) / 1e9 or 1.0
+    shares = phase_shares(each, rows, (0, end_s), a_line=a_line, columns=50)
+    for share in shares.values():
+        assert share.min() >= -1e-6
+        assert share.max() <= 1 + 1e-6
+    seconds = sum(share.sum(axis=1) for share in shares.values()) * end_s / 50 * a_line
+    stayed = np.bincount(rows // a_line, weights=(each.end - each.arrived) / 1e9)
+    assert seconds == pytest.approx(stayed, abs=1e-6)
+    evicted = set(np.flatnonzero(run.requests["preemptions"]).tolist())
+    assert set(each.away.tolist()) == evicted
+
+
+@settings(deadline=None, max_examples=25)
+@given(some_requests, st.sampled_from(POLICIES), st.floats(0, 1), st.floats(0, 1))
+def test_a_close_up_has_a_line_for_each_request_that_runs_in_it(requests, policy, begin, end):
+    each = stays(run_of(requests, policy))
+    begin_s, end_s = sorted((begin * float(each.end.max()) / 1e9, end * float(each.end.max()) / 1e9 + 1e-6))
+    rows = running(each, begin_s, end_s)
+    shares = phase_shares(each, rows, (begin_s, end_s), a_line=1, columns=20)
+    ran = shares["prefill"] + shares["decode"] + shares["evicted"]
+    assert len(ran) == len(rows)
+    assert (ran.sum(axis=1) > 0).all()
+
+
+def test_every_line_of_requests_has_a_pixel(many):
+    figure = gantt_figure(many)
+    whole = [panel.images[0].get_array() for panel in figure.axes[::2]]
+    arrived_in_time = [run.requests["arrival_ns"] < TimeAxis.of(many).end_s * 1e9 for run in many]
+    for picture, arrived in zip(whole, arrived_in_time, strict=True):
+        lines = -(-len(arrived) // 67)
+        assert picture.shape[0] == lines
+        visible = (picture[:, :, 3] > 0).any(axis=1)
+        assert visible.tolist() == [arrived[67 * line] for line in range(lines)]
+
+
+def test_a_close_up_ends_though_hundreds_run_at_once():
+    run = simulate(experiment([(0, 20, 100)] * 700, kv_blocks=9000, max_seqs=300, step_tokens=8192), "paged")
+    assert run.info.summary["running_max"] == 300
+    lines = gantt_figure([run]).axes[1].images[0].get_array().shape[0]
+    assert 300 <= lines <= 600
+
+
+def test_a_request_that_was_put_back_when_memory_ran_out_is_queued_until_its_step():
+    run = run_of([(0, 200, 5)] * 6, "count-static(n=6)", blocks=30)
+    assert run.info.summary["ooms"]
+    assert not run.info.summary["preemptions"]
+    each = stays(run)
+    prefills = run.steps["prefill_tokens"] > 0
+    assert set(each.begun.tolist()) == set(run.steps["start_ns"][prefills].tolist())
+
+
+def test_what_a_run_has_nothing_of_is_not_in_the_legend(runs):
+    def legend(figure):
+        return {text.get_text() for text in figure.legends[0].get_texts()}
+
+    assert legend(vram_figure(runs[3:4])) == {"in use", "held, not filled", "budget", "evicted"}
+    assert legend(vram_figure(runs[1:2])) >= {"out of memory"}
+    assert legend(vram_figure(runs[4:])) >= {"reserved"}
+    assert "ended, still in the batch" in legend(composition_figure(runs[:1]))
+    assert "ended, still in the batch" not in legend(composition_figure(runs[3:]))
+    assert "evicted" not in legend(gantt_figure(runs[4:]))
+
+
+def test_a_budget_that_changes_is_a_line_with_steps(runs):
+    budget = runs[3].info.scenario.memory.budget_bytes
+    rows = [(2_000_000, 20 + i % 90, 1 + i % 37) for i in range(80)]
+    run = run_of(rows, "paged", blocks=40, pressure=[(50_000_000, budget - 100_000)], pressure_announced=True)
+    (line,) = [line for line in vram_figure([run]).axes[0].get_lines() if line.get_drawstyle() == "steps-post"]
+    assert np.unique(line.get_ydata() * 2**30).tolist() == pytest.approx([budget - 100_000, budget])
+
+
+def test_memory_is_held_between_the_steps_of_a_batch(runs):
+    run = runs[3]
+    apart = {**run.steps, "duration_ns": run.steps["duration_ns"] // 2}
+    _, used = used_curve(dataclasses.replace(run, steps=apart))
+    running_on = used.reshape(-1, 4)[:-1, 2] > run.info.scenario.memory.fixed_bytes
+    assert running_on.mean() > 0.9

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from support.experiments import trace
 
 from warpgroup.errors import InvalidScenario, InvalidTrace
-from warpgroup.workloads import describe, scale_rate, with_arrivals
+from warpgroup.workloads import dealt_anew, describe, scale_rate, with_arrivals
 
 
 def lengths_only(count: int):
@@ -47,6 +47,26 @@ def test_at_zero_is_all_at_once():
 def test_a_trace_without_times_cannot_give_them():
     with pytest.raises(InvalidTrace, match="--arrivals poisson:RATE or --arrivals at-zero"):
         with_arrivals(lengths_only(3), "trace", 0)
+
+
+@given(
+    rows=st.lists(st.tuples(st.integers(0, 9), st.integers(1, 9), st.integers(1, 9)), min_size=1, max_size=40).map(
+        sorted
+    ),
+    seed=st.integers(0, 2**32),
+)
+def test_dealing_anew_keeps_the_times_and_the_requests_but_not_who_comes_when(rows, seed):
+    before = trace(rows)
+    after = dealt_anew(before, seed)
+    assert np.array_equal(after.arrival_ns, before.arrival_ns)
+    assert sorted(zip(after.prompt_tokens, after.output_tokens, strict=True)) == sorted(row[1:] for row in rows)
+    assert (after.max_new_tokens, after.source) == (before.max_new_tokens, before.source)
+    assert dealt_anew(before, seed).content_hash == after.content_hash
+
+
+def test_every_seed_deals_otherwise():
+    before = trace([(i, 1 + i, 1 + i) for i in range(50)])
+    assert len({dealt_anew(before, seed).content_hash for seed in range(20)} | {before.content_hash}) == 21
 
 
 @pytest.mark.parametrize("spec", ["", "poisson", "poisson:", "poisson:0", "poisson:-1", "poisson:nan", "uniform:3"])

@@ -1,0 +1,160 @@
+"""The command that lays policies side by side: `compare`."""
+
+import shlex
+import sys
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from . import terminal, trust
+from .csrc import parse_policies, parse_policy
+from .experiment import Experiment
+from .options import (
+    ForceOption,
+    JsonOption,
+    Options,
+    OutOption,
+    ProfileOption,
+    experiment_from,
+    replicate,
+    with_options,
+)
+from .records import claim_folder, fresh_folder, read_info, read_run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from .reports import Study
+    from .sim import Rung
+    from .sim.compare import Progress
+
+_BASELINE = "count-static"
+
+
+@with_options
+def compare(
+    *,
+    options: Options,
+    policies: Annotated[
+        str | None,
+        typer.Option(
+            help="Comma-separated, such as 'paged,ffd(margin=0.01)'. Default: the scenario's.",
+            show_default=False,
+        ),
+    ] = None,
+    seeds: Annotated[
+        int,
+        typer.Option(
+            help="Run every policy on so many seeds, from --seed on, so that differences carry an interval. Where "
+            "requests and times are a file's, other seeds deal the requests anew onto the times.",
+            min=1,
+        ),
+    ] = 1,
+    attribute: Annotated[
+        bool,
+        typer.Option(
+            help="Simulate the way from count-static, where it is compared, to the best policy, one switch at a time, "
+            "to say which switch brought what."
+        ),
+    ] = True,
+    profile: ProfileOption = None,
+    out: OutOption = None,
+    force: ForceOption = False,
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="Keep runs in the folder that are complete and of this experiment."),
+    ] = False,
+    json: JsonOption = False,
+) -> None:
+    """Simulate several policies on the same requests, and write one HTML report.
+
+    A count policy without a count (count-static, count-continuous) is run twice: with its best safe count, searched
+    on these very requests, and with n=32. With --seeds it is searched on the first seed alone.
+    """
+    from .reports import LADDER, read_study, write_report
+    from .sim import climb
+    from .sim import compare as run_all
+
+    experiment, named = experiment_from(options)
+    specs = parse_policies(policies if policies is not None else ",".join(named))
+    for spec in specs:
+        experiment.scheduler(spec)  # a contradiction with the limits shows here, before anything is written
+    replicates = [replicate(experiment, options, experiment.seed + i) for i in range(1, seeds)]
+    step_time = trust.step_time_of(profile, experiment)
+    folder = out or fresh_folder()
+    claim_folder(folder, force=force, resume=resume)
+    terminal.note_trace(experiment.trace)
+    command = shlex.join(["warpgroup", *sys.argv[1:]])
+    with _bars(seeds) as (show, draw):
+        folders = run_all(
+            experiment,
+            specs,
+            folder,
+            replicates=replicates,
+            step_time=step_time,
+            resume=resume,
+            command=command,
+            on_progress=show,
+        )
+        study = read_study(folders)
+        if attribute and (rungs := _ladder(study, experiment)):
+            made = {run.info.policy: each for run, each in zip(study.runs, folders, strict=False)}
+            ladder = climb(
+                experiment,
+                rungs,
+                folder / LADDER,
+                step_time=step_time,
+                reuse=made,
+                command=command,
+                on_progress=show,
+            )
+            study = replace(study, ladder=[read_run(each) for each in ladder])
+        draw("drawing")
+        write_report(study, folder / "report.html")
+        draw("done")
+    if json:
+        infos = [read_info(each) for each in folders]
+        terminal.print_json([info.summary | {"seed": info.seed} for info in infos])
+    else:
+        terminal.show_runs([run.info for run in study.runs], study.replicates)
+    terminal.show_path("report", folder / "report.html")
+
+
+def _ladder(study: "Study", experiment: Experiment) -> "list[Rung]":
+    """From the count-static that was compared, the searched one if there is one, to the winner; nothing if either is
+    missing.
+    """
+    from .reports import verdict
+    from .sim import ladder
+
+    infos = [run.info for run in study.runs]
+    baseline = next((info for info in infos if info.policy.startswith(_BASELINE)), None)
+    winner = infos[verdict(infos, study.replicates).winner]
+    if baseline is None or winner.upper_bound or winner.policy == baseline.policy:
+        return []
+    return ladder(parse_policy(winner.policy), parse_policy(baseline.policy), experiment.max_seqs)
+
+
+@contextmanager
+def _bars(seeds: int) -> "Iterator[tuple[Progress, Callable[[str], None]]]":
+    """A bar for each policy, which all its seeds share, and one for the report."""
+    with terminal.progress() as progress:
+        tasks: dict[str, Any] = {}
+        ended_in: dict[str, dict[str, int]] = {}
+
+        def show(name: str, doing: str, ended: int, total: int) -> None:
+            seed, _, policy = name.rpartition("/")
+            if policy not in tasks:
+                tasks[policy] = progress.add_task(policy, total=seeds * total, doing=doing)
+            ended_in.setdefault(policy, {})[seed] = ended
+            shown = f"{seed}: {doing}" if seed else doing
+            progress.update(tasks[policy], completed=sum(ended_in[policy].values()), doing=shown)
+
+        def draw(doing: str) -> None:
+            if "report" not in tasks:
+                tasks["report"] = progress.add_task("report", total=1, doing=doing)
+            progress.update(tasks["report"], completed=int(doing == "done"), doing=doing)
+
+        yield show, draw

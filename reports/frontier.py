@@ -1,0 +1,141 @@
+"""What each policy can take under an SLO: a sentence, a table and a figure of each sweep."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..experiment import Slo
+from ..sweep_record import PolicySweep, Sweep
+from .frontier_figure import DESCRIPTION, TITLE, frontier_figure
+from .svg import inline_svg
+from .table import Cell, Table
+
+_HEADS = [
+    ("policy", "what batched the requests"),
+    ("capacity", "the highest rate, in requests per second, at which enough requests kept the SLO"),
+    ("kept", "share of all requests that kept the SLO at that rate"),
+    ("fails at", "the lowest rate that was measured at which too few did"),
+    ("of best count", "capacity over that of the best policy that caps its batches by count"),
+    ("tokens/s", "prompt and output tokens of finished requests over the makespan, at capacity"),
+    ("OOMs", "steps that ran out of memory at capacity, of all seeds"),
+    ("trials", "simulations that were made"),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Frontier:
+    """What the report shows of one sweep.
+
+    Attributes:
+        facts: what was simulated, by name.
+        notes: what has to be known of single policies.
+        command: what made the sweep.
+    """
+
+    heading: str
+    sentence: str
+    svg: str
+    table: Table
+    facts: list[tuple[str, str]]
+    notes: list[str]
+    command: str
+
+
+def frontier(sweeps: Sequence[Sweep]) -> list[Frontier] | None:
+    """One a sweep; None without sweeps."""
+    return [_section(sweep, number) for number, sweep in enumerate(sweeps, 1)] or None
+
+
+def _section(sweep: Sweep, number: int) -> Frontier:
+    scenario, policies = sweep.scenario, ", ".join(each.label for each in sweep.policies)
+    return Frontier(
+        heading=f"{scenario.name}: {scenario.model} on {scenario.device}",
+        sentence=sentence(sweep),
+        svg=inline_svg(f"frontier{number}", frontier_figure(sweep), f"{TITLE}: {policies}", DESCRIPTION),
+        table=capacities(sweep),
+        facts=_facts(sweep),
+        notes=notes(sweep),
+        command=sweep.command,
+    )
+
+
+def sentence(sweep: Sweep) -> str:
+    """Who can take most, and how much more than the best count."""
+    contest = [each for each in sweep.policies if not each.upper_bound] or sweep.policies
+    most = max(each.capacity or 0 for each in contest)
+    if not most:
+        return (
+            f"No policy keeps the SLO for {_asked(sweep)} of the requests, not even at {sweep.rates[0]:g} requests/s."
+        )
+    best = [each for each in contest if each.capacity == most]
+    verb = "keeps" if len(best) == 1 else "keep"
+    edge = "" if all(each.first_failing for each in best) else " or more"
+    text = f"{' and '.join(each.label for each in best)} {verb} the SLO at {most:g} requests/s{edge}"
+    baseline = _best_count(sweep)
+    if baseline is None or baseline in best:
+        return f"{text}."
+    if baseline.capacity is None:
+        return f"{text}; the best count, {baseline.label}, does at none of these rates."
+    return f"{text}, the best count ({baseline.label}) at {baseline.capacity:g}: {_ratio(best[0], baseline)}."
+
+
+def notes(sweep: Sweep) -> list[str]:
+    """What has to be known of single policies."""
+    return [f"{each.label}: {note}." for each in sweep.policies for note in each.notes]
+
+
+def capacities(sweep: Sweep) -> Table:
+    """One row a policy."""
+    baseline = _best_count(sweep)
+    return Table(_HEADS, [_row(each, baseline, len(sweep.seeds)) for each in sweep.policies])
+
+
+def _row(policy: PolicySweep, baseline: PolicySweep | None, seeds: int) -> list[Cell]:
+    at, failing = policy.at_capacity, policy.first_failing
+    lowest = policy.points[0].rate
+    if at is None:
+        reached = [Cell(f"< {lowest:g}", 0.0), Cell("-", 0.0)]
+        there = [Cell("-", 0.0), Cell("-", 0.0)]
+    else:
+        reached = [Cell(f"{'' if failing else '>= '}{at.rate:g}", at.rate), Cell(f"{at.attainment:.1%}", at.attainment)]
+        there = [
+            Cell(f"{at.summary.total_tok_s:,.0f}", at.summary.total_tok_s),
+            Cell(f"{at.summary.ooms:,}", at.summary.ooms),
+        ]
+    fails = Cell("-", float("inf")) if failing is None else Cell(f"{failing:g}", failing)
+    trials = seeds * len(policy.points)
+    against = Cell("-" if baseline is None else _ratio(policy, baseline), policy.capacity or 0.0)
+    return [Cell(policy.label, 0.0), *reached, fails, against, *there, Cell(f"{trials:,}", trials)]
+
+
+def _best_count(sweep: Sweep) -> PolicySweep | None:
+    counts = [each for each in sweep.policies if each.policy.startswith("count-")]
+    return max(counts, key=lambda each: each.capacity or 0, default=None)
+
+
+def _ratio(policy: PolicySweep, baseline: PolicySweep) -> str:
+    """Of their capacities; a capacity that no rate exceeded is larger than what was measured."""
+    if policy is baseline or policy.capacity is None or baseline.capacity is None:
+        return "-"
+    if policy.first_failing is None and baseline.first_failing is None:
+        return "-"
+    sign = ">= " if policy.first_failing is None else "<= " if baseline.first_failing is None else ""
+    return f"{sign}{policy.capacity / baseline.capacity:.2f}x"
+
+
+def _asked(sweep: Sweep) -> str:
+    return f"{100 * sweep.attainment:g} %"
+
+
+def _facts(sweep: Sweep) -> list[tuple[str, str]]:
+    scenario, trace = sweep.scenario, sweep.scenario.trace
+    how = "every rate was measured" if sweep.every_rate else "bisection chose where to measure"
+    grid = f"{sweep.rates[0]:g} to {sweep.rates[-1]:g} requests/s, {len(sweep.rates):,} rates; {how}"
+    return [
+        ("SLO", f"{Slo(scenario.slo_ttft_s, scenario.slo_tpot_s)}, for {_asked(sweep)} of all requests"),
+        ("requests", f"{trace.requests:,} of {trace.name} ({trace.format}), arriving as Poisson streams"),
+        ("rates", grid),
+        ("seeds", ", ".join(map(str, sweep.seeds))),
+        ("KV pool", f"{scenario.memory.pool_blocks:,} blocks of {scenario.memory.block_tokens} tokens"),
+        ("step durations", f"simulated: {scenario.step_time}"),
+        ("versions", ", ".join(f"{name} {version}" for name, version in sweep.versions.items())),
+    ]

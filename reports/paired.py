@@ -1,0 +1,90 @@
+"""How far two policies are apart and how sure that is, from runs of both on the same requests, one a seed.
+
+A seed is easy or hard for every policy alike, so that differences within seeds vary much less than the figures do.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import product
+from statistics import NormalDist, fmean
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+CONFIDENCE = 0.95
+_ENUMERATED = 6
+"""So many seeds have no more than 46,656 resamples, and all of them are taken; of more seeds a random part."""
+_RESAMPLES = 10_000
+
+# Student's t at 97.5 %, for 1, 2, 3... degrees of freedom; the last one serves beyond (too wide by 4 % at most).
+_STUDENT = (
+    *(12.7062, 4.3027, 3.1824, 2.7764, 2.5706, 2.4469, 2.3646, 2.3060, 2.2622, 2.2281),
+    *(2.2010, 2.1788, 2.1604, 2.1448, 2.1314, 2.1199, 2.1098, 2.1009, 2.0930, 2.0860),
+    *(2.0796, 2.0739, 2.0687, 2.0639, 2.0595, 2.0555, 2.0518, 2.0484, 2.0452, 2.0423),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A mean over seeds, and the ends of its 95 % interval; one seed has none."""
+
+    value: float
+    low: float | None
+    high: float | None
+    seeds: int
+
+
+def mean(values: Sequence[float]) -> Estimate:
+    """Of one figure, a value a seed."""
+    low, high = interval(values)
+    return Estimate(fmean(values), low, high, len(values))
+
+
+def difference(mine: Sequence[float], other: Sequence[float]) -> Estimate:
+    """Mine less the other's, seed by seed: both in the same order of seeds."""
+    return mean([a - b for a, b in zip(mine, other, strict=True)])
+
+
+def ratio(mine: Sequence[float], other: Sequence[float]) -> Estimate:
+    """Mine over the other's, seed by seed, as a geometric mean, so that turned round it is the inverse.
+
+    All figures are positive.
+    """
+    logs = mean([math.log(a / b) for a, b in zip(mine, other, strict=True)])
+    low, high = (None if end is None else math.exp(end) for end in (logs.low, logs.high))
+    return Estimate(math.exp(logs.value), low, high, logs.seeds)
+
+
+def interval(values: Sequence[float]) -> tuple[float, float] | tuple[None, None]:
+    """The 95 % interval of the mean: a percentile bootstrap over seeds, its ends moved out from the mean.
+
+    Resamples of n values vary too little, by sqrt((n-1)/n), and percentiles of a normal shape are too near where the
+    spread itself is estimated from few values: the ends are moved out by sqrt(n/(n-1)) and by Student's t over the
+    normal quantile. So does the expanded percentile interval of T. Hesterberg, "What Teachers Should Know about the
+    Bootstrap", The American Statistician 69 (2015), 371-386, which takes percentiles further out instead; of few values
+    there are none so far out.
+
+    With five seeds it covers the mean of normal values in 95 % of cases, at skewness 1 in 94 %, of exponential ones
+    (skewness 2) in 88 %, as a t interval would.
+    """
+    count = len(values)
+    if count < 2:
+        return None, None
+    sample = np.asarray(values, dtype=np.float64)
+    tail = (1 - CONFIDENCE) / 2
+    ends = np.quantile(sample[_resamples(count)].mean(axis=1), [tail, 1 - tail])
+    student = _STUDENT[min(count - 1, len(_STUDENT)) - 1]
+    factor = math.sqrt(count / (count - 1)) * student / NormalDist().inv_cdf(1 - tail)
+    low, high = sample.mean() + factor * (ends - sample.mean())
+    return float(low), float(high)
+
+
+@cache
+def _resamples(count: int) -> npt.NDArray[Any]:
+    """Positions that are drawn, with replacement: (resamples, count)."""
+    if count <= _ENUMERATED:
+        return np.array(list(product(range(count), repeat=count)))
+    return np.random.default_rng(0).integers(count, size=(_RESAMPLES, count))

@@ -1,0 +1,146 @@
+"""Can it be trusted? What a reader would ask of a comparison, answered one by one."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from ..metrics import makespan_ns
+from ..records import Run, RunInfo
+from .differences import differences
+from .numbers import ENOUGH_FOR_P99, three_digits
+from .verdict import summary_of
+
+KEEPS_UP = 0.9
+"""A system that finishes less than this share of what is asked of it is overloaded, and its latencies grow as long as
+requests come."""
+
+
+class Outcome(Enum):
+    """Of a question. The worst one is that of the whole."""
+
+    PASS = "pass"
+    INCONCLUSIVE = "inconclusive"
+    FAIL = "fail"
+
+    @property
+    def icon(self) -> str:
+        """A sign beside the word."""
+        return {"pass": "✔", "inconclusive": "?", "fail": "✖"}[self.value]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One of them, in a sentence."""
+
+    outcome: Outcome
+    text: str
+
+
+def validity(runs: Sequence[Run], seeds: int) -> list[Answer]:
+    """All answers for runs that are compared with each other, what was repeated over `seeds` seeds."""
+    infos = [run.info for run in runs]
+    return [
+        *_origin(infos),
+        *_settings(infos),
+        *_completeness(infos),
+        *_arrivals(runs),
+        *_punctuality(infos),
+        _sample(infos),
+        _repetition(infos, seeds),
+        Answer(Outcome.PASS, "Nothing is cut as warm-up: figures are from the first arrival to the last finish."),
+        Answer(Outcome.PASS, "Prefix caching is in none of the runs."),
+    ]
+
+
+def worst(answers: Sequence[Answer]) -> Outcome:
+    """Of all of them."""
+    found = {answer.outcome for answer in answers}
+    return next((each for each in (Outcome.FAIL, Outcome.INCONCLUSIVE) if each in found), Outcome.PASS)
+
+
+def _origin(infos: Sequence[RunInfo]) -> list[Answer]:
+    simulated = sorted({info.scenario.step_time for info in infos if info.kind == "simulated"})
+    measured = sorted({info.scenario.step_time for info in infos if info.kind != "simulated"})
+    answers = [Answer(Outcome.PASS, f"Measured: {text}.") for text in measured]
+    for text in simulated:
+        trusted = text.startswith("calibrated")
+        more = "" if trusted else " Rankings between policies are then more trustworthy than absolute times."
+        answers.append(
+            Answer(
+                Outcome.PASS if trusted else Outcome.INCONCLUSIVE,
+                f"Simulated, not measured. Step durations: {text}.{more}",
+            )
+        )
+    return answers
+
+
+def _settings(infos: Sequence[RunInfo]) -> list[Answer]:
+    if len(infos) == 1:
+        return []
+    found = [name for name, _ in differences(infos)]
+    if found:
+        return [Answer(Outcome.FAIL, f"The runs differ in more than the policy: {', '.join(found)}.")]
+    return [Answer(Outcome.PASS, "The runs differ in nothing but the policy: same requests, device and limits.")]
+
+
+def _completeness(infos: Sequence[RunInfo]) -> list[Answer]:
+    answers = []
+    for info in infos:
+        s = summary_of(info)
+        lost = [f"{count:,} {name}" for name in ("rejected", "failed", "aborted") if (count := getattr(s, name))]
+        if not info.complete:
+            text = f"{info.label} is INCOMPLETE: it was interrupted, its figures are of what had run by then."
+            answers.append(Answer(Outcome.FAIL, text))
+        if lost:
+            outcome = Outcome.FAIL if s.failed or s.aborted else Outcome.INCONCLUSIVE
+            answers.append(Answer(outcome, f"{info.label}: {', '.join(lost)} of {s.requests:,} requests."))
+    return answers or [Answer(Outcome.PASS, "All runs came to their end, and every request finished.")]
+
+
+def _arrivals(runs: Sequence[Run]) -> list[Answer]:
+    """Whether what was finished kept up with what was asked."""
+    arrival_ns = runs[0].requests["arrival_ns"]
+    span_s = int(arrival_ns.max() - arrival_ns.min()) / 1e9 if len(arrival_ns) else 0.0
+    if not span_s:
+        return [Answer(Outcome.PASS, "All requests are there from the start: no rate is asked for.")]
+    asked = (len(arrival_ns) - 1) / span_s
+    behind = []
+    for run in runs:
+        seconds = makespan_ns(run) / 1e9
+        achieved = summary_of(run.info).finished / seconds if seconds else 0.0
+        if achieved < KEEPS_UP * asked:
+            behind.append(f"{run.info.label} finishes {three_digits(achieved)}")
+    if behind:
+        text = f"Asked for {three_digits(asked)} requests/s; {', '.join(behind)}: overloaded"
+        return [Answer(Outcome.INCONCLUSIVE, f"{text}, latencies there grow as long as requests come.")]
+    return [Answer(Outcome.PASS, f"All runs keep up with the {three_digits(asked)} requests/s that are asked for.")]
+
+
+def _punctuality(infos: Sequence[RunInfo]) -> list[Answer]:
+    answers = []
+    for info in infos:
+        machine = info.machine
+        if machine is None:
+            continue
+        late = f"{info.label}: requests were handed over {machine.schedule_lag_p99_s * 1e3:.2f} ms late (p99)"
+        if machine.degraded:
+            answers.append(Answer(Outcome.FAIL, f"{late}: DEGRADED, this is not the load that was asked for."))
+        else:
+            answers.append(Answer(Outcome.PASS, f"{late}."))
+    return answers
+
+
+def _sample(infos: Sequence[RunInfo]) -> Answer:
+    few = min(summary_of(info).finished for info in infos)
+    if few < ENOUGH_FOR_P99:
+        text = f"p99 figures are withheld: {few:,} requests finished, {ENOUGH_FOR_P99} are wanted."
+        return Answer(Outcome.INCONCLUSIVE, text)
+    return Answer(Outcome.PASS, f"{few:,} requests finished, enough for p99 ({ENOUGH_FOR_P99}).")
+
+
+def _repetition(infos: Sequence[RunInfo], seeds: int) -> Answer:
+    if seeds > 1:
+        return Answer(
+            Outcome.PASS, f"{seeds} seeds, the same requests for every policy: differences carry an interval."
+        )
+    return Answer(Outcome.INCONCLUSIVE, f"One seed ({infos[0].seed}), so differences carry no interval.")

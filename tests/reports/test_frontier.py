@@ -1,0 +1,157 @@
+"""What a sweep comes to, in words, a table and a figure."""
+
+import re
+import time
+
+import msgspec
+import pytest
+from support.sweeps import InProcess, point, setting, swept
+
+from warpgroup.reports.frontier import capacities, frontier, sentence
+from warpgroup.reports.frontier_figure import frontier_figure
+from warpgroup.reports.page import render_page
+from warpgroup.sim.capacity import capacity_of
+from warpgroup.sweep_record import PolicySweep, Sweep
+
+
+def policy(name: str, *attainments: float, upper_bound: bool = False, **figures) -> PolicySweep:
+    """Measured at 1, 2, ... requests per second."""
+    points = [point(float(rate), share, tokens_s=100.0 * rate, **figures) for rate, share in enumerate(attainments, 1)]
+    capacity, failing = capacity_of(points, 0.9)
+    return PolicySweep(name, upper_bound, capacity, failing, points, [])
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory) -> Sweep:
+    made = setting()
+    return swept(tmp_path_factory.mktemp("sweep"), made, InProcess(made))
+
+
+@pytest.fixture
+def sweep_of(real):
+    def build(*policies: PolicySweep) -> Sweep:
+        return msgspec.structs.replace(real, policies=list(policies), rates=[1.0, 2.0, 3.0, 4.0])
+
+    return build
+
+
+COUNT = policy("count-continuous(n=8)", 1, 1, 0.5)
+BETTER = policy("skyline", 1, 1, 0.95, 0.3)
+OPEN = policy("paged", 1, 1, 1, 1)
+NOTHING = policy("ffd", 0.4, 0.3)
+BOUND = policy("oracle", 1, 1, 1, 0.1, upper_bound=True)
+
+
+@pytest.mark.parametrize(
+    ("policies", "expected"),
+    [
+        ((COUNT, BETTER), "skyline keeps the SLO at 3 requests/s, the best count (count-continuous(n=8)) at 2: 1.50x."),
+        (
+            (COUNT, OPEN),
+            "paged keeps the SLO at 4 requests/s or more, the best count (count-continuous(n=8)) at 2: >= 2.00x.",
+        ),
+        ((COUNT,), "count-continuous(n=8) keeps the SLO at 2 requests/s."),
+        ((policy("ffd", 1, 1, 0.5), COUNT), "ffd and count-continuous(n=8) keep the SLO at 2 requests/s."),
+        ((NOTHING,), "No policy keeps the SLO for 90 % of the requests, not even at 1 requests/s."),
+        ((BOUND, COUNT), "count-continuous(n=8) keeps the SLO at 2 requests/s."),
+        (
+            (BETTER, policy("count-static(n=2)", 0.2)),
+            "skyline keeps the SLO at 3 requests/s; the best count, count-static(n=2), does at none of these rates.",
+        ),
+    ],
+)
+def test_the_sentence_says_who_can_take_most_and_how_much_more_than_the_best_count(sweep_of, policies, expected):
+    assert sentence(sweep_of(*policies)) == expected
+
+
+def test_the_table_has_a_row_a_policy_with_its_ratio_to_the_best_count(sweep_of):
+    table = capacities(sweep_of(COUNT, policy("count-static(n=2)", 1, 0.1), BETTER, OPEN, NOTHING, BOUND))
+    heads = [head for head, _ in table.heads]
+    rows = {row[0].text: dict(zip(heads, (cell.text for cell in row), strict=True)) for row in table.rows}
+    assert {name: row["of best count"] for name, row in rows.items()} == {
+        "count-continuous(n=8)": "-",
+        "count-static(n=2)": "0.50x",
+        "skyline": "1.50x",
+        "paged": ">= 2.00x",
+        "ffd": "-",
+        "oracle (upper bound)": "1.50x",
+    }
+    assert {name: row["capacity"] for name, row in rows.items()} == {
+        "count-continuous(n=8)": "2",
+        "count-static(n=2)": "1",
+        "skyline": "3",
+        "paged": ">= 4",
+        "ffd": "< 1",
+        "oracle (upper bound)": "3",
+    }
+    assert rows["skyline"]["fails at"] == "4"
+    assert rows["skyline"]["kept"] == "95.0%"
+    assert rows["skyline"]["tokens/s"] == "300"
+    assert rows["skyline"]["trials"] == "8"
+
+
+def test_a_capacity_that_nothing_bounds_is_no_ratio(sweep_of):
+    open_count = policy("count-continuous(n=64)", 1, 1, 1, 1)
+    rows = capacities(sweep_of(open_count, OPEN, BETTER)).rows
+    assert [row[4].text for row in rows] == ["-", "-", "<= 0.75x"]
+
+
+def test_the_figure_has_a_line_a_policy_a_ring_at_each_capacity_and_what_was_asked(sweep_of):
+    sweep = sweep_of(COUNT, BETTER, NOTHING)
+    latency, attainment = frontier_figure(sweep).axes
+    for panel in (latency, attainment):
+        lines = [line for line in panel.get_lines() if len(line.get_xdata()) > 1 and line.get_linestyle() != ":"]
+        rings = [line for line in panel.get_lines() if len(line.get_xdata()) == 1]
+        assert len([line for line in lines if line.get_marker() == "o"]) == 3
+        assert len(rings) == 2
+    assert [ring.get_xdata()[0] for ring in rings] == [2.0, 3.0]
+    assert latency.get_yscale() == "log"
+    assert {text.get_text() for panel in (latency, attainment) for text in panel.texts} == {"SLO 0.2 s", "90 %"}
+    assert latency.get_ylabel() == "TTFT, p90 (s)"
+    strict = msgspec.structs.replace(sweep, attainment=0.99)
+    assert frontier_figure(strict).axes[0].get_ylabel() == "TTFT, p99 (s)"
+
+
+def test_policies_of_which_nothing_finished_can_be_drawn(sweep_of):
+    nothing = policy("paged", 0.0, 0.0, ttft_s=None)
+    assert frontier([sweep_of(nothing)])[0].svg.startswith("<svg")
+
+
+def test_a_seventh_policy_has_other_dashes_than_the_first(sweep_of):
+    figure = frontier_figure(sweep_of(*(policy(f"paged(n={n})", 1, 0.5) for n in range(8))))
+    lines = [line for line in figure.axes[0].get_lines() if len(line.get_xdata()) > 1 and line.get_marker() == "o"]
+    assert len({(line.get_color(), str(line._dash_pattern)) for line in lines}) == 8
+
+
+def page(sweeps: list[Sweep]) -> str:
+    return render_page("frontier.html.jinja", frontier=frontier(sweeps))
+
+
+def test_without_sweeps_the_section_is_not_there():
+    assert frontier([]) is None
+    assert page([]).strip() == ""
+
+
+def test_what_users_wrote_is_text(real):
+    evil = '</script><img src=x onerror="alert(1)">'
+    trace = msgspec.structs.replace(real.scenario.trace, name=evil)
+    scenario = msgspec.structs.replace(real.scenario, name=evil, trace=trace)
+    shown = page([msgspec.structs.replace(real, scenario=scenario, command=evil, policies=[policy(evil, 1, 0.5)])])
+    assert "<img" not in shown
+    assert "&lt;img src=x" in shown
+
+
+def test_the_same_sweep_is_the_same_page_and_two_sweeps_share_no_id(real):
+    assert page([real, real]) == page([real, real])
+    ids = re.findall(r'\bid="([^"]+)"', page([real, real]))
+    assert len(ids) == len(set(ids))
+
+
+def test_a_fine_grid_is_a_small_figure_and_soon_drawn(sweep_of):
+    values = [1 - rate / 1000 for rate in range(1000)]
+    sweep = sweep_of(*(policy(f"paged(margin={n})", *values) for n in range(6)))
+    frontier([sweep])  # imports
+    began = time.process_time()
+    drawn = frontier([sweep])
+    assert time.process_time() - began < 1.5
+    assert len(drawn[0].svg) < 100 * 1024

@@ -1,0 +1,183 @@
+"""From the baseline to the winner, one switch at a time."""
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.experiments import experiment
+
+from warpgroup.csrc import PolicySpec, parse_policy, policy_catalogue
+from warpgroup.records import read_run, write_run
+from warpgroup.sim import climb, ladder, simulate
+
+BASELINE = parse_policy("count-static(n=6)")
+MAX_SEQS = 64
+BEFORE_MEMORY = ["baseline", "padding removed", "batch barrier removed", "count cap removed"]
+
+
+def rungs_to(winner: str) -> list[tuple[str, str]]:
+    return [(rung.switch, str(rung.policy)) for rung in ladder(parse_policy(winner), BASELINE, MAX_SEQS)]
+
+
+def switches_to(winner: str) -> list[str]:
+    return [switch for switch, _ in rungs_to(winner)]
+
+
+@st.composite
+def winners(draw) -> PolicySpec:
+    """Any policy with any of its parameters given, but for those that see true lengths."""
+    info = draw(st.sampled_from([info for info in policy_catalogue() if info.id != "oracle"]))
+    given_values = {
+        parameter.name: draw(
+            st.sampled_from([parameter.default, parameter.lowest, min(parameter.lowest + 1, parameter.highest)])
+        )
+        for parameter in info.parameters
+        if parameter.name != "lengths" and draw(st.booleans())
+    }
+    return PolicySpec(info.id, tuple(given_values.items()))
+
+
+@given(winner=winners())
+def test_a_ladder_begins_with_the_baseline_and_ends_with_the_winner_as_it_was_written(winner):
+    rungs = ladder(winner, BASELINE, MAX_SEQS)
+    assert (rungs[0].switch, rungs[0].policy) == ("baseline", BASELINE)
+    assert rungs[-1].policy == (BASELINE if winner.id == "count-static" else winner)
+
+
+@given(winner=winners())
+def test_every_rung_is_another_policy_by_another_switch(winner):
+    rungs = ladder(winner, BASELINE, MAX_SEQS)
+    policies = [(rung.policy.id, tuple(sorted(rung.policy.values.items()))) for rung in rungs]
+    assert len(set(policies)) == len(rungs)
+    assert len({rung.switch for rung in rungs}) == len(rungs)
+    for rung in rungs:
+        rung.policy.build()
+
+
+SWITCHES = [{"order", "window"}, {"chunk"}, {"swap_gib"}]
+
+
+@given(winner=winners().filter(lambda winner: winner.id == "skyline"))
+def test_between_two_rungs_of_skyline_one_switch_is_turned(winner):
+    rungs = [rung.policy.values for rung in ladder(winner, BASELINE, MAX_SEQS) if rung.policy.id == "skyline"]
+    for before, after in pairwise(rungs):
+        turned = {name for name in after if after[name] != before[name]}
+        assert any(turned <= switch for switch in SWITCHES)
+
+
+def test_the_ladder_to_skyline():
+    assert rungs_to("skyline") == [
+        ("baseline", "count-static(n=6)"),
+        ("padding removed", "count-continuous(n=6, barrier=1)"),
+        ("batch barrier removed", "count-continuous(n=6)"),
+        ("count cap removed", "count-continuous(n=64)"),
+        ("memory-aware", "paged"),
+        ("growth-aware admission", "skyline(window=1, chunk=0, swap_gib=0)"),
+        ("order", "skyline(chunk=0, swap_gib=0)"),
+        ("smaller prefill chunks", "skyline(swap_gib=0)"),
+        ("eviction to host memory", "skyline"),
+    ]
+
+
+def test_what_the_winner_does_not_do_is_no_rung():
+    assert rungs_to("skyline(swap_gib=0, chunk=0, order=1)")[5:] == [
+        ("growth-aware admission", "skyline(swap_gib=0, chunk=0, order=0, window=1)"),
+        ("order", "skyline(swap_gib=0, chunk=0, order=1)"),
+    ]
+
+
+def test_an_eager_skyline_is_not_credited_with_growth_awareness():
+    assert switches_to("skyline(eager=1)")[5] == "eviction of the cheapest"
+
+
+def test_ffd_is_credited_with_its_order_alone():
+    assert rungs_to("ffd(margin=0.01)")[4:] == [
+        ("memory-aware", "paged"),
+        ("growth-aware admission", "first-fit(margin=0.01, window=1)"),
+        ("passing over who does not fit", "first-fit(margin=0.01)"),
+        ("longest first", "ffd(margin=0.01)"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("winner", "beyond"),
+    [
+        ("paged", []),
+        ("sarathi", ["smaller prefill chunks"]),
+        ("first-fit", ["growth-aware admission", "passing over who does not fit"]),
+        ("past-future", ["growth-aware admission"]),
+        ("token-ratio", ["growth-aware admission"]),
+        ("mc-sf", ["growth-aware admission"]),
+        ("no-evict", ["reservation of max_new_tokens"]),
+        ("token-budget", ["reservation of max_new_tokens"]),
+        ("orca", ["reservation of the longest"]),
+    ],
+)
+def test_a_policy_that_sees_memory_has_beyond_paged_what_it_does(winner, beyond):
+    assert switches_to(winner) == [*BEFORE_MEMORY, "memory-aware", *beyond]
+
+
+def test_a_winner_that_is_paged_with_a_watermark_is_the_memory_aware_rung():
+    assert rungs_to("paged(watermark=0.1)")[-1] == ("memory-aware", "paged(watermark=0.1)")
+
+
+@pytest.mark.parametrize(
+    ("winner", "switches"),
+    [
+        ("count-static(n=9)", ["baseline"]),
+        ("count-continuous(n=6)", ["baseline", "padding removed", "batch barrier removed"]),
+        ("count-continuous(n=9)", ["baseline", "padding removed", "batch barrier removed", "another count"]),
+        ("count-continuous(n=9, barrier=1)", ["baseline", "padding removed", "another count"]),
+        ("ffd-static", ["baseline", "padding removed", "bins of promised memory"]),
+    ],
+)
+def test_a_winner_without_memory_or_without_iterations_has_a_short_ladder(winner, switches):
+    assert switches_to(winner) == switches
+
+
+def test_a_cap_that_is_the_engines_own_is_not_removed():
+    rungs = ladder(parse_policy("paged"), parse_policy("count-static(n=64)"), MAX_SEQS)
+    assert [rung.switch for rung in rungs] == ["baseline", "padding removed", "batch barrier removed", "memory-aware"]
+
+
+@pytest.mark.parametrize("policy", ["oracle", "mc-sf(lengths=1)"])
+def test_an_upper_bound_is_no_winner(policy):
+    with pytest.raises(ValueError, match="upper bound"):
+        rungs_to(policy)
+
+
+@pytest.fixture(scope="module")
+def made():
+    return experiment([(i * 2_000_000, 20 + i % 90, 1 + i % 37) for i in range(60)], kv_blocks=40)
+
+
+@pytest.fixture(scope="module")
+def climbed(made, tmp_path_factory):
+    """The folders of a ladder, of which one run was there already and says so, and one is of an earlier ladder."""
+    folder = tmp_path_factory.mktemp("attribution")
+    rungs = ladder(parse_policy("skyline"), BASELINE, made.max_seqs)
+    there = simulate(made, "paged", note="was there already")
+    write_run(folder / "paged", there)
+    there.info.switch = "memory-aware"
+    write_run(folder / "attribution" / "01-paged", there)
+    climb(
+        made, rungs, folder / "attribution", reuse={"paged": folder / "paged"}, workers=1, command="warpgroup compare"
+    )
+    return rungs, folder
+
+
+def test_every_rung_is_a_run_of_its_policy_and_says_its_switch(made, climbed):
+    rungs, folder = climbed
+    runs = [read_run(path) for path in sorted((folder / "attribution").iterdir())]
+    assert [(run.info.switch, run.info.policy) for run in runs] == [(r.switch, str(r.policy)) for r in rungs]
+    for run, rung in zip(runs, rungs, strict=True):
+        assert run.info.complete
+        assert run.info.plan_hash == simulate(made, rung.policy).info.plan_hash
+
+
+def test_a_run_that_is_there_is_not_made_again_and_stays_as_it_is(climbed):
+    _, folder = climbed
+    again = read_run(folder / "attribution" / "04-paged").info
+    assert (again.note, again.switch) == ("was there already", "memory-aware")
+    assert read_run(folder / "paged").info.switch == ""
