@@ -215,7 +215,8 @@ def _bottleneck(best: Summary, summaries: list[Summary]) -> str:
         return "whether memory was the bottleneck no count policy can say, since none looks at it"
     if max(s.memory_bound_share for s in aware) < NEVER_TIGHT:
         return "memory was never the bottleneck"
-    asked = best if best in aware else max(aware, key=lambda s: s.memory_bound_share)
+    tight = best in aware and best.memory_bound_share >= NEVER_TIGHT
+    asked = best if tight else max(aware, key=lambda s: s.memory_bound_share)
     return f"requests waited for memory {asked.memory_bound_share:.0%} of the time under {asked.policy}"
 
 
