@@ -14,6 +14,8 @@ KEEPS_UP = 0.9
 """A system that finishes less than this share of what is asked of it is overloaded, and its latencies grow as long as
 requests come."""
 
+_OF_A_KIND = {"kind", "step_time"}
+
 
 class Outcome(Enum):
     """Of a question. The worst one is that of the whole."""
@@ -78,6 +80,9 @@ def _settings(infos: Sequence[RunInfo]) -> list[Answer]:
     if len(infos) == 1:
         return []
     found = [name for name, _ in differences(infos)]
+    if found and set(found) <= _OF_A_KIND:
+        text = "Some runs are simulated and some measured: their difference is the simulation's error, or the policy's."
+        return [Answer(Outcome.INCONCLUSIVE, text)]
     if found:
         return [Answer(Outcome.FAIL, f"The runs differ in more than the policy: {', '.join(found)}.")]
     return [Answer(Outcome.PASS, "The runs differ in nothing but the policy: same requests, device and limits.")]

@@ -127,3 +127,36 @@ def test_an_upper_bound_is_called_one_and_never_wins(info_with):
     )
     assert comparison(infos, judged).rows[0][0].text == "oracle (upper bound)"
     assert not any("first-fit decreasing" in detail for detail in judged.details)
+
+
+def test_over_seeds_a_lead_has_its_interval(info_with):
+    replicates = [
+        [info_with("paged", goodput_req_s=1.0 + 0.1 * i) for i in range(3)],
+        [info_with("ffd", goodput_req_s=2.0 + 0.2 * i) for i in range(3)],
+    ]
+    judged = verdict([group[0] for group in replicates], replicates)
+    assert judged.headline == "ffd wins: 2.00x [2.00, 2.00] the goodput of paged"
+    assert judged.lead is not None
+    assert judged.lead[:2] == ("paged", "goodput")
+    assert "3 seeds, intervals at 95 %" in judged.details[-1]
+
+
+def test_a_lead_that_seeds_cannot_tell_from_none_is_called_so(info_with):
+    replicates = [
+        [info_with("paged", goodput_req_s=goodput) for goodput in (1.0, 1.6, 1.0)],
+        [info_with("ffd", goodput_req_s=goodput) for goodput in (1.5, 1.0, 1.6)],
+    ]
+    judged = verdict([group[0] for group in replicates], replicates)
+    assert judged.winner == 1
+    assert judged.headline.startswith("ffd leads: ")
+    assert "which 3 seeds cannot tell from it" in judged.sentence
+
+
+def test_what_ran_out_of_memory_on_any_seed_is_out_of_the_contest(info_with):
+    replicates = [
+        [info_with("count-continuous(n=9)", goodput_req_s=9, ooms=ooms) for ooms in (0, 0, 4)],
+        [info_with("paged") for _ in range(3)],
+    ]
+    judged = verdict([group[0] for group in replicates], replicates)
+    assert judged.winner == 1
+    assert "count-continuous(n=9) ran out of memory in 4 steps and is out of the contest." in judged.details
