@@ -68,7 +68,7 @@ def run(
     history: Annotated[Path | None, _output("A Parquet file of past results, to which this one is added.")] = None,
     builds: _BuildsOption = None,
 ) -> None:
-    """Gate the working tree: simulated figures, the core's instructions, CPU time beside the base's."""
+    """Gate the working tree: simulated figures, the core's instructions, CPU or GPU time beside the base's."""
     from .reports.gate.console import show
     from .reports.gate.run import run_gate
 

@@ -158,7 +158,7 @@ def _gather(
             for name in names:
                 if findings[name].verdict is not Verdict.BROKEN:
                     findings[name].add(name, launch)
-            if is_late():
+            if is_late() or all(findings[name].verdict is Verdict.BROKEN for name in names):
                 break
     except Broken as broken:
         for name in names:

@@ -167,6 +167,19 @@ def test_the_metric_says_whose_time_it_is(clock, metric, slower):
     assert (check.metric, check.id) == (f"{metric}, s a call", f"timed:a:{metric}, s a call")
 
 
+def test_where_all_are_broken_nothing_more_is_launched():
+    made = []
+
+    def launches(names: Sequence[str], count: int) -> Iterator[Launch]:
+        for _ in range(count):
+            made.append(names)
+            yield Launch(broken={"a": "it died"})
+
+    (check,) = decide(launches, ["a"], RULE, budget_s=1e9)
+    assert check.outcome is Outcome.BROKEN
+    assert len(made) == 1
+
+
 def test_a_broken_benchmark_has_its_metric_too():
     launches = [Launch(broken={"a": "no GPU"}, clocks={"a": "cuda"})] * 16
     (check,) = decide(lambda names, count: launches, ["a"], RULE, budget_s=1e9)
