@@ -1,10 +1,11 @@
 """What to run: trace files and their readers, generators, model and device shapes, scenarios."""
 
 from .arrivals import dealt_anew, scale_rate, with_arrivals
+from .canonical import write_trace
 from .generator import GeneratorSpec, generate, mixture_names
 from .model_folder import read_model_folder
 from .quantities import parse_bytes
-from .reading import read_trace
+from .reading import read_trace, scan_trace
 from .request_log import RequestLog, read_request_log
 from .scenario import Scenario, load_scenario, scenario_names
 from .specs import (
@@ -48,6 +49,8 @@ __all__ = [
     "read_request_log",
     "read_trace",
     "scale_rate",
+    "scan_trace",
     "scenario_names",
     "with_arrivals",
+    "write_trace",
 ]

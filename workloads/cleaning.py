@@ -1,114 +1,207 @@
 """Decides for every row whether it can be used, under a named reason, in one place for all formats."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 
 from ..errors import InvalidTrace
-from .readers.raw import Flags, Floats, RawRows
+from .readers.raw import Flags, Floats, RawRows, Turns
 from .trace import Column
+
+ZeroOutputs = Literal["drop", "prefill-only"]
 
 _LARGEST = 2**31 - 1
 """Lengths beyond this are mistakes, and would overflow sums of bytes."""
 _PLAUSIBLE_RATE = (1e-4, 1e5)
+_LONGEST_SPAN_S = 9e9
+"""Longer ones are no differences of 64 bits in nanoseconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What is done with rows that cannot be used as they stand.
+
+    Attributes:
+        max_new_tokens: longer outputs are clipped to it, as a server would.
+        zero_outputs: requests without output failed, or only filled a cache: drop them, or keep their prefill. Every
+            engine ends that with one token, so they are kept with an output of 1.
+        strict: refuse the file at the first row that would be dropped or changed.
+    """
+
+    max_new_tokens: int
+    zero_outputs: ZeroOutputs = "drop"
+    strict: bool = False
+
+    def __post_init__(self) -> None:
+        if self.zero_outputs not in get_args(ZeroOutputs):
+            raise InvalidTrace(f"zero outputs '{self.zero_outputs}': expected {' or '.join(get_args(ZeroOutputs))}")
+
+
+@dataclass(frozen=True, slots=True)
+class Requests:
+    """Requests in the order of their file. Times are as the file has them, 0 where it has none."""
+
+    row: Column
+    time_ns: Column
+    prompt_tokens: Column
+    output_tokens: Column
+    turns: Turns | None
+
+
+class Finding(NamedTuple):
+    """A reason that some rows meet: how many do, the first of them, and what is said of it."""
+
+    reason: str
+    rows: int
+    first_row: int
+    example: str
 
 
 @dataclass(slots=True)
-class Cleaned:
-    """Columns of a trace, and what was done to get them."""
+class Cleaning:
+    """Judges the rows of a file some at a time, and counts what becomes of them.
 
-    arrival_ns: Column
-    prompt_tokens: Column
-    output_tokens: Column
-    has_times: bool
-    rows_read: int
+    `rows_read == kept + sum(dropped.values())` at any time; `repaired` rows are among the kept, and `examples` has the
+    first row of each reason.
+    """
+
+    path: Path
+    rules: Rules
+    rows_read: int = 0
+    kept: int = 0
+    has_times: bool = False
     dropped: dict[str, int] = field(default_factory=dict)
     repaired: dict[str, int] = field(default_factory=dict)
     examples: dict[str, str] = field(default_factory=dict)
+    _earliest_ns: int = 0
+    _latest_ns: int = 0
+    _last_ns: int = 0
+
+    def clean(self, raw: RawRows) -> Requests:
+        """The rows that can be used, repaired where there is a way that a server would take too.
+
+        Raises:
+            InvalidTrace: under strict rules, a row that cannot be used as it stands.
+        """
+        usable, dropped = _usable(raw, self.rules)
+        requests, repaired = _repaired(raw, usable, self.rules)
+        if raw.time_ns is not None:
+            self.has_times = True
+            repaired += self._followed(requests)
+        if self.rules.strict and (dropped or repaired):
+            worst = min(dropped + repaired, key=lambda finding: finding.first_row)
+            raise InvalidTrace(
+                f"{self.path} {worst.example} ({worst.reason}): strict reading leaves no row out and changes none"
+            )
+        self.rows_read += len(raw.row) + len(raw.unreadable)
+        self.kept += len(requests.row)
+        for counts, findings in ((self.dropped, dropped), (self.repaired, repaired)):
+            for finding in findings:
+                counts[finding.reason] = counts.get(finding.reason, 0) + finding.rows
+                self.examples.setdefault(finding.reason, finding.example)
+        return requests
+
+    def finish(self) -> None:
+        """To be called after the last rows.
+
+        Raises:
+            InvalidTrace: no row was kept, or the times imply a rate that no service has.
+        """
+        if not self.kept:
+            why = ", ".join(f"{reason} {count}" for reason, count in self.dropped.items()) or "it has no rows"
+            first = next(iter(self.examples.values()), "")
+            raise InvalidTrace(f"{self.path} holds no usable row: {why}" + (f" (first: {first})" if first else ""))
+        span_s = (self._latest_ns - self._earliest_ns) / 1e9
+        rate = (self.kept - 1) / span_s if span_s else 0.0
+        lowest, highest = _PLAUSIBLE_RATE
+        if span_s > _LONGEST_SPAN_S or (span_s and not lowest <= rate <= highest):
+            raise InvalidTrace(
+                f"{self.path}: {self.kept} requests in {span_s:g} s are {rate:.3g} per second, which no service has: "
+                "is the time in another unit than the format says?"
+            )
+
+    def _followed(self, requests: Requests) -> list[Finding]:
+        """Notes the times of rows, and those that are earlier than the row before them."""
+        times = requests.time_ns
+        if not len(times):
+            return []
+        before = np.concatenate([[self._last_ns if self.kept else times[0]], times[:-1]])
+        earliest, latest = int(times.min()), int(times.max())
+        self._earliest_ns = min(self._earliest_ns, earliest) if self.kept else earliest
+        self._latest_ns = max(self._latest_ns, latest) if self.kept else latest
+        self._last_ns = int(times[-1])
+        return list(_finding(times < before, "time_went_back_sorted", requests.row, "earlier than the row before it"))
 
 
-def clean(path: Path, raw: RawRows, max_new_tokens: int) -> Cleaned:
-    """Drop what cannot be used, put the rest in order of arrival and clip outputs to `max_new_tokens`.
-
-    Raises:
-        InvalidTrace: no row is left, or the times imply a rate that no service has.
-    """
-    cleaned = Cleaned(
-        arrival_ns=np.empty(0, dtype=np.int64),
-        prompt_tokens=np.empty(0, dtype=np.int64),
-        output_tokens=np.empty(0, dtype=np.int64),
-        has_times=raw.time_ns is not None,
-        rows_read=len(raw.row) + len(raw.unreadable),
-    )
-    if raw.unreadable:
-        number, text = raw.unreadable[0]
-        _count(cleaned.dropped, cleaned, "unreadable_row", len(raw.unreadable), f"row {number}: '{text[:60]}'")
-    keep = _usable(raw, cleaned)
-    if not keep.any():
-        why = ", ".join(f"{reason} {count}" for reason, count in cleaned.dropped.items()) or "it has no rows"
-        first = next(iter(cleaned.examples.values()), "")
-        raise InvalidTrace(f"{path} holds no usable row: {why}" + (f" (first: {first})" if first else ""))
-    row = raw.row[keep]
-    cleaned.prompt_tokens = raw.prompt[keep].astype(np.int64)
-    outputs = raw.output[keep].astype(np.int64)
-    clipped = np.flatnonzero(outputs > max_new_tokens)
-    if len(clipped):
-        example = f"row {row[clipped[0]]}: output_tokens is {outputs[clipped[0]]}, limit {max_new_tokens}"
-        _count(cleaned.repaired, cleaned, "output_clipped_to_max_new_tokens", len(clipped), example)
-    cleaned.output_tokens = np.minimum(outputs, max_new_tokens)
-    cleaned.arrival_ns = np.zeros(len(outputs), dtype=np.int64)
-    if raw.time_ns is not None:
-        _order_by_time(path, raw.time_ns[keep], row, cleaned)
-    return cleaned
-
-
-def _usable(raw: RawRows, cleaned: Cleaned) -> Flags:
+def _usable(raw: RawRows, rules: Rules) -> tuple[Flags, list[Finding]]:
     """Which rows are kept; each other one is counted under the first reason that it meets."""
     keep = np.ones(len(raw.row), dtype=bool)
+    found = []
+    if raw.unreadable:
+        number, text = raw.unreadable[0]
+        found.append(Finding("unreadable_row", len(raw.unreadable), number, f"row {number}: '{text}'"))
+    for bad, reason, what, values in _objections(raw, rules):
+        found += _finding(bad & keep, reason, raw.row, what, values)
+        keep &= ~bad
+    return keep, found
 
-    def drop(bad: Flags, reason: str, what: str, values: Floats) -> None:
-        bad = bad & keep
-        if bad.any():
-            first = int(np.argmax(bad))
-            example = f"row {raw.row[first]}: {what}" + (f" is {values[first]:g}" if len(values) else "")
-            _count(cleaned.dropped, cleaned, reason, int(bad.sum()), example)
-            keep[bad] = False
 
-    nothing = np.empty(0)
-    for name, values in (("prompt_tokens", raw.prompt), ("output_tokens", raw.output)):
-        drop(~np.isfinite(values), f"{name}_not_a_number", f"{name} is not a number", nothing)
-    for name, values in (("prompt_tokens", raw.prompt), ("output_tokens", raw.output)):
-        whole = np.floor(np.where(keep, values, 0))
-        drop(np.where(keep, values, 0) != whole, f"{name}_not_an_integer", name, values)
-        drop(whole < 0, f"{name}_negative", name, values)
-        drop(keep & (whole == 0), f"{name}_zero", name, values)
-        drop(whole > _LARGEST, f"{name}_too_large", name, values)
+def _objections(raw: RawRows, rules: Rules) -> Iterator[tuple[Flags, str, str, Floats | None]]:
+    """Rows that cannot be used, the reason, and what to say of the first."""
+    lengths = (("prompt_tokens", raw.prompt), ("output_tokens", raw.output))
+    for name, values in lengths:
+        yield ~np.isfinite(values), f"{name}_not_a_number", f"{name} is not a number", None
+    for name, values in lengths:
+        whole = np.floor(np.where(np.isfinite(values), values, 1))
+        yield np.isfinite(values) & (whole != values), f"{name}_not_an_integer", name, values
+        yield whole < 0, f"{name}_negative", name, values
+        if name == "prompt_tokens" or rules.zero_outputs == "drop":
+            yield whole == 0, f"{name}_zero", name, values
+        yield whole > _LARGEST, f"{name}_too_large", name, values
     if raw.time_ns is not None:
-        drop(~raw.time_known, "time_not_readable", "the arrival time cannot be read", nothing)
-    return keep
+        yield ~raw.time_known, "time_not_readable", "the arrival time cannot be read", None
 
 
-def _order_by_time(path: Path, time_ns: Column, row: Column, cleaned: Cleaned) -> None:
-    backwards = np.flatnonzero(np.diff(time_ns) < 0)
-    if len(backwards):
-        example = f"row {row[backwards[0] + 1]} is earlier than the row before it"
-        _count(cleaned.repaired, cleaned, "time_went_back_sorted", len(backwards), example)
-        order = np.argsort(time_ns, kind="stable")
-        time_ns = time_ns[order]
-        cleaned.prompt_tokens = cleaned.prompt_tokens[order]
-        cleaned.output_tokens = cleaned.output_tokens[order]
-    cleaned.arrival_ns = time_ns - time_ns[0]
-    span_s = float(cleaned.arrival_ns[-1]) / 1e9
-    rate = (len(time_ns) - 1) / span_s if span_s else 0.0
-    lowest, highest = _PLAUSIBLE_RATE
-    if span_s and not lowest <= rate <= highest:
-        raise InvalidTrace(
-            f"{path}: {len(time_ns)} requests in {span_s:g} s are {rate:.3g} per second, which no service has: is the "
-            "time in another unit than the format says?"
+def _repaired(raw: RawRows, usable: Flags, rules: Rules) -> tuple[Requests, list[Finding]]:
+    """The usable rows as they will be run, and what was changed."""
+    row = raw.row[usable]
+    prompt, output = raw.prompt[usable].astype(np.int64), raw.output[usable].astype(np.int64)
+    found: list[Finding] = []
+    if raw.total is not None:
+        total = raw.total[usable]
+        found += _finding(
+            np.isfinite(total) & (total != prompt + output), "total_tokens_recomputed", row, "the total given", total
         )
+    if raw.time_from_turn is not None and raw.time_ns is not None:
+        found += _finding(
+            raw.time_from_turn[usable], "arrival_from_the_turn_before", row, "no time but a delay after another turn"
+        )
+    found += _finding(output == 0, "output_zero_kept_as_prefill", row, "output_tokens is 0")
+    limit = f", limit {rules.max_new_tokens}"
+    clipped = output > rules.max_new_tokens
+    found += _finding(clipped, "output_clipped_to_max_new_tokens", row, "output_tokens", output, limit)
+    requests = Requests(
+        row=row,
+        time_ns=np.zeros(len(row), dtype=np.int64) if raw.time_ns is None else raw.time_ns[usable],
+        prompt_tokens=prompt,
+        output_tokens=np.clip(output, 1, rules.max_new_tokens),
+        turns=None if raw.turns is None else _those(raw.turns, usable),
+    )
+    return requests, found
 
 
-def _count(counts: dict[str, int], cleaned: Cleaned, reason: str, count: int, example: str) -> None:
-    counts[reason] = counts.get(reason, 0) + count
-    cleaned.examples.setdefault(reason, example)
+def _those(turns: Turns, flags: Flags) -> Turns:
+    return Turns(turns.session[flags], turns.after_row[flags], turns.think_ns[flags])
+
+
+def _finding(
+    flags: Flags, reason: str, rows: Column, what: str, values: Floats | Column | None = None, after: str = ""
+) -> Iterator[Finding]:
+    """One finding where any row is flagged, with the first row's value where there are values."""
+    if flags.any():
+        first = int(np.argmax(flags))
+        value = "" if values is None else f" is {values[first]:g}"
+        yield Finding(reason, int(flags.sum()), int(rows[first]), f"row {rows[first]}: {what}{value}{after}")

@@ -1,101 +1,191 @@
-"""From a file to a trace: unpack, recognise the format by content, read, clean."""
+"""From a file to a trace: recognise the format by content, read and clean it some rows at a time, put it in order."""
 
-import gzip
-import hashlib
-import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
+
 from ..errors import InvalidTrace
-from .cleaning import clean
-from .readers import READERS, Reader
-from .trace import Trace, TraceSource
+from .canonical import is_canonical, read_canonical
+from .cleaning import Cleaning, Requests, Rules, ZeroOutputs
+from .readers import READERS, Reader, plain_reader
+from .readers.tables import beginning
+from .trace import Column, Trace, TraceSource
+from .trace_file import UNPACKED_LIMIT_BYTES, TraceFile
 
-_GZIP_MAGIC = b"\x1f\x8b"
-_LFS_MAGIC = b"version https://git-lfs.github.com/spec/"
-_BOM = b"\xef\xbb\xbf"
+MOST_REQUESTS = 1 << 26
+"""What is held in memory at once, 24 bytes each; more can only be scanned."""
 
 
-def read_trace(path: Path, *, max_new_tokens: int | None = None) -> Trace:
-    """Read a trace file, plain or gzip, in any format of `readers`.
+class TraceScan:
+    """A trace file in the course of being read once, from front to end, with no more than some rows in memory.
 
-    Times are shifted so that the first request arrives at 0. Rows that cannot be used are dropped under a named
-    reason and counted in the source. `max_new_tokens` defaults to the format's; longer outputs are clipped to it, as a
-    server would.
+    Iterating gives requests in the order of the file, with its own times; when that has ended, `source` says what
+    became of every row.
+
+    Attributes:
+        max_new_tokens: what every request may generate at most; outputs are clipped to it.
+    """
+
+    def __init__(self, file: TraceFile, reader: Reader, rules: Rules) -> None:
+        self._file, self._reader = file, reader
+        self._cleaning = Cleaning(file.path, rules)
+        self.max_new_tokens = rules.max_new_tokens
+
+    def __iter__(self) -> Iterator[Requests]:
+        """Raises InvalidTrace where the file is damaged further on, has no usable row, or times in another unit."""
+        for raw in self._reader.read(self._file):
+            yield self._cleaning.clean(raw)
+        self._cleaning.finish()
+
+    @property
+    def has_times(self) -> bool:
+        """Whether the file has arrival times, as far as it has been read."""
+        return self._cleaning.has_times
+
+    @property
+    def went_back(self) -> bool:
+        """Whether some row was earlier than the one before it, as far as the file has been read."""
+        return "time_went_back_sorted" in self._cleaning.repaired
+
+    @property
+    def source(self) -> TraceSource:
+        """Where the requests came from, and what became of every row so far."""
+        counts = self._cleaning
+        return TraceSource(
+            path=self._file.path.name,
+            sha256=self._file.sha256(),
+            format=self._reader.name,
+            rows_read=counts.rows_read,
+            kept=counts.kept,
+            dropped=dict(counts.dropped),
+            repaired=dict(counts.repaired),
+            examples=dict(counts.examples),
+        )
+
+
+@contextmanager
+def scan_trace(
+    path: Path,
+    *,
+    max_new_tokens: int | None = None,
+    columns: Mapping[str, str] | None = None,
+    time_unit: str | None = None,
+    zero_outputs: ZeroOutputs = "drop",
+    strict: bool = False,
+    unpacked_limit_bytes: int = UNPACKED_LIMIT_BYTES,
+) -> Iterator[TraceScan]:
+    """Open a trace file to go through it some rows at a time, for files of any length; arguments as in `read_trace`."""
+    with TraceFile(path, unpacked_limit_bytes=unpacked_limit_bytes) as file:
+        is_told = columns is not None or time_unit is not None
+        reader = plain_reader(columns, time_unit) if is_told else _recognised(file)
+        limit = max_new_tokens if max_new_tokens is not None else reader.max_new_tokens
+        if limit < 1:
+            raise InvalidTrace(f"{path}: max_new_tokens is {limit}, expected at least 1")
+        yield TraceScan(file, reader, Rules(limit, zero_outputs, strict))
+
+
+def read_trace(
+    path: Path,
+    *,
+    max_new_tokens: int | None = None,
+    columns: Mapping[str, str] | None = None,
+    time_unit: str | None = None,
+    zero_outputs: ZeroOutputs = "drop",
+    strict: bool = False,
+    unpacked_limit_bytes: int = UNPACKED_LIMIT_BYTES,
+) -> Trace:
+    """Read a trace file, plain, gzip or zstd, in any format of `readers`, or a canonical one.
+
+    Times are shifted so that the first request arrives at 0, and rows put in order of time; those of one time keep the
+    order of the file. Rows that cannot be used are dropped under a named reason and counted in the source.
+
+    Args:
+        path: the file; its name says nothing of its format.
+        max_new_tokens: longer outputs are clipped to it, as a server would; default: the format's.
+        columns: the file is a table, and `arrival`, `prompt` and `output` are the columns of these names.
+        time_unit: the file is a table, and its arrivals are in `s`, `ms`, `us` or `ns`; default: seconds, or dates.
+        zero_outputs: drop requests without output, or keep them as `prefill-only`, with an output of 1 token.
+        strict: refuse the file at the first row that would be dropped or changed.
+        unpacked_limit_bytes: what a packed file may unpack to.
 
     Raises:
-        InvalidTrace: the file is missing, damaged, of an unknown format or holds no usable row.
+        InvalidTrace: the file is missing, damaged, of an unknown format, unpacks to too much or holds no usable row.
     """
-    packed = _bytes_of(path)
-    text = _unpacked(path, packed)
-    reader = _recognised(path, text)
-    name = path.name.split(".")[0]
-    limit = max_new_tokens if max_new_tokens is not None else reader.max_new_tokens
-    if limit < 1:
-        raise InvalidTrace(f"{path}: max_new_tokens is {limit}, expected at least 1")
-    cleaned = clean(path, reader.read(text), limit)
+    if columns is None and time_unit is None and is_canonical(path):
+        return read_canonical(path, max_new_tokens=max_new_tokens)
+    with scan_trace(
+        path,
+        max_new_tokens=max_new_tokens,
+        columns=columns,
+        time_unit=time_unit,
+        zero_outputs=zero_outputs,
+        strict=strict,
+        unpacked_limit_bytes=unpacked_limit_bytes,
+    ) as scan:
+        return _gathered(path, scan)
+
+
+def _gathered(path: Path, scan: TraceScan) -> Trace:
+    times, prompts, outputs = columns = (_GrowingColumn(), _GrowingColumn(), _GrowingColumn())
+    for requests in scan:
+        times.extend(requests.time_ns)
+        prompts.extend(requests.prompt_tokens)
+        outputs.extend(requests.output_tokens)
+        if len(times) > MOST_REQUESTS:
+            raise InvalidTrace(f"{path} has more than {MOST_REQUESTS:,} requests: cut it into several files")
+    if scan.went_back:
+        order = np.argsort(times.values, kind="stable")
+        for column in columns:
+            column.reorder(order)
+    arrival_ns = times.values
+    arrival_ns -= arrival_ns[0]
     return Trace(
-        name=name,
-        arrival_ns=cleaned.arrival_ns,
-        prompt_tokens=cleaned.prompt_tokens,
-        output_tokens=cleaned.output_tokens,
-        max_new_tokens=limit,
-        has_times=cleaned.has_times,
-        source=TraceSource(
-            path=path.name,
-            sha256=hashlib.sha256(packed).hexdigest(),
-            format=reader.name,
-            rows_read=cleaned.rows_read,
-            kept=len(cleaned.arrival_ns),
-            dropped=cleaned.dropped,
-            repaired=cleaned.repaired,
-            examples=cleaned.examples,
-        ),
+        name=path.name.split(".")[0],
+        arrival_ns=arrival_ns,
+        prompt_tokens=prompts.values,
+        output_tokens=outputs.values,
+        max_new_tokens=scan.max_new_tokens,
+        has_times=scan.has_times,
+        source=scan.source,
     )
 
 
-def _bytes_of(path: Path) -> bytes:
-    try:
-        packed = path.read_bytes()
-    except FileNotFoundError:
-        raise InvalidTrace(f"{path} does not exist: check the path") from None
-    except IsADirectoryError:
-        raise InvalidTrace(f"{path} is a folder: name the trace file in it") from None
-    except OSError as error:
-        raise InvalidTrace(f"cannot read {path}: {error.strerror}") from None
-    if not packed.strip():
-        raise InvalidTrace(f"{path} is empty: fetch it again")
-    return packed
+class _GrowingColumn:
+    """A column whose length is not known beforehand: room for it doubles, and only what is filled is resident."""
+
+    def __init__(self) -> None:
+        self._room = np.empty(1 << 16, dtype=np.int64)
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    @property
+    def values(self) -> Column:
+        return self._room[: self._count]
+
+    def reorder(self, order: Column) -> None:
+        self._room = self.values[order]
+
+    def extend(self, values: Column) -> None:
+        needed = self._count + len(values)
+        if needed > len(self._room):
+            room = np.empty(max(needed, 2 * len(self._room)), dtype=np.int64)
+            room[: self._count] = self.values
+            self._room = room
+        self._room[self._count : needed] = values
+        self._count = needed
 
 
-def _unpacked(path: Path, packed: bytes) -> bytes:
-    text = packed
-    if packed.startswith(_GZIP_MAGIC):
-        try:
-            text = gzip.decompress(packed)
-        except (EOFError, zlib.error, gzip.BadGzipFile):
-            raise InvalidTrace(f"{path} is a damaged or truncated gzip file: fetch it again") from None
-    if text.startswith(_LFS_MAGIC):
-        raise InvalidTrace(f"{path} is a Git LFS pointer, not the data: run `git lfs pull` where it came from")
-    text = text.removeprefix(_BOM)
-    try:
-        text.decode()
-    except UnicodeDecodeError as error:
-        row = text.count(b"\n", 0, error.start) + 1
-        raise InvalidTrace(
-            f"{path} is not a text file (byte {error.start}, row {row}): expected CSV or JSON, plain or gzip"
-        ) from None
-    if b"\x00" in text:
-        raise InvalidTrace(f"{path} is not a text file: expected CSV or JSON, plain or gzip")
-    if not text.strip():
-        raise InvalidTrace(f"{path} is empty: fetch it again")
-    return text
-
-
-def _recognised(path: Path, text: bytes) -> Reader:
+def _recognised(file: TraceFile) -> Reader:
     for reader in READERS:
-        if reader.recognises(text):
+        if reader.recognises(file):
             return reader
-    found = text.lstrip().split(b"\n", 1)[0].strip().decode()
-    shown = found if len(found) <= 80 else found[:77] + "..."
+    found = "a Parquet file" if file.is_parquet else f"row 1: '{beginning(file.first_line.decode())}'"
     known = "; ".join(f"{reader.name}: {reader.looks_like}" for reader in READERS)
-    raise InvalidTrace(f"{path} row 1: '{shown}' begins no known trace format. Known are {known}")
+    raise InvalidTrace(
+        f"{file.path} {found} begins no known trace format. Name its columns (--columns "
+        f"arrival=NAME,prompt=NAME,output=NAME), or bring one of {known}"
+    )

@@ -1,41 +1,34 @@
 """What a serving engine wrote down of every request: lengths, and when it came, began to answer and ended."""
 
-import csv
-import gzip
-import hashlib
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from io import BytesIO, StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-import msgspec
 import numpy as np
 
 from ..errors import InvalidTrace
+from .readers.named_columns import (
+    ARRIVAL_NAMES,
+    INPUT_NAMES,
+    OUTPUT_NAMES,
+    columns_by_meaning,
+    listed,
+    open_table,
+)
+from .readers.raw import UNITS, Flags, Floats
+from .readers.tables import Table, Wanted
 from .trace import Column, Trace, TraceSource
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-_GZIP_MAGIC = b"\x1f\x8b"
-
-Numbers = np.ndarray[Any, np.dtype[np.float64]]
-Flags = np.ndarray[Any, np.dtype[np.bool_]]
-
-UNITS = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
+from .trace_file import TraceFile
 
 NAMES = {
-    "input": ("input", "input_tokens", "prompt_tokens", "num_prompt_tokens", "prompt_len", "input_len"),
-    "output": ("output", "output_tokens", "num_generation_tokens", "generation_tokens", "completion_tokens", 
-               "output_len"),
-    "arrival": ("arrival", "arrival_time", "arrived_at", "start_time"),
+    "input": INPUT_NAMES,
+    "output": OUTPUT_NAMES,
+    "arrival": ARRIVAL_NAMES,
     "first": ("first", "first_token", "first_token_time", "first_token_ts"),
     "last": ("last", "last_token", "last_token_time", "last_token_ts", "finished_time"),
     "ttft": ("ttft", "time_to_first_token"),
     "e2e": ("e2e", "e2e_latency", "latency", "request_latency"),
-}  # fmt: skip
+}
 """By what is meant: the column names that are understood without being told, vLLM's among them."""
 
 _REQUIRED = ("input", "output", "arrival")
@@ -66,7 +59,7 @@ class RequestLog:
 def read_request_log(
     path: Path, *, columns: Mapping[str, str] | None = None, unit: str = "s", max_new_tokens: int | None = None
 ) -> RequestLog:
-    """Read a log: CSV, JSON lines or Parquet, plain or gzip.
+    """Read a log: CSV, JSON lines or Parquet, the first two plain, gzip or zstd.
 
     Args:
         columns: what is meant (a key of `NAMES`) to the name of the column that has it. In place of `first` and `last`
@@ -79,10 +72,11 @@ def read_request_log(
     """
     if unit not in UNITS:
         raise InvalidTrace(f"the time unit is '{unit}', expected one of {', '.join(UNITS)}")
-    content = _content(path)
-    table, unreadable = _table(path, content)
-    found = _columns(path, [str(name) for name in table.columns], dict(columns or {}))
-    rows = _Rows({what: _numbers(table[name]) for what, name in found.items()}, UNITS[unit], unreadable)
+    with TraceFile(path) as file:
+        table = open_table(file)
+        numbers, unreadable = _numbers(table, _columns(path, table.names, dict(columns or {})))
+        sha256 = file.sha256()
+    rows = _Rows(numbers, UNITS[unit], unreadable)
     if not rows.keep.any():
         why = ", ".join(f"{reason} {count}" for reason, count in rows.dropped.items()) or "it has no rows"
         raise InvalidTrace(f"{path} holds no usable row: {why}")
@@ -101,9 +95,9 @@ def read_request_log(
         has_times=True,
         source=TraceSource(
             path=path.name,
-            sha256=hashlib.sha256(content).hexdigest(),
+            sha256=sha256,
             format="request-log",
-            rows_read=len(table) + unreadable,
+            rows_read=len(rows.keep) + unreadable,
             kept=len(order),
             dropped=rows.dropped,
             examples=rows.examples,
@@ -119,7 +113,7 @@ class _Rows:
         same_clock: whether most first tokens come within a day after their requests.
     """
 
-    def __init__(self, numbers: dict[str, Numbers], scale: int, unreadable: int) -> None:
+    def __init__(self, numbers: dict[str, Floats], scale: int, unreadable: int) -> None:
         self._numbers, self._scale = numbers, scale
         self.keep = np.ones(len(numbers["input"]), dtype=bool)
         self.dropped: dict[str, int] = {"unreadable_row": unreadable} if unreadable else {}
@@ -170,65 +164,21 @@ class _Rows:
         return lengths
 
 
-def _content(path: Path) -> bytes:
-    try:
-        content = path.read_bytes()
-        return gzip.decompress(content) if content.startswith(_GZIP_MAGIC) else content
-    except OSError as error:
-        raise InvalidTrace(f"cannot read {path}: {error.strerror or error}") from None
-    except (EOFError, zlib.error):
-        raise InvalidTrace(f"{path} is a damaged or truncated gzip file: fetch it again") from None
-
-
-def _table(path: Path, content: bytes) -> "tuple[pd.DataFrame, int]":
-    """The rows, and how many could not be told into columns."""
-    import pandas as pd
-    import pyarrow as pa
-
-    kinds = [suffix for suffix in path.suffixes if suffix != ".gz"]
-    kind = kinds[-1] if kinds else ""
-    try:
-        if kind == ".parquet":
-            return pd.read_parquet(BytesIO(content)), 0
-        if kind in (".jsonl", ".ndjson", ".json"):
-            return pd.DataFrame.from_records(_objects(content, lines=kind != ".json")), 0
-        return _csv(content.decode("utf-8-sig"))
-    except (ValueError, TypeError, csv.Error, pa.ArrowException) as error:
-        reason = str(error).partition("\n")[0] or "it cannot be parsed"
-        raise InvalidTrace(f"{path} is no table of requests (CSV, .jsonl or .parquet): {reason}") from None
-
-
-def _csv(text: str) -> "tuple[pd.DataFrame, int]":
-    import pandas as pd
-
-    rows = [row for row in csv.reader(StringIO(text), skipinitialspace=True) if row]
-    if not rows:
-        raise ValueError("it is empty")
-    good = [row for row in rows[1:] if len(row) == len(rows[0])]
-    return pd.DataFrame(good, columns=rows[0]), len(rows) - 1 - len(good)
-
-
-def _objects(content: bytes, *, lines: bool) -> list[dict[str, Any]]:
-    if not lines:
-        return msgspec.json.decode(content, type=list[dict[str, Any]])
-    decode = msgspec.json.Decoder(dict[str, Any]).decode
-    return [decode(line) for line in content.splitlines() if line.strip()]
+def _numbers(table: Table, columns: dict[str, str]) -> tuple[dict[str, Floats], int]:
+    """By what is meant: the numbers of all rows; and how many rows could not be told into columns."""
+    pieces = list(table.cells(Wanted(tuple(dict.fromkeys(columns.values())))))
+    numbers = {
+        what: np.concatenate([np.empty(0), *(piece.numbers[name] for piece in pieces)])
+        for what, name in columns.items()
+    }
+    return numbers, sum(len(piece.unreadable) for piece in pieces)
 
 
 def _columns(path: Path, there: list[str], given: dict[str, str]) -> dict[str, str]:
     """By what is meant: the column."""
-    for what, name in given.items():
-        if what not in NAMES:
-            raise InvalidTrace(f"--columns: '{what}' is not one of {', '.join(NAMES)}")
-        if name not in there:
-            raise InvalidTrace(f"{path} has no column '{name}' for {what}: there are {', '.join(there)}")
+    found = columns_by_meaning(path, there, given, NAMES)
     if {*given} & {*_ABSOLUTE} and {*given} & {*_RELATIVE}:
         raise InvalidTrace("--columns: first and last, or ttft and e2e: not one of each")
-    found = dict(given)
-    for what, names in NAMES.items():
-        known = next((name for name in names if name in there), None)
-        if what not in found and known:
-            found[what] = known
     by_durations = not {*given} & {*_ABSOLUTE} and {*_RELATIVE} <= {*found}
     for what in _ABSOLUTE if by_durations else _RELATIVE:
         found.pop(what, None)
@@ -236,13 +186,6 @@ def _columns(path: Path, there: list[str], given: dict[str, str]) -> dict[str, s
     if missing:
         raise InvalidTrace(
             f"{path}: no column is known to be {', '.join(missing)}: name them, as in --columns {missing[0]}=NAME (or "
-            f"ttft and e2e, for first and last); there are {', '.join(there)}"
+            f"ttft and e2e, for first and last); there are {listed(there)}"
         )
     return found
-
-
-def _numbers(values: "pd.Series[Any]") -> Numbers:
-    """NaN where there is none."""
-    import pandas as pd
-
-    return np.asarray(pd.to_numeric(values, errors="coerce"), dtype=np.float64)

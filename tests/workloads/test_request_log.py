@@ -133,7 +133,7 @@ def test_times_beyond_nanoseconds_are_dropped(tmp_path, cell):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("", "no table of requests"),
+        ("", "is empty: fetch it again"),
         ("input,output\n1,2\n", "no column is known to be arrival, first, last"),
         ("input,output,arrival,first,last\n", "no usable row: it has no rows"),
         ("input,output,arrival,first,last\n5,0,1,2,3\n5,4,1,3,2\n", "output_out_of_range 1, last_token_before_the_fir"),

@@ -1,54 +1,51 @@
 """A plain JSON list of [prompt, output] pairs."""
 
-from typing import Any
+from array import array
+from collections.abc import Iterator
 
 import msgspec
 import numpy as np
 
+from ..trace_file import TraceFile
+from .json_table import DOCUMENT_LIMIT_BYTES, decoded, shown
 from .raw import RawRows
+from .reader import Reader
 
-LOOKS_LIKE = "a JSON list of [prompt, output]"
+_decode = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_pair = msgspec.json.Decoder(tuple[float, float]).decode
 
 
-def recognises(text: bytes) -> bool:
+def _recognises(file: TraceFile) -> bool:
     """A list whose first element is a list."""
-    return text.lstrip()[:1] == b"[" and text.lstrip()[1:].lstrip()[:1] in (b"[", b"]")
+    start = file.head.text.lstrip()
+    return start[:1] == b"[" and start[1:].lstrip()[:1] in (b"[", b"]")
 
 
-def read(text: bytes) -> RawRows:
+def _read(file: TraceFile) -> Iterator[RawRows]:
     """Lengths only; a row is an element's place in the list, from 1 on. A cut-off file ends at its last pair."""
-    try:
-        elements = msgspec.json.decode(text)
-        cut = []
-    except msgspec.DecodeError:
+    text = file.whole(DOCUMENT_LIMIT_BYTES)
+    elements = decoded(_decode, text)
+    cut = []
+    if elements is None:
         whole, _, rest = text.rpartition(b"]")
-        elements, cut = (
-            _up_to_the_cut(whole),
-            [rest.decode().strip(", \n") or "the end of the list is missing"],
-        )
-    pairs = [(number, pair) for number, pair in enumerate(elements, 1) if _is_pair(pair)]
-    unreadable = [(number, str(each)) for number, each in enumerate(elements, 1) if not _is_pair(each)]
-    unreadable += [(len(elements) + 1, text) for text in cut]
-    lengths = np.array([pair for _, pair in pairs], dtype=np.float64).reshape(-1, 2)
-    return RawRows(
-        row=np.array([number for number, _ in pairs], dtype=np.int64),
-        prompt=lengths[:, 0],
-        output=lengths[:, 1],
-        unreadable=unreadable,
-    )
+        elements = decoded(_decode, whole + b"]]") or []
+        cut = [(len(elements) + 1, shown(rest.strip(b", \n")) or "the end of the list is missing")]
+    rows, lengths, unreadable = array("q"), array("d"), []
+    for number, element in enumerate(elements, 1):
+        pair = decoded(_pair, element)
+        if pair is None:
+            unreadable.append((number, shown(element)))
+        else:
+            rows.append(number)
+            lengths.extend(pair)
+    prompt, output = np.array(lengths).reshape(-1, 2).T
+    yield RawRows(np.array(rows), prompt, output, unreadable=unreadable + cut)
 
 
-def _up_to_the_cut(text: bytes) -> list[Any]:
-    try:
-        elements = msgspec.json.decode(text + b"]]")
-    except msgspec.DecodeError:
-        return []
-    return elements if isinstance(elements, list) else []
-
-
-def _is_pair(element: Any) -> bool:
-    return (
-        isinstance(element, list)
-        and len(element) == 2
-        and all(isinstance(n, int | float) and not isinstance(n, bool) for n in element)
-    )
+READER = Reader(
+    "json-pairs",
+    looks_like="a JSON list of [prompt, output]",
+    max_new_tokens=4_096,
+    recognises=_recognises,
+    read=_read,
+)

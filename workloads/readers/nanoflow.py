@@ -1,25 +1,24 @@
 """NanoFlow's length files: Azure's header over the literal time XXX."""
 
-from .azure import COLUMNS
-from .azure import recognises as has_azure_header
-from .raw import RawRows, read_csv
+from dataclasses import replace
 
-LOOKS_LIKE = f"CSV with {','.join(COLUMNS)}, each TIMESTAMP the literal XXX"
+from ..trace_file import TraceFile
+from .azure import COLUMNS as AZURE
+from .columns import rows_of
+from .csv_table import CsvTable, first_row_of
+from .reader import Reader, has_columns
 
-
-def recognises(text: bytes) -> bool:
-    """By the header and the first row's time."""
-    return has_azure_header(text) and b"XXX" in text.lstrip().partition(b"\n")[2].lstrip().split(b"\n", 1)[0].split(
-        b","
-    )
+_COLUMNS = replace(AZURE, time=None)
 
 
-def read(text: bytes) -> RawRows:
-    """Lengths only."""
-    rows = read_csv(text, COLUMNS)
-    return RawRows(
-        row=rows.row,
-        prompt=rows.numbers("ContextTokens"),
-        output=rows.numbers("GeneratedTokens"),
-        unreadable=rows.unreadable,
-    )
+def _recognises(file: TraceFile) -> bool:
+    return has_columns(file, AZURE) and first_row_of(file).get("TIMESTAMP", "").strip() == "XXX"
+
+
+READER = Reader(
+    "nanoflow",
+    looks_like=f"CSV with {','.join(AZURE.required)}, each TIMESTAMP the literal XXX",
+    max_new_tokens=2_048,
+    recognises=_recognises,
+    read=lambda file: rows_of(CsvTable(file), _COLUMNS),
+)

@@ -1,7 +1,6 @@
 """What a reader hands over: columns as they stand in the file, before anything is judged."""
 
 from dataclasses import dataclass, field
-from io import BytesIO
 from typing import Any
 
 import numpy as np
@@ -10,12 +9,39 @@ Floats = np.ndarray[Any, np.dtype[np.float64]]
 Integers = np.ndarray[Any, np.dtype[np.int64]]
 Flags = np.ndarray[Any, np.dtype[np.bool_]]
 
+UNITS = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
+"""Nanoseconds in a unit of time."""
+
+_LARGEST_NS = 9e18
+
+
+@dataclass(frozen=True, slots=True)
+class Turns:
+    """Which conversation each row belongs to, where the format says so.
+
+    Attributes:
+        session: numbers conversations through the file, from 0 on; -1 for a row that is in none.
+        after_row: the row whose answer a request waits for; 0 where it waits for none or the format does not say.
+        think_ns: from that answer to the request; -1 where the format does not say.
+    """
+
+    session: Integers
+    after_row: Integers
+    think_ns: Integers
+
 
 @dataclass(frozen=True, slots=True)
 class RawRows:
-    """Rows of a file. `row` numbers them as an editor would, from 1 on; `time_ns` is None for lengths alone.
+    """Some rows of a file, in its order.
 
-    Numbers that are none are NaN; times that cannot be read have `time_known` false.
+    Attributes:
+        row: numbers them as an editor would, from 1 on; elements of a JSON document and requests of a session are
+            counted through the file.
+        prompt, output, total: tokens; NaN where there is no number. `total` is None where the format has none.
+        time_ns: None in all rows of a file that has lengths alone.
+        time_known: whether the time can be read.
+        time_from_turn: whether it is the arrival of the turn before and the pause after it, for want of its own.
+        unreadable: the numbers of rows that could not be told into columns, and how they begin.
     """
 
     row: Integers
@@ -23,63 +49,28 @@ class RawRows:
     output: Floats
     time_ns: Integers | None = None
     time_known: Flags = field(default_factory=lambda: np.empty(0, dtype=bool))
+    time_from_turn: Flags | None = None
+    total: Floats | None = None
+    turns: Turns | None = None
     unreadable: list[tuple[int, str]] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
-class CsvRows:
-    """Columns of a CSV file as text, by name, and the rows with another number of fields than the header."""
-
-    row: Integers
-    text: dict[str, Any]
-    unreadable: list[tuple[int, str]]
-
-    def numbers(self, name: str) -> Floats:
-        """A column as numbers, NaN where it holds none."""
-        import pandas as pd
-
-        return np.asarray(pd.to_numeric(self.text[name].str.strip(), errors="coerce"), dtype=np.float64)
+def to_ns(values: Floats, unit_ns: int) -> tuple[Integers, Flags]:
+    """Times as nanoseconds, and which of them are times; whole numbers are exact, whatever their size."""
+    known = np.isfinite(values) & (np.abs(values) < _LARGEST_NS / unit_ns)
+    values = np.where(known, values, 0)
+    whole = np.floor(values)
+    part_ns = np.rint((values - whole) * unit_ns)
+    return whole.astype(np.int64) * unit_ns + part_ns.astype(np.int64), known
 
 
-def header_of(text: bytes) -> list[str]:
-    """Field names of the first row."""
-    return [name.strip().strip('"') for name in text.lstrip().split(b"\n", 1)[0].decode().split(",")]
+class SessionNumbers:
+    """Gives every conversation of a file its number."""
 
+    def __init__(self) -> None:
+        self._numbers: dict[str, int] = {}
 
-def read_csv(text: bytes, names: list[str]) -> CsvRows:
-    """Columns by name, whatever their position; blank rows are skipped, short and long ones kept apart."""
-    import pandas as pd
-
-    header = header_of(text)
-    lines = text.split(b"\n")
-    first = next(i for i, line in enumerate(lines) if line.strip())
-    fields = len(header) - 1
-    rows, unreadable = [], []
-    for number, line in enumerate(lines[first + 1 :], first + 2):
-        if not line.strip():
-            continue
-        if line.count(b",") == fields and b'"' not in line:
-            rows.append(number)
-        else:
-            unreadable.append((number, line.decode().strip()))
-    good = b"\n".join(lines[number - 1] for number in rows)
-    table = (
-        pd.read_csv(
-            BytesIO(good),
-            header=None,
-            names=header,
-            usecols=names,
-            dtype=str,
-            keep_default_na=False,
-            skipinitialspace=True,
-        )
-        if rows
-        else pd.DataFrame({name: pd.Series([], dtype=str) for name in names})
-    )
-    return CsvRows(np.array(rows, dtype=np.int64), {name: table[name] for name in names}, unreadable)
-
-
-def seconds_to_ns(seconds: Floats) -> tuple[Integers, Flags]:
-    """Times in seconds as nanoseconds, and which of them are times."""
-    known = np.isfinite(seconds) & (np.abs(seconds) < 9e9)
-    return np.rint(np.where(known, seconds, 0) * 1e9).astype(np.int64), known
+    def of(self, labels: list[str | None]) -> Integers:
+        """The numbers of labels; -1 for those that are empty or None."""
+        numbers = self._numbers
+        return np.array([numbers.setdefault(label, len(numbers)) if label else -1 for label in labels], dtype=np.int64)

@@ -1,0 +1,116 @@
+"""The canonical trace file keeps a trace whole, and refuses what is none."""
+
+from contextlib import suppress
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from warpgroup.errors import InvalidTrace, OutputRefused
+from warpgroup.workloads import Trace, read_trace
+from warpgroup.workloads.canonical import is_canonical, read_canonical, write_trace
+
+ROWS = st.lists(st.tuples(st.integers(0, 10**12), st.integers(1, 10**6), st.integers(1, 50)), min_size=1, max_size=40)
+
+
+def same(a: Trace, b: Trace) -> bool:
+    columns = all(
+        np.array_equal(getattr(a, name), getattr(b, name)) for name in ("arrival_ns", "prompt_tokens", "output_tokens")
+    )
+    return columns and (a.name, a.max_new_tokens, a.has_times, a.source) == (
+        b.name,
+        b.max_new_tokens,
+        b.has_times,
+        b.source,
+    )
+
+
+@settings(deadline=None)  # the first one imports pyarrow
+@given(rows=ROWS)
+def test_what_was_written_is_read(tmp_path_factory, rows):
+    path = tmp_path_factory.mktemp("canonical") / "trace.parquet"
+    trace = Trace.of_rows(sorted(rows), max_new_tokens=50, name="a 'trace' of <ours>")
+    write_trace(trace, path)
+    assert is_canonical(path)
+    assert same(read_canonical(path), trace)
+    assert same(read_trace(path), trace)
+    assert read_canonical(path).content_hash == trace.content_hash
+
+
+def test_the_same_trace_gives_the_same_bytes(tmp_path):
+    trace = Trace.of_rows([(0, 3, 4), (5, 6, 7)], max_new_tokens=9)
+    for name in ("a.parquet", "b.parquet"):
+        write_trace(trace, tmp_path / name)
+    assert (tmp_path / "a.parquet").read_bytes() == (tmp_path / "b.parquet").read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.parquet", "b.parquet"]
+
+
+def test_a_smaller_limit_clips_and_counts(tmp_path):
+    trace = Trace.of_rows([(0, 3, 4), (5, 6, 7), (6, 1, 9)], max_new_tokens=9)
+    write_trace(trace, tmp_path / "t.parquet")
+    read = read_canonical(tmp_path / "t.parquet", max_new_tokens=5)
+    assert read.output_tokens.tolist() == [4, 5, 5]
+    assert read.source.repaired == {"output_clipped_to_max_new_tokens": 2}
+    with pytest.raises(InvalidTrace, match="max_new_tokens is 0"):
+        read_canonical(tmp_path / "t.parquet", max_new_tokens=0)
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"arrival_ns": [5, 4], "prompt_tokens": [1, 1], "output_tokens": [1, 1]}, "row 1: arrival_ns 4"),
+        ({"arrival_ns": [0], "prompt_tokens": [0], "output_tokens": [1]}, "prompt_tokens 0"),
+        ({"arrival_ns": [0], "prompt_tokens": [1], "output_tokens": [10]}, "output_tokens 10"),
+        ({"arrival_ns": [0], "prompt_tokens": [1.5], "output_tokens": [1]}, "prompt_tokens is not a column of whole"),
+        ({"arrival_ns": [None], "prompt_tokens": [1], "output_tokens": [1]}, "arrival_ns is not a column of whole"),
+        ({"arrival_ns": [0], "prompt_tokens": [1]}, "damaged"),
+        (
+            {name: pa.array([], pa.int64()) for name in ("arrival_ns", "prompt_tokens", "output_tokens")},
+            "holds no request",
+        ),
+    ],
+)
+def test_what_no_trace_may_hold_is_refused_in_one_line(tmp_path, columns, message):
+    write_trace(Trace.of_rows([(0, 1, 1)], max_new_tokens=9), tmp_path / "good.parquet")
+    about = pq.read_schema(tmp_path / "good.parquet").metadata
+    pq.write_table(pa.table(columns).replace_schema_metadata(about), tmp_path / "bad.parquet")
+    with pytest.raises(InvalidTrace, match=message) as refused:
+        read_canonical(tmp_path / "bad.parquet")
+    assert "\n" not in str(refused.value)
+
+
+def test_a_newer_schema_is_named(tmp_path):
+    path = tmp_path / "t.parquet"
+    write_trace(Trace.of_rows([(0, 1, 1)], max_new_tokens=9), path)
+    table = pq.read_table(path)
+    about = msgspec.json.decode(table.schema.metadata[b"warpgroup.trace"]) | {"schema": 2}
+    pq.write_table(table.replace_schema_metadata({"warpgroup.trace": msgspec.json.encode(about)}), path)
+    with pytest.raises(InvalidTrace, match="has schema 2, this version reads up to 1"):
+        read_canonical(path)
+
+
+@settings(deadline=None)
+@given(cut=st.integers(1, 500), flip=st.integers(0, 499))
+def test_a_damaged_file_is_refused_or_no_canonical_one(tmp_path_factory, cut, flip):
+    path = tmp_path_factory.mktemp("damaged") / "t.parquet"
+    write_trace(Trace.of_rows([(0, 3, 4), (5, 6, 7)], max_new_tokens=9), path)
+    content = bytearray(path.read_bytes())
+    content[flip % len(content)] ^= 0xFF
+    path.write_bytes(bytes(content[: max(len(content) - cut % 7, 1)]))
+    if is_canonical(path):
+        with suppress(InvalidTrace):
+            read_canonical(path)
+
+
+def test_other_files_are_not_canonical(tmp_path):
+    (tmp_path / "t.csv").write_text("a,b\n1,2\n")
+    pq.write_table(pa.table({"a": [1]}), tmp_path / "t.parquet")
+    assert not is_canonical(tmp_path / "t.csv")
+    assert not is_canonical(tmp_path / "t.parquet")
+    assert not is_canonical(tmp_path / "missing")
+    with pytest.raises(OutputRefused, match="cannot write"):
+        write_trace(Trace.of_rows([(0, 1, 1)], max_new_tokens=9), tmp_path / "missing" / "t.parquet")

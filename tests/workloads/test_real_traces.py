@@ -1,0 +1,105 @@
+"""The public traces themselves, where they lie beside the repository: the numbers that their descriptions give."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from warpgroup.workloads import describe, read_trace
+
+TRACES = Path(__file__).parents[3] / "shared" / "traces"
+AZURE = "azure_llm_2023/AzureLLMInferenceTrace_conv.csv.gz"
+MOONCAKE = "mooncake_fast25/conversation_trace.0-2400s.jsonl.gz"
+RAGPULSE = "ragpulse/0_trace.day0-4.jsonl.gz"
+SHAREGPT_8K = "etalon_lengths/sharegpt_8k_filtered_stats_llama2_tokenizer.csv.gz"
+BWB = "etalon_lengths/bwb_stats_llama2_tokenizer_filtered_v2.csv.gz"
+LMSYS = "nanoflow_lengths/lmsys.rows1-80000.csv.gz"
+SHAREGPT = "nanoflow_lengths/sharegpt.csv.gz"
+WEKA = "weka_claude_code/traces.first60.jsonl.gz"
+
+pytestmark = pytest.mark.skipif(not TRACES.is_dir(), reason="the shared traces are not here")
+
+
+def read(file: str):
+    if not (TRACES / file).is_file():
+        pytest.skip(f"{file} is not here")
+    return read_trace(TRACES / file, max_new_tokens=10**6)
+
+
+def rounded(lengths) -> tuple[int, ...]:
+    return tuple(round(value) for value in (lengths.mean, lengths.p50, lengths.p95, lengths.p99, lengths.max))
+
+
+# Mean, median, p95, p99 and longest, as workloads were described; all of these files are whole.
+WHOLE = {
+    AZURE: ("azure", 19_366, (1155, 1020, 4083, 4142, 14050), (211, 129, 451, 601, 1000)),
+    SHAREGPT_8K: ("etalon", 30_731, (2340, 1730, 6563, 7434, 8141), (439, 415, 920, 998, 1024)),
+    BWB: ("etalon", 33_768, (1067, 1037, 1584, 1800, 3504), (1613, 1601, 2342, 2533, 2858)),
+    SHAREGPT: ("nanoflow", 58_787, (299, 36, 1625, 3473, 241402), (324, 280, 846, 999, 37622)),
+}
+
+
+@pytest.mark.parametrize("file", WHOLE)
+def test_a_whole_trace_has_the_published_lengths(file):
+    trace, (format, requests, prompt, output) = read(file), WHOLE[file]
+    summary = describe(trace)
+    assert (trace.source.format, len(trace), trace.source.dropped, trace.source.repaired) == (format, requests, {}, {})
+    assert (rounded(summary.prompt_tokens), rounded(summary.output_tokens)) == (prompt, output)
+
+
+def test_azure_has_the_published_arrivals():
+    summary = describe(read(AZURE))
+    assert summary.span_s == pytest.approx(3501.7, abs=0.05)
+    assert summary.rate_s == pytest.approx(5.53, abs=0.005)
+    assert summary.cv == pytest.approx(1.09, abs=0.005)
+
+
+# Of these a part is here: what is known of the whole holds nearly.
+PARTS = {
+    MOONCAKE: ("mooncake", 7_851, 12_035, 343, {}),
+    RAGPULSE: ("ragpulse", 5_167, 2_944, 283, {}),
+    LMSYS: ("nanoflow", 80_000, 92, 207, {}),
+}
+
+
+@pytest.mark.parametrize("file", PARTS)
+def test_a_part_of_a_trace_is_like_the_whole(file):
+    trace, (format, requests, prompt, output, dropped) = read(file), PARTS[file]
+    assert (trace.source.format, len(trace), trace.source.dropped) == (format, requests, dropped)
+    assert trace.prompt_tokens.mean() == pytest.approx(prompt, rel=0.05)
+    assert trace.output_tokens.mean() == pytest.approx(output, rel=0.05)
+
+
+def test_mooncake_comes_in_steps_of_three_seconds():
+    trace = read(MOONCAKE)
+    steps = np.diff(np.unique(trace.arrival_ns)) / 1e9
+    assert (steps > 2.99).all()
+    assert trace.arrival_ns[-1] / 1e9 < 2400
+    assert trace.prompt_tokens.max() <= 126_195
+
+
+def test_ragpulse_is_two_streams_that_are_merged():
+    trace = read(RAGPULSE)
+    assert trace.source.repaired == {"time_went_back_sorted": 1}
+    assert trace.arrival_ns[-1] <= 431_999 * 10**9
+
+
+def test_weka_has_all_requests_of_all_sessions_and_subagents():
+    """4,083 requests, and 121 within 11 subagents; one has no output."""
+    trace = read(WEKA)
+    assert (trace.source.format, trace.has_times) == ("weka", False)
+    assert (trace.source.rows_read, trace.source.dropped) == (4_083 + 121, {"output_tokens_zero": 1})
+    assert 50_000 < np.median(trace.prompt_tokens) < 150_000
+    assert 100 < np.median(trace.output_tokens) < 400
+
+
+def test_what_a_trace_was_before_it_still_is():
+    """Runs and results name their trace by this hash."""
+    hashes = {
+        AZURE: "a8fe88216e8daac3",
+        MOONCAKE: "a2c7e8a3a8df04a0",
+        BWB: "91dc78dfa84840e6",
+        LMSYS: "2a5ea724015ebcd3",
+    }
+    for file, expected in hashes.items():
+        assert read_trace(TRACES / file).content_hash == expected

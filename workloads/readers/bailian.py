@@ -1,0 +1,60 @@
+"""Alibaba's Bailian traces: one JSON object a row, seconds, and which request a request follows."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from ..trace_file import TraceFile
+from .json_table import JsonTable
+from .raw import Integers, RawRows, Turns, to_ns
+from .reader import Reader, keys_of_first_line
+from .tables import Wanted
+
+_NUMBERS = ("timestamp", "input_length", "output_length")
+_CHATS = ("chat_id", "parent_chat_id")
+_NO_PARENT = "-1"
+
+
+def _read(file: TraceFile) -> Iterator[RawRows]:
+    chats = _Chats()
+    for cells in JsonTable(file).cells(Wanted(_NUMBERS, labels=_CHATS)):
+        time_ns, known = to_ns(cells.numbers["timestamp"], 10**9)
+        yield RawRows(
+            row=cells.row,
+            prompt=cells.numbers["input_length"],
+            output=cells.numbers["output_length"],
+            time_ns=time_ns,
+            time_known=known,
+            turns=chats.turns(cells.row, *(cells.labels[name] for name in _CHATS)),
+            unreadable=cells.unreadable,
+        )
+
+
+class _Chats:
+    """Chats by id. A conversation is a chat without a parent, and all that follow it."""
+
+    def __init__(self) -> None:
+        self._rows: dict[str, int] = {}
+        self._sessions: dict[str, int] = {}
+        self._count = 0
+
+    def turns(self, rows: Integers, chats: list[str | None], parents: list[str | None]) -> Turns:
+        sessions, after = [], []
+        for row, chat, parent in zip(rows.tolist(), chats, parents, strict=True):
+            known = parent is not None and parent != _NO_PARENT and parent in self._rows
+            session = self._sessions[parent] if known and parent else self._count
+            self._count += session == self._count
+            sessions.append(session)
+            after.append(self._rows[parent] if known and parent else 0)
+            if chat is not None:
+                self._rows[chat], self._sessions[chat] = row, session
+        return Turns(np.array(sessions, dtype=np.int64), np.array(after, dtype=np.int64), np.full(len(rows), -1))
+
+
+READER = Reader(
+    "bailian",
+    looks_like="JSON lines with chat_id, parent_chat_id, timestamp in s, input_length, output_length",
+    max_new_tokens=8_192,
+    recognises=lambda file: {*_NUMBERS, *_CHATS} <= keys_of_first_line(file),
+    read=_read,
+)

@@ -1,0 +1,62 @@
+"""CSV line by line: what is a row, where quotes may hold commas and line breaks and where anything may be damaged."""
+
+import csv
+from dataclasses import dataclass, field
+from io import StringIO
+
+from ..trace_file import Block
+from .tables import beginning
+
+_LINES_IN_A_ROW = 100
+"""Quotes that stay open longer than so many lines are a slip of the pen."""
+
+
+@dataclass(slots=True)
+class Records:
+    """Rows of so many fields as the header has, and lines that belong to none, each with its line's number."""
+
+    rows: list[int] = field(default_factory=list)
+    fields: list[list[str]] = field(default_factory=list)
+    unreadable: list[tuple[int, str]] = field(default_factory=list)
+
+
+def fields_of(text: str) -> list[str] | None:
+    """The fields of a row; None where its quotes do not pair."""
+    if '"' not in text:
+        return text.removesuffix("\r").split(",")
+    try:
+        return next(csv.reader(StringIO(text, newline=""), skipinitialspace=True, strict=True), None)
+    except csv.Error:
+        return None
+
+
+def records_of(block: Block, width: int, *, is_last: bool) -> tuple[Records, Block]:
+    """The rows of a block, blank lines skipped, and the lines at its end that need the next block to be told."""
+    lines = block.text.decode().split("\n")
+    records, at = Records(), 0
+    while at < len(lines):
+        line = lines[at]
+        count = 1
+        if line and not line.isspace():
+            count = _lines_in_row(lines, at)
+            if not count and not is_last and len(lines) - at < _LINES_IN_A_ROW:
+                return records, Block(block.row + at, "\n".join(lines[at:]).encode())
+            fields = fields_of("\n".join(lines[at : at + count])) if count else None
+            if fields is not None and len(fields) == width:
+                records.rows.append(block.row + at)
+                records.fields.append(fields)
+            else:
+                records.unreadable.append((block.row + at, beginning(line)))
+                count = 1
+        at += count
+    return records, Block(0, b"")
+
+
+def _lines_in_row(lines: list[str], first: int) -> int:
+    """How many lines it takes until quotes pair; 0 where they do not."""
+    is_open = False
+    for count, line in enumerate(lines[first : first + _LINES_IN_A_ROW], 1):
+        is_open ^= line.count('"') % 2 == 1
+        if not is_open:
+            return count
+    return 0

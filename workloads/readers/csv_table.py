@@ -1,0 +1,160 @@
+"""Tables as CSV: columns by name, whatever their position.
+
+A block of lines is parsed at once where nothing in it is odd, and row by row where anything is; both give the same.
+"""
+
+from collections.abc import Iterator
+from itertools import chain, islice
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..trace_file import Block, TraceFile
+from .csv_records import Records, fields_of, records_of
+from .tables import Cells, Wanted, calendar_times, number_of
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_NOT_NUMBERS = ["", "NaN", "nan", "NA", "N/A", "null", "NULL", "None"]
+
+
+class CsvTable:
+    """A CSV file. Blank lines are skipped, rows with another number of fields than the header are kept apart.
+
+    A field in quotes may hold commas and line breaks; a row's number is that of its first line.
+    """
+
+    def __init__(self, file: TraceFile) -> None:
+        self._file = file
+        self.names = header_of(file)
+
+    def is_calendar_time(self, name: str) -> bool:
+        """Whether the first row has a date in that column, not a number."""
+        first = first_row_of(self._file).get(name, "").strip()
+        return bool(first) and np.isnan(number_of(first)) and bool(calendar_times([first])[1][0])
+
+    def cells(self, wanted: Wanted) -> Iterator[Cells]:
+        """The rows, once, a block of lines at a time."""
+        parse = _Parser(self.names, wanted)
+        rest = Block(0, b"")
+        for block in chain([_below_the_header(self._file.head)], islice(self._file.blocks(), 1, None)):
+            cells, rest = parse(Block(rest.row, rest.text + block.text) if rest.text else block, is_last=False)
+            yield cells
+        if rest.text:
+            yield parse(rest, is_last=True)[0]
+
+
+def header_of(file: TraceFile) -> list[str]:
+    """Field names of the first row that is not blank."""
+    first = file.first_line.decode()
+    return [name.strip().strip('"') for name in fields_of(first) or first.split(",")]
+
+
+def first_row_of(file: TraceFile) -> dict[str, str]:
+    """The fields below the header by name; none where there is no such row or it is not whole."""
+    names = header_of(file)
+    below = _below_the_header(file.head).text.lstrip().split(b"\n", 1)[0]
+    fields = fields_of(below.decode()) or []
+    if len(fields) != len(names):
+        return {}
+    return {name: fields[names.index(name)] for name in names}
+
+
+def _below_the_header(head: Block) -> Block:
+    start = len(head.text) - len(head.text.lstrip())
+    end = head.text.find(b"\n", start) + 1 or len(head.text)
+    return Block(head.row + head.text.count(b"\n", 0, end), head.text[end:])
+
+
+class _Parser:
+    def __init__(self, names: list[str], wanted: Wanted) -> None:
+        import pyarrow as pa
+        from pyarrow import csv as pa_csv
+
+        self._wanted, self._width = wanted, len(names)
+        self._places = {name: names.index(name) for name in (*wanted.numbers, *wanted.times, *wanted.labels)}
+        # Columns go by their places here: names may be there twice.
+        columns = [str(place) for place in range(len(names))]
+        kinds = {name: pa.float64() for name in wanted.numbers} | {name: pa.string() for name in wanted.labels}
+        self._zones = ["UTC", None] if wanted.times else [None]
+        self._convert = {
+            zone: pa_csv.ConvertOptions(
+                column_types={
+                    str(self._places[name]): kind
+                    for name, kind in (kinds | {name: pa.timestamp("ns", zone) for name in wanted.times}).items()
+                },
+                include_columns=list(dict.fromkeys(map(str, self._places.values()))),
+                null_values=_NOT_NUMBERS,
+                strings_can_be_null=False,
+            )
+            for zone in self._zones
+        }
+        self._read = pa_csv.ReadOptions(column_names=columns, use_threads=False, block_size=2 << 20)
+        self._parse = pa_csv.ParseOptions(quote_char=False, escape_char=False, ignore_empty_lines=False)
+
+    def __call__(self, block: Block, *, is_last: bool) -> tuple[Cells, Block]:
+        """The rows, and the lines at the end that need the next block to be told into rows."""
+        table = self._at_once(block.text) if _is_plain(block.text) else None
+        if table is not None:
+            return self._cells(block.row, table), Block(0, b"")
+        records, rest = records_of(block, self._width, is_last=is_last)
+        return self._row_by_row(records), rest
+
+    def _at_once(self, text: bytes) -> "pa.Table | None":
+        """None where any cell or row is not as it should be."""
+        import pyarrow as pa
+        from pyarrow import csv as pa_csv
+
+        for zone in self._zones:
+            try:
+                table = pa_csv.read_csv(pa.BufferReader(text), self._read, self._parse, self._convert[zone])
+            except pa.ArrowInvalid:
+                continue
+            self._zones.sort(key=lambda other: other != zone)  # the next block is most likely like this one
+            return table
+        return None
+
+    def _cells(self, row: int, table: "pa.Table") -> Cells:
+        import pyarrow as pa
+
+        def column(name: str) -> Any:
+            return table.column(str(self._places[name]))
+
+        return Cells(
+            row=np.arange(row, row + table.num_rows),
+            numbers={name: column(name).to_numpy() for name in self._wanted.numbers},
+            times={
+                name: (column(name).cast(pa.int64()).fill_null(0).to_numpy(), column(name).is_valid().to_numpy())
+                for name in self._wanted.times
+            },
+            labels={name: column(name).to_pylist() for name in self._wanted.labels},
+            unreadable=[],
+        )
+
+    def _row_by_row(self, records: Records) -> Cells:
+        def column(name: str) -> list[str]:
+            place = self._places[name]
+            return [fields[place] for fields in records.fields]
+
+        return Cells(
+            row=np.array(records.rows, dtype=np.int64),
+            numbers={
+                name: np.array([number_of(text) for text in column(name)], dtype=np.float64)
+                for name in self._wanted.numbers
+            },
+            times={name: calendar_times(column(name)) for name in self._wanted.times},
+            labels={name: list(column(name)) for name in self._wanted.labels},
+            unreadable=records.unreadable,
+        )
+
+
+def _is_plain(text: bytes) -> bool:
+    """Whether lines are rows: no quotes, no blank line, no carriage return but at a line's end."""
+    return not (
+        b'"' in text
+        or text.startswith((b"\n", b"\r\n"))
+        or b"\n\n" in text
+        or b"\n\r" in text
+        or text.count(b"\r") != text.count(b"\r\n")
+    )

@@ -1,0 +1,23 @@
+"""RAGPulse's trace: one JSON object a row, whole seconds as text; two streams one after the other, each in order."""
+
+import re
+from dataclasses import replace
+
+from ..trace_file import TraceFile
+from .columns import Columns
+from .reader import json_lines_reader, keys_of_first_line
+
+_TIME_AS_TEXT = re.compile(rb'"timestamp"\s*:\s*"')
+_COLUMNS = Columns(prompt="input_length", output="output_length", time="timestamp", session="session_id")
+_LINES = json_lines_reader("ragpulse", _COLUMNS, max_new_tokens=4_096)
+
+
+def _recognises(file: TraceFile) -> bool:
+    """By the time as text, which tells its seconds from Mooncake's milliseconds."""
+    has_keys = set(_COLUMNS.required) <= keys_of_first_line(file)
+    return has_keys and _TIME_AS_TEXT.search(file.first_line) is not None
+
+
+READER = replace(
+    _LINES, looks_like=f'{_LINES.looks_like}, each timestamp text ("82") in seconds', recognises=_recognises
+)
