@@ -13,7 +13,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from . import comparing, gating, sweeping, terminal, trust
+from . import comparing, gating, sweeping, terminal, tracing, trust
 from .csrc import parse_policies, parse_policy, policy_catalogue
 from .errors import DeviceUnavailable, Interrupted, InvalidScenario, OutputRefused, WarpGroupError
 from .options import (
@@ -29,14 +29,10 @@ from .options import (
 )
 from .records import RunInfo, claim_folder, fresh_folder, read_info, read_run, write_run
 from .workloads import (
-    describe,
     device_names,
     load_device,
     load_model,
-    load_scenario,
     model_names,
-    read_trace,
-    scenario_names,
 )
 
 app = typer.Typer(
@@ -45,8 +41,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-trace_app = typer.Typer(help="Look at trace files.", no_args_is_help=True)
-app.add_typer(trace_app, name="trace")
+app.add_typer(tracing.trace_app, name="trace")
+app.add_typer(tracing.scenario_app, name="scenarios")
 app.add_typer(gating.app, name="gate")
 
 
@@ -271,6 +267,8 @@ def report(
 
     if output is None and perfetto is None and form is _Form.HTML:
         raise OutputRefused("there is no file to write: give -o FILE, or --format md for Markdown on stdout")
+    if output is not None and output == perfetto:
+        raise OutputRefused(f"-o and --perfetto are both {output}: name two files")
     for path in (output, perfetto):
         if path is not None and path.exists() and not force:
             raise OutputRefused(f"{path} exists: choose another name, or --force to overwrite it")
@@ -288,22 +286,6 @@ def report(
 app.command()(sweeping.sweep)
 app.command()(trust.calibrate)
 app.command()(trust.validate)
-
-
-@trace_app.command()
-def inspect(
-    file: Annotated[Path, typer.Argument(help="A trace file, plain or gzip.", show_default=False)],
-    max_new_tokens: Annotated[int | None, typer.Option(help="As in `compare`.", min=1, show_default=False)] = None,
-    json: JsonOption = False,
-) -> None:
-    """Show what a trace file holds: lengths, arrivals, and the rows that cannot be used."""
-    trace = read_trace(file, max_new_tokens=max_new_tokens)
-    summary = describe(trace)
-    if json:
-        terminal.print_json({"source": trace.source, "summary": summary})
-        return
-    terminal.note_trace(trace)
-    terminal.show_trace(summary)
 
 
 @app.command()
@@ -343,16 +325,6 @@ def devices(json: JsonOption = False) -> None:
         terminal.print_json(specs)
         return
     terminal.show_devices(specs)
-
-
-@app.command()
-def scenarios(json: JsonOption = False) -> None:
-    """List the built-in scenarios and what each is meant to show."""
-    listed = [load_scenario(name) for name in scenario_names()]
-    if json:
-        terminal.print_json(listed)
-        return
-    terminal.show_scenarios(listed)
 
 
 def main() -> NoReturn:

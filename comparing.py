@@ -4,6 +4,7 @@ import shlex
 import sys
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
     from .reports import Study
     from .sim import Rung
-    from .sim.compare import Progress
 
 _BASELINE = "count-static"
 
@@ -74,7 +74,7 @@ def compare(
     on these very requests, and with n=32. With --seeds it is searched on the first seed alone.
     """
     from .reports import LADDER, read_study, write_report
-    from .sim import climb
+    from .sim import climb, take_down
     from .sim import compare as run_all
 
     experiment, named = experiment_from(options)
@@ -85,6 +85,7 @@ def compare(
     step_time = trust.step_time_of(profile, experiment)
     folder = out or fresh_folder()
     claim_folder(folder, force=force, resume=resume)
+    take_down(folder / LADDER)
     terminal.note_trace(experiment.trace)
     command = shlex.join(["warpgroup", *sys.argv[1:]])
     with _bars(seeds) as (show, draw):
@@ -108,7 +109,7 @@ def compare(
                 step_time=step_time,
                 reuse=made,
                 command=command,
-                on_progress=show,
+                on_progress=partial(show, seeds=1),
             )
             study = replace(study, ladder=[read_run(each) for each in ladder])
         draw("drawing")
@@ -138,13 +139,13 @@ def _ladder(study: "Study", experiment: Experiment) -> "list[Rung]":
 
 
 @contextmanager
-def _bars(seeds: int) -> "Iterator[tuple[Progress, Callable[[str], None]]]":
-    """A bar for each policy, which all its seeds share, and one for the report."""
+def _bars(seeds: int) -> "Iterator[tuple[Callable[..., None], Callable[[str], None]]]":
+    """A bar for each policy, which all its seeds share (a rung has one alone), and one for the report."""
     with terminal.progress() as progress:
         tasks: dict[str, Any] = {}
         ended_in: dict[str, dict[str, int]] = {}
 
-        def show(name: str, doing: str, ended: int, total: int) -> None:
+        def show(name: str, doing: str, ended: int, total: int, seeds: int = seeds) -> None:
             seed, _, policy = name.rpartition("/")
             if policy not in tasks:
                 tasks[policy] = progress.add_task(policy, total=seeds * total, doing=doing)

@@ -14,12 +14,14 @@ from typer import Option
 from .errors import Interrupted, InvalidScenario
 from .experiment import Experiment, Limits, Slo, build_experiment
 from .workloads import (
+    ARRIVAL_FORMS,
     DEFAULT_DEVICE,
     DEFAULT_MODEL,
     DeviceSpec,
     ModelSpec,
     Scenario,
     Trace,
+    are_drawn,
     dealt_anew,
     generate,
     load_device,
@@ -73,9 +75,7 @@ class Options:
             panel=_WHAT,
         ),
     ] = None
-    arrivals: Annotated[str | None, _option("trace | at-zero | poisson:RATE (requests per second).", panel=_WHAT)] = (
-        None
-    )
+    arrivals: Annotated[str | None, _option(f"trace | at-zero | {ARRIVAL_FORMS}", panel=_WHAT)] = None
     rate_scale: Annotated[
         float | None,
         _option("Multiplies the arrival rate: 0.5 stretches time to twice its length.", panel=_WHAT),
@@ -211,7 +211,7 @@ def replicate(experiment: Experiment, options: Options, seed: int) -> Experiment
     What is drawn at random is drawn anew, as `--seed` would. Where nothing is, since requests and times are a file's,
     the requests are dealt anew onto the times, and the arrivals of the experiment say so.
     """
-    if options.trace is None or experiment.arrivals.startswith("poisson:"):
+    if options.trace is None or are_drawn(experiment.arrivals):
         return experiment_from(replace(options, seed=seed))[0]
     dealt = dealt_anew(experiment.trace, seed)
     return replace(experiment, trace=dealt, arrivals=f"{experiment.arrivals}, dealt anew by seed {seed}", seed=seed)

@@ -111,6 +111,7 @@ def describe(experiment: Experiment, step_time: str) -> ScenarioInfo:
             arrivals=experiment.arrivals,
             rate_scale=experiment.rate_scale,
             over_context=int((longest > experiment.model.context_tokens).sum()),
+            transforms=trace.source.transforms,
         ),
         model=experiment.model.name,
         device=experiment.device.name,
@@ -160,6 +161,7 @@ def restore(run: Run) -> tuple[Experiment, PolicySpec]:
             kept=told.requests,
             dropped=told.dropped,
             repaired=told.repaired,
+            transforms=told.transforms,
         ),
     )
     if trace.content_hash != told.content_hash:

@@ -58,6 +58,7 @@ class TraceInfo(msgspec.Struct, frozen=True):
     arrivals: str
     rate_scale: float
     over_context: int  # requests longer than the model's context window
+    transforms: tuple[str, ...] = ()  # what was done to the trace after it was read or generated
 
 
 class MemoryInfo(msgspec.Struct, frozen=True):
@@ -191,6 +192,14 @@ def fresh_folder() -> Path:
     base = Path("warpgroup-runs")
     taken = [int(each.name) for each in base.glob("[0-9]*") if each.name.isdigit()]
     return base / f"{max(taken, default=0) + 1:03d}"
+
+
+def refuse_existing(output: Path, option: str, *, force: bool) -> None:
+    """Raises OutputRefused: a file is there already and `force` was not said, or its folder is missing."""
+    if output.exists() and not force:
+        raise OutputRefused(f"{output} exists: choose another {option}, or --force to overwrite it")
+    if not output.parent.is_dir():
+        raise OutputRefused(f"{output.parent} is not a folder: create it, or choose another {option}")
 
 
 def write_run(folder: Path, run: Run) -> None:

@@ -1,6 +1,6 @@
 """What the command line shows: tables on stdout, progress and notes on stderr."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .reports.gate.proof import Certificate
     from .sim.profile import Profile
     from .sweep_record import Sweep
+    from .workloads import FitReport
 
 stdout = Console()
 stderr = Console(stderr=True)
@@ -126,6 +127,39 @@ def show_trace(summary: TraceSummary) -> None:
         f"index of dispersion {idc} (1 is Poisson)",
         highlight=False,
     )
+
+
+def show_fit(report: "FitReport") -> None:
+    """How far imitations are from their trace."""
+    table = Table(title=f"{report.requests:,} requests, {report.components} components", title_justify="left")
+    table.add_column("of")
+    for name in ("trace", "model", "distance (KS)"):
+        table.add_column(name, justify="right")
+    for kind, distance in report.ks.items():
+        table.add_row(f"{kind} tokens", "", "", f"{distance:.3f}")
+    correlations = ("-" if value is None else f"{value:.2f}" for value in report.spearman)
+    table.add_row("rank correlation of prompt and output", *correlations, "")
+    if arrivals := report.arrivals:
+        chosen = arrivals.chosen
+        kind = type(chosen.process).__name__.lower()
+        table.add_row(
+            f"gaps between arrivals: {kind}, CV", f"{arrivals.cv:.2f}", f"{chosen.cv:.2f}", f"{chosen.ks:.3f}"
+        )
+        for window, value in arrivals.idc.items():
+            model = f"{chosen.idc[window]:.2f}" if window in chosen.idc else "-"
+            table.add_row(f"index of dispersion over {window}", f"{value:.2f}", model, "")
+    stdout.print(table)
+    for remark in report.arrivals.chosen.remarks if report.arrivals else ():
+        stdout.print(f"- {remark}", highlight=False, markup=False)
+
+
+def show_settings(settings: Mapping[str, Any]) -> None:
+    """Names and values, one a line; inner ones under their own name."""
+    table = Table.grid(padding=(0, 2, 0, 0))
+    for name, value in settings.items():
+        shown = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+        table.add_row(name, escape(shown))
+    stdout.print(table)
 
 
 def show_policies(infos: list[PolicyInfo]) -> None:

@@ -13,7 +13,7 @@ from .csrc import parse_policy
 from .errors import DeviceUnavailable, InvalidProfile, InvalidRun, InvalidScenario, OutputRefused
 from .experiment import Experiment, Limits, geometry_of
 from .options import Options, experiment_from, with_some_options
-from .records import read_run, run_folders, versions
+from .records import read_run, refuse_existing, run_folders, versions
 from .workloads import RequestLog, load_model, parse_bytes, read_request_log
 
 if TYPE_CHECKING:
@@ -87,9 +87,9 @@ def calibrate(
 
     On a device this drives the engine of `replay` through about 300 kinds of steps, in about two minutes.
     """
-    _refuse_existing(output, "-o", force=force)
+    refuse_existing(output, "-o", force=force)
     if save_steps is not None:
-        _refuse_existing(save_steps, "--save-steps", force=force)
+        refuse_existing(save_steps, "--save-steps", force=force)
     if log is not None:
         if runs or steps or save_steps or attention != "auto":
             raise InvalidScenario("a log has no steps: leave --runs, --steps, --save-steps and --attention out")
@@ -224,7 +224,7 @@ def validate(
     """
     from .reports import as_table, write_validation
 
-    _refuse_existing(output, "-o", force=force)
+    refuse_existing(output, "-o", force=force)
     if log is None and not runs:
         raise InvalidScenario("--runs or --log is missing: what simulations are to be held against")
     if log is None and (options != Options() or columns or time_unit or policy):
@@ -339,10 +339,3 @@ def step_time_of(profile: str | None, experiment: Experiment) -> "StepTime | Non
     if found.device != experiment.device.name:
         terminal.note(f"{profile} was measured on {found.device}, and stands for {experiment.device.name} here")
     return found.step_time()
-
-
-def _refuse_existing(path: Path, option: str, *, force: bool) -> None:
-    if path.exists() and not force:
-        raise OutputRefused(f"{path} exists: choose another {option}, or --force to overwrite it")
-    if not path.parent.is_dir():
-        raise OutputRefused(f"{path.parent} is not a folder: create it, or choose another {option}")

@@ -7,7 +7,7 @@ import numpy as np
 
 from ..records import Run
 from .numbers import three_digits
-from .svg import INK, PHASES, legend_above, page_style
+from .svg import INK, PHASES, legend_above, page_style, title
 from .time_axis import TimeAxis, area_under, envelope, time_mean
 from .verdict import labels_of
 
@@ -60,7 +60,7 @@ def composition_figure(runs: Sequence[Run]) -> "Figure":
         for run, label, batch, queue in zip(runs, labels, panels[::2], panels[1::2], strict=True):
             _draw_batch(batch, composition(run), run, axis, legend)
             _draw_queue(queue, run, axis, legend)
-            batch.set_title(f"{label}: {_facts(run)}{axis.beyond(run)}")
+            title(batch, label, f"{_facts(run)}{axis.beyond(run)}")
         _same_heights(list(panels[::2]), list(panels[1::2]))
         axis.label(panels[-1])
         figure.supylabel("requests", fontsize=9, color=INK)

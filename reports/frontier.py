@@ -40,17 +40,17 @@ class Frontier:
     command: str
 
 
-def frontier(sweeps: Sequence[Sweep]) -> list[Frontier] | None:
-    """One a sweep; None without sweeps."""
-    return [_section(sweep, number) for number, sweep in enumerate(sweeps, 1)] or None
+def frontier(sweeps: Sequence[Sweep], known: Sequence[str] = ()) -> list[Frontier] | None:
+    """One a sweep; None without sweeps. Policies that are `known` from other figures look as they do there."""
+    return [_section(sweep, number, known) for number, sweep in enumerate(sweeps, 1)] or None
 
 
-def _section(sweep: Sweep, number: int) -> Frontier:
+def _section(sweep: Sweep, number: int, known: Sequence[str]) -> Frontier:
     scenario, policies = sweep.scenario, ", ".join(each.label for each in sweep.policies)
     return Frontier(
         heading=f"{scenario.name}: {scenario.model} on {scenario.device}",
         sentence=sentence(sweep),
-        svg=inline_svg(f"frontier{number}", frontier_figure(sweep), f"{TITLE}: {policies}", DESCRIPTION),
+        svg=inline_svg(f"frontier{number}", frontier_figure(sweep, known), f"{TITLE}: {policies}", DESCRIPTION),
         table=capacities(sweep),
         facts=_facts(sweep),
         notes=notes(sweep),

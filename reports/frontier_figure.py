@@ -1,8 +1,9 @@
 """Load against latency: what throughput costs each policy in waiting, and where it breaks the SLO."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..sweep_record import Point, Sweep
+from ..sweep_record import Point, PolicySweep, Sweep
 from .svg import INK, legend_above, line_style, page_style
 
 if TYPE_CHECKING:
@@ -21,25 +22,29 @@ _SMOOTH = 120
 _DOTTED: Any = (0, (1, 2))
 
 
-def frontier_figure(sweep: Sweep) -> "Figure":
-    """Two panels, one line a policy in each: TTFT over throughput, and attainment over the rate."""
+def frontier_figure(sweep: Sweep, known: Sequence[str] = ()) -> "Figure":
+    """Two panels, one line a policy in each: TTFT over throughput, and attainment over the rate.
+
+    Args:
+        known: the policies of other figures, in order: here they look as they do there.
+    """
     from matplotlib.figure import Figure
 
     with page_style():
         figure = Figure(figsize=(9, 3.6), layout="constrained")
         latency, attainment = figure.subplots(1, 2)
-        lines = [_draw(latency, attainment, sweep, position) for position in range(len(sweep.policies))]
+        looks = list(dict.fromkeys([*known, *(each.label for each in sweep.policies)]))
+        lines = [_draw(latency, attainment, sweep, each, looks.index(each.label)) for each in sweep.policies]
         _name_latency(latency, sweep)
         _name_attainment(attainment, sweep)
         legend_above(figure, lines, [each.label for each in sweep.policies])
     return figure
 
 
-def _draw(latency: "Axes", attainment: "Axes", sweep: Sweep, position: int) -> Any:
+def _draw(latency: "Axes", attainment: "Axes", sweep: Sweep, policy: PolicySweep, look: int) -> Any:
     """One policy in both panels; its line in the first."""
-    policy = sweep.policies[position]
     style: dict[str, Any] = {
-        **line_style(position),
+        **line_style(look),
         "linewidth": 1.5,
         "marker": "o" if len(policy.points) <= _FEW else "",
         "markersize": 3,

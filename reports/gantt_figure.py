@@ -7,7 +7,7 @@ import numpy as np
 
 from ..records import Run
 from .stays import Stays, running, stays
-from .svg import INK, PHASES, legend_above, page_style
+from .svg import INK, PHASES, legend_above, page_style, title
 from .time_axis import TimeAxis
 from .verdict import labels_of
 
@@ -57,7 +57,7 @@ def gantt_figure(runs: Sequence[Run]) -> "Figure":
             rows = np.argsort(each.arrived, kind="stable")
             shares = phase_shares(each, rows, (0, axis.end_s), a_line=a_line, columns=_COLUMNS)
             seen |= _show(panel, shares, (0, axis.end_s / axis.unit_s, a_line * len(shares["queued"]), 0))
-            panel.set_title(f"{label}: {_facts(run, a_line)}{axis.beyond(run)}")
+            title(panel, label, f"{_facts(run, a_line)}{axis.beyond(run)}")
         panels[0, 0].set_ylim(most, 0)
         panels[0, 0].yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
         axis.label(panels[0, -1])

@@ -19,7 +19,7 @@ from .provenance import facts, memory_parts, policies
 from .study import Study
 from .table import comparison
 from .validity import Answer, Outcome, validity, worst
-from .verdict import Verdict, summary_of, verdict
+from .verdict import Verdict, labels_of, on_common_seeds, summary_of, verdict
 
 
 def render(study: Study) -> str:
@@ -27,7 +27,8 @@ def render(study: Study) -> str:
     if not study.runs and not study.sweeps:
         raise InvalidRun("there is no run to report on")
     sections = _sections(study) if study.runs else {"judged": None}
-    return render_page("report.html.jinja", **sections, frontier=frontier(study.sweeps), glossary=GLOSSARY)
+    shown = frontier(study.sweeps, labels_of([run.info for run in study.runs]))
+    return render_page("report.html.jinja", **sections, frontier=shown, glossary=GLOSSARY)
 
 
 def _sections(study: Study) -> dict[str, object]:
@@ -35,7 +36,7 @@ def _sections(study: Study) -> dict[str, object]:
     runs = study.runs
     infos = [run.info for run in runs]
     judged = verdict(infos, study.replicates)
-    answers = validity(runs, min(map(len, study.replicates)))
+    answers = validity(runs, study.replicates)
     return {
         "judged": judged,
         "trust": worst(answers),
@@ -43,18 +44,19 @@ def _sections(study: Study) -> dict[str, object]:
         "tiles": _tiles(study, judged),
         "infos": infos,
         "facts": facts(study),
+        "commands": list(dict.fromkeys(info.command for info in infos)),
         "policies": policies(infos),
         "parts": memory_parts(infos[0].scenario.memory),
         "differences": differences(infos),
         "validity": answers,
         "table": comparison(infos, judged),
-        "paired": paired_table(study, judged.winner),
+        "paired": paired_table(study, judged.winner if judged.contested and not judged.tied else None),
         "attribution": attribution(study.ladder),
         "slo": summary_of(infos[0]).slo,
         **figures(runs),
         "overlay": overlay(study),
         "downloads": downloads(runs, study.replicates),
-        "seeds": min(map(len, study.replicates)),
+        "seeds": max(map(len, study.replicates)),
     }
 
 
@@ -74,12 +76,16 @@ def _in_short(answers: Sequence[Answer]) -> str:
 
 
 def _tiles(study: Study, judged: Verdict) -> list[tuple[str, str, str]]:
-    seeds = [summary_of(info) for info in study.replicates[judged.winner]]
+    seeds = [summary_of(info) for info in on_common_seeds(study.replicates)[judged.winner]]
     best = averaged(seeds)
     goodput = mean([s.goodput_req_s for s in seeds])
     share = best.peak_vram_bytes / best.vram_budget_bytes
     tiles = [
-        ("goodput", f"{three_digits(goodput.value)} requests/s", _interval(goodput) or best.slo),
+        (
+            "mean goodput" if len(seeds) > 1 else "goodput",
+            f"{three_digits(goodput.value)} requests/s",
+            _interval(goodput) or best.slo,
+        ),
         (
             "out of memory",
             f"{best.ooms:,} steps",

@@ -4,12 +4,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import geometric_mean
 
-from ..metrics import Summary, close
-from .numbers import three_digits
-from .paired import Estimate, ratio
+import msgspec
 
-Seeds = Mapping[str, Sequence[Summary]]
-"""By label the summaries of a policy's runs, one a seed, in the same order for all."""
+from ..metrics import Summary, averaged, close
+from .numbers import three_digits
+from .paired import Estimate, difference, ratio
+
+Seeds = Mapping[str, Mapping[int, Summary]]
+"""By label and by seed the summaries of a policy's runs."""
 LARGEST_FACTOR = 10.0
 """Above this a ratio says more about a figure near zero than about the winner: only the values are given."""
 
@@ -40,14 +42,32 @@ def deciding(best: Summary, other: Summary) -> Figure:
 def compared(figure: Figure, mine: Summary, other: Summary, seeds: Seeds) -> str:
     """Both values, and their ratio unless it would only say that one of them is near zero.
 
-    Over several seeds a ratio is a geometric mean, and so are then the values, whose ratio it is.
+    Over several seeds a ratio is a geometric mean, and so are the values, whose ratio it is, unless one is 0.
     """
     found = factor(figure, mine, other, seeds)
-    if found is None:
-        a, b = (three_digits(figure.of(each) or 0) for each in (mine, other))
-        return f"{figure.name} {a} against {b} {figure.unit}"
-    a, b = (three_digits(geometric_mean(side)) for side in _sides(figure, mine, other, seeds))
-    return f"{figure.name} {a} against {b} {figure.unit} ({times(found)})"
+    sides = _sides(figure, mine, other, seeds)
+    means = map(geometric_mean, sides) if min(map(min, sides)) > 0 else (figure.of(each) or 0 for each in (mine, other))
+    a, b = map(three_digits, means)
+    return f"{figure.name} {a} against {b} {figure.unit}" + (f" ({times(found)})" if found else "")
+
+
+def central(summaries: Sequence[Summary]) -> Summary:
+    """One for the runs of several seeds, by which they are ranked: what ratios are made of is a geometric mean, as the
+    ratios are, so that who is ranked first is never behind; unless a value is 0.
+    """
+    found = averaged(summaries)
+    goodput, throughput, e2e = (_central(figure, found, summaries) for figure in (GOODPUT, THROUGHPUT, MEAN_E2E))
+    return msgspec.structs.replace(
+        found,
+        goodput_req_s=goodput or 0.0,
+        total_tok_s=throughput or 0.0,
+        e2e_s=msgspec.structs.replace(found.e2e_s, mean=e2e),
+    )
+
+
+def _central(figure: Figure, mean: Summary, summaries: Sequence[Summary]) -> float | None:
+    values = [figure.of(each) or 0.0 for each in summaries]
+    return geometric_mean(values) if min(values) > 0 else figure.of(mean)
 
 
 def times(factor: Estimate) -> str:
@@ -58,14 +78,32 @@ def times(factor: Estimate) -> str:
 
 def factor(figure: Figure, mine: Summary, other: Summary, seeds: Seeds) -> Estimate | None:
     """How many times better, above 1 if so; None where a figure is missing or near zero."""
-    sides = _sides(figure, mine, other, seeds)
-    if min(map(min, sides)) <= 0 or max(map(max, sides)) / min(map(max, sides)) > LARGEST_FACTOR:
+    better, worse = _ordered(figure, mine, other, seeds)
+    if min(*better, *worse) <= 0:
         return None
-    return ratio(*(reversed(sides) if figure.smaller_is_better else sides))
+    found = ratio(better, worse)
+    return found if 1 / LARGEST_FACTOR <= found.value <= LARGEST_FACTOR else None
+
+
+def may_be_chance(figure: Figure, best: Summary, other: Summary, seeds: Seeds) -> bool:
+    """Whether the interval of the lead reaches down to none; one seed has no interval."""
+    better, worse = _ordered(figure, best, other, seeds)
+    if min(*better, *worse) > 0:
+        low = ratio(better, worse).low
+        return low is not None and low <= 1
+    low = difference(better, worse).low
+    return low is not None and low <= 0
+
+
+def _ordered(figure: Figure, mine: Summary, other: Summary, seeds: Seeds) -> list[list[float]]:
+    """Both sides, first the one that is larger if mine is better."""
+    sides = _sides(figure, mine, other, seeds)
+    return sides[::-1] if figure.smaller_is_better else sides
 
 
 def _sides(figure: Figure, mine: Summary, other: Summary, seeds: Seeds) -> list[list[float]]:
-    """The figure of both on every seed, or where they ran on unlike numbers of seeds, the mean of each."""
-    sides = [[figure.of(summary) or 0.0 for summary in seeds[each.policy]] for each in (mine, other)]
-    alike = len(sides[0]) == len(sides[1])
-    return sides if alike else [[figure.of(each) or 0.0] for each in (mine, other)]
+    """The figure of both on every seed, or where they ran on unlike seeds, the mean of each."""
+    by_seed = [seeds[each.policy] for each in (mine, other)]
+    if by_seed[0].keys() != by_seed[1].keys():
+        return [[figure.of(each) or 0.0] for each in (mine, other)]
+    return [[figure.of(side[seed]) or 0.0 for seed in sorted(side)] for side in by_seed]

@@ -21,17 +21,19 @@ def render_markdown(study: Study) -> str:
         raise InvalidRun("there is no run to report on")
     infos = [run.info for run in study.runs]
     judged = verdict(infos, study.replicates)
+    commands = "\n".join(dict.fromkeys(info.command for info in infos))
     scenario = infos[0].scenario
     title = f"Batching policies on {scenario.name}: {scenario.model} on {scenario.device}"
-    kept = summary_of(infos[0]).slo
+    kept, seeds = summary_of(infos[0]).slo, max(map(len, study.replicates))
     return (
         f"### {markdown_text(title, _CELL)}\n\n"
         f"**{markdown_text(judged.sentence, _SENTENCE)}**\n\n"
         f"{_listed(judged.details)}\n"
         f"{_table(comparison(infos, judged), judged)}\n"
-        f"Latencies of finished requests; goodput counts those that keep {markdown_text(kept, _CELL)}.\n\n"
-        f"{_folded(validity(study.runs, min(map(len, study.replicates))))}\n"
-        f"{markdown_block(infos[0].command[:_COMMAND], 'sh')}"
+        f"{'Of the first seed. ' if seeds > 1 else ''}Latencies of finished requests; "
+        f"goodput counts those that keep {markdown_text(kept, _CELL)}.\n\n"
+        f"{_folded(validity(study.runs, study.replicates))}\n"
+        f"{markdown_block(commands[:_COMMAND], 'sh')}"
     )
 
 

@@ -8,7 +8,7 @@ ENOUGH_FOR_P99 = 662
 
 def three_digits(value: float) -> str:
     """Three significant digits, thousands separated, never an exponent for large numbers."""
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:#.3g}"
+    return f"{value:,.0f}" if abs(value) >= 99.95 else f"{value:#.3g}"
 
 
 def seconds(value: float) -> str:

@@ -16,14 +16,14 @@ _Pairs = list[tuple[Summary, Summary]]
 """A policy's run and the baseline's on the same requests, one pair a seed."""
 
 
-def paired_table(study: Study, best: int) -> Table | None:
+def paired_table(study: Study, best: int | None) -> Table | None:
     """One row a policy, compared with the baseline seed by seed; None where everything was run on one seed alone.
 
     The baseline is the count policy that serves best of those that ran out of memory on no seed; without one the first
     count policy, or else the first run.
 
     Args:
-        best: position of the winning run.
+        best: position of the winning run, if one wins.
     """
     if max(map(len, study.replicates), default=0) < 2:
         return None

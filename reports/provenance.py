@@ -6,7 +6,7 @@ from ..csrc import policy_catalogue
 from ..records import MemoryInfo, RunInfo, TraceInfo
 from .numbers import GIB
 from .study import Study
-from .verdict import summary_of
+from .verdict import labels_of, summary_of
 
 
 def facts(study: Study) -> list[tuple[str, str]]:
@@ -22,16 +22,27 @@ def facts(study: Study) -> list[tuple[str, str]]:
         ("max_new_tokens", f"{trace.max_new_tokens:,}, the same for every request"),
         ("model", scenario.model),
         ("device", scenario.device),
+        ("VRAM budget", f"{scenario.memory.budget_bytes / GIB:.2f} GiB"),
         ("limits", f"{scenario.max_seqs:,} requests at once, {scenario.step_tokens:,} tokens a step"),
         ("KV pool", f"{scenario.memory.pool_blocks:,} blocks of {scenario.memory.block_tokens} tokens"),
         ("SLO", summary_of(info).slo),
         ("seeds", ", ".join(str(each.seed) for each in max(study.replicates, key=len))),
-        ("versions", ", ".join(f"{name} {version}" for name, version in info.versions.items())),
+        *_versions([run.info for run in study.runs]),
     ]
     if trace.over_context:
         text = f"{trace.over_context:,} requests exceed the model's context window; lengths are taken as given"
         found.append(("beyond context", text))
     return found
+
+
+def _versions(infos: Sequence[RunInfo]) -> list[tuple[str, str]]:
+    """With what the runs were made, and which ones if not all with the same."""
+    made: dict[str, list[str]] = {}
+    for label, info in zip(labels_of(infos), infos, strict=True):
+        made.setdefault(", ".join(f"{name} {version}" for name, version in info.versions.items()), []).append(label)
+    if len(made) == 1:
+        return [("versions", next(iter(made)))]
+    return [(f"versions of {', '.join(labels)}", versions) for versions, labels in made.items()]
 
 
 def policies(infos: Sequence[RunInfo]) -> list[tuple[str, str]]:

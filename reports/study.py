@@ -46,8 +46,8 @@ def read_study(paths: Sequence[Path]) -> Study:
     is read whole. The same seed twice is two runs. Raises InvalidRun: a path without a run, or one that cannot be read.
     """
     sweeps = [path for path in paths if (path / SWEEP).exists()]
-    folders = [path for path in paths if path not in sweeps]
-    groups = _replicates((read_info(run), run) for path in folders for run in _compared(path))
+    folders = [path for path in paths if path not in sweeps or any(path.glob("*/run.json"))]
+    groups = _replicates(found for path in folders for found in _compared(path))
     return Study(
         runs=[read_run(group[0][1]) for group in groups],
         replicates=[[info for info, _ in group] for group in groups],
@@ -56,13 +56,18 @@ def read_study(paths: Sequence[Path]) -> Study:
     )
 
 
-def _compared(path: Path) -> list[Path]:
-    """The folder itself, or the runs in it, first those of the first seed."""
-    others = [seed for seed in sorted(path.glob("seed-*")) if any(seed.glob("*/run.json"))]
-    return run_folders(path) + [run for seed in others for run in run_folders(seed)]
-
-
 _Found = tuple[RunInfo, Path]
+
+
+def _compared(path: Path) -> list[_Found]:
+    """The run in the folder itself, or those in it, first those of the first seed. What is there of other seeds counts
+    as replicates of these alone: an earlier comparison may have left more.
+    """
+    first = [(read_info(run), run) for run in run_folders(path)]
+    settings = {_setting(info) for info, _ in first}
+    seeds = [seed for seed in sorted(path.glob("seed-*")) if any(seed.glob("*/run.json"))]
+    others = [(read_info(run), run) for seed in seeds for run in run_folders(seed)]
+    return first + [(info, run) for info, run in others if _setting(info) in settings]
 
 
 def _replicates(found: Iterable[_Found]) -> list[list[_Found]]:

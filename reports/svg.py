@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 INK = "#010203"
@@ -19,6 +20,7 @@ DASHES = ((), (5, 2), (1.5, 1.5), (6, 2, 1.5, 2), (3, 1, 1, 1), (9, 3))
 OOM = "#D40000"
 _LEGIBLE = 1.4  # CSS pixels a point, at least: text of 8 points is then as large as 11 pixels
 _LINE_LETTERS, _HANDLE_LETTERS = 140, 7  # of a legend as wide as a figure; as wide as a handle and its room
+_TITLE_LETTERS, _LABEL_LETTERS = 115, 100  # of a panel's title on one line; of a label
 # What a request, a row of a batch or a computed position was for. Mid tones: rasters lie on light and dark pages alike.
 PHASES = {
     "queued": "#8C959F",
@@ -72,8 +74,7 @@ def inline_svg(name: str, figure: "Figure", title: str, description: str) -> str
     drawn = buffer.getvalue()
     body = drawn[drawn.index(">", drawn.index("<svg")) + 1 :]
     body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
-    body = body.replace(INK, "currentColor").replace("'DejaVu Sans'", "system-ui, sans-serif")
-    body = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", _compact(body))
+    body = re.sub(r"<[^>]*>", lambda tag: _page_tag(tag[0], name), re.sub(r">\s+<", "><", body))
     box = re.search(r'viewBox="([^"]+)"', drawn)
     assert box is not None, "matplotlib writes a viewBox"
     legible = f"--legible: {_LEGIBLE * float(box[1].split()[2]):.0f}px"
@@ -84,11 +85,19 @@ def inline_svg(name: str, figure: "Figure", title: str, description: str) -> str
     )
 
 
-def _compact(body: str) -> str:
-    """The same drawing in a third of the bytes: matplotlib writes six decimals, indents, and names every group."""
-    body = re.sub(r'<g id="[^"]*"', "<g", re.sub(r">\s+<", "><", body))
-    body = re.sub(r' transform="rotate\(-0 [^"]*"', "", body)
-    return re.sub(r' (d|x|y)="([^"]*)"', lambda found: f' {found[1]}="{_rounded(found[2])}"', body)
+def _page_tag(tag: str, name: str) -> str:
+    """A tag in the page's ink and type, with the figure's name before ids. Text between tags is left as it is: it may
+    say anything.
+    """
+    tag = _compact(tag).replace(INK, "currentColor").replace("'DejaVu Sans'", "system-ui, sans-serif")
+    return re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", tag)
+
+
+def _compact(tag: str) -> str:
+    """The same drawing in a third of the bytes: matplotlib writes six decimals, and names every group."""
+    tag = re.sub(r'<g id="[^"]*"', "<g", tag)
+    tag = re.sub(r' transform="rotate\(-0 [^"]*"', "", tag)
+    return re.sub(r' (d|x|y)="([^"]*)"', lambda found: f' {found[1]}="{_rounded(found[2])}"', tag)
 
 
 def _rounded(path: str) -> str:
@@ -101,8 +110,22 @@ def _four_digits(value: float) -> str:
     return f"{value:.{1 if abs(value) >= 100 else 2}f}".rstrip("0").rstrip(".")
 
 
+def shortened(label: str) -> str:
+    """A label that leaves room for itself in a figure: the middle of a long one is left out."""
+    if len(label) <= _LABEL_LETTERS:
+        return label
+    return f"{label[: _LABEL_LETTERS * 2 // 3]}…{label[-_LABEL_LETTERS // 3 + 1 :]}"
+
+
+def title(panel: "Axes", label: str, facts: str) -> None:
+    """What a panel shows, and of which run: on one line if there is room."""
+    end = ":\n" if len(label) + len(facts) > _TITLE_LETTERS else ": "
+    panel.set_title(f"{shortened(label)}{end}{facts}")
+
+
 def legend_above(figure: "Figure", handles: "Sequence[Artist]", labels: Sequence[str]) -> None:
     """One legend for all panels, above them: in one row, or in as many columns as its longest words leave room for."""
+    labels = [shortened(label) for label in labels]
     letters = [len(label) + _HANDLE_LETTERS for label in labels]
     columns = len(labels) if sum(letters) <= _LINE_LETTERS else max(1, _LINE_LETTERS // max(letters))
     figure.legend(handles, labels, loc="outside upper left", ncols=columns, fontsize=8)

@@ -6,15 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..metrics import makespan_ns
+from ..metrics import finished_mask
 from ..records import Columns, Run
+from .numbers import three_digits
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Array = np.ndarray[Any, Any]
 _BUCKETS = 300
-_LONGEST = 1.3  # in makespans of the fastest run: what is slower runs off the right edge, and says so
+_LONGEST = 1.3  # times as long as the fastest run: what is slower runs off the right edge, and says so
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +29,9 @@ class TimeAxis:
     @classmethod
     def of(cls, runs: Sequence[Run]) -> "TimeAxis":
         """Long enough for the slowest run, unless that would squeeze the fastest."""
-        spans = [makespan_ns(run) / 1e9 for run in runs]
-        end_s = min(max(spans), _LONGEST * min((s for s in spans if s), default=1.0)) or 1.0
+        ends = [_end_s(run) for run in runs]
+        served = [end for end, run in zip(ends, runs, strict=True) if run.info.complete and finished_mask(run).any()]
+        end_s = min(max(ends), _LONGEST * min(served, default=max(ends))) or 1.0
         unit_s, unit = next((each for each in ((3600, "h"), (60, "min")) if end_s >= 5 * each[0]), (1, "s"))
         return cls(end_s, unit, unit_s)
 
@@ -51,8 +53,15 @@ class TimeAxis:
 
     def beyond(self, run: Run) -> str:
         """What a panel's title says of a run that goes on after the axis ends."""
-        span_s = makespan_ns(run) / 1e9
-        return f"; runs on to {span_s / self.unit_s:,.0f} {self.unit}" if span_s > 1.01 * self.end_s else ""
+        end_s = _end_s(run)
+        return f"; runs on to {three_digits(end_s / self.unit_s)} {self.unit}" if end_s > 1.01 * self.end_s else ""
+
+
+def _end_s(run: Run) -> float:
+    """When the last of its requests and steps ended, on the clock of its records: whether or not anything finished."""
+    steps, requests = run.steps, run.requests
+    last_step = (steps["start_ns"] + steps["duration_ns"]).max(initial=0)
+    return float(max(last_step, requests["finish_ns"].max(initial=0), requests["arrival_ns"].max(initial=0))) / 1e9
 
 
 def area_under(middles: Array, tops: Array, floor: float = 0) -> tuple[Array, Array]:

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from ..metrics import makespan_ns
+from ..metrics import averaged, makespan_ns
 from ..records import Run, RunInfo
 from .differences import differences
 from .numbers import ENOUGH_FOR_P99, three_digits
-from .verdict import summary_of
+from .verdict import on_common_seeds, summary_of
 
 KEEPS_UP = 0.9
 """A system that finishes less than this share of what is asked of it is overloaded, and its latencies grow as long as
@@ -38,17 +38,20 @@ class Answer:
     text: str
 
 
-def validity(runs: Sequence[Run], seeds: int) -> list[Answer]:
-    """All answers for runs that are compared with each other, what was repeated over `seeds` seeds."""
+def validity(runs: Sequence[Run], replicates: Sequence[Sequence[RunInfo]]) -> list[Answer]:
+    """All answers for runs that are compared with each other. `replicates`: of each run those of all seeds, itself too.
+
+    What is asked of settings, arrivals and lateness is asked of the first seed.
+    """
     infos = [run.info for run in runs]
     return [
         *_origin(infos),
         *_settings(infos),
-        *_completeness(infos),
+        *_completeness(replicates),
         *_arrivals(runs),
         *_punctuality(infos),
-        _sample(infos),
-        _repetition(infos, seeds),
+        _sample(replicates),
+        _repetition(replicates),
         Answer(Outcome.PASS, "Nothing is cut as warm-up: figures are from the first arrival to the last finish."),
         Answer(Outcome.PASS, "Prefix caching is in none of the runs."),
     ]
@@ -88,17 +91,19 @@ def _settings(infos: Sequence[RunInfo]) -> list[Answer]:
     return [Answer(Outcome.PASS, "The runs differ in nothing but the policy: same requests, device and limits.")]
 
 
-def _completeness(infos: Sequence[RunInfo]) -> list[Answer]:
+def _completeness(replicates: Sequence[Sequence[RunInfo]]) -> list[Answer]:
     answers = []
-    for info in infos:
-        s = summary_of(info)
+    for group in replicates:
+        s, label = averaged([summary_of(info) for info in group]), group[0].label
+        interrupted = sum(not info.complete for info in group)
         lost = [f"{count:,} {name}" for name in ("rejected", "failed", "aborted") if (count := getattr(s, name))]
-        if not info.complete:
-            text = f"{info.label} is INCOMPLETE: it was interrupted, its figures are of what had run by then."
+        if interrupted:
+            where = f" on {interrupted} of {len(group)} seeds" if len(group) > 1 else ""
+            text = f"{label} is INCOMPLETE{where}: it was interrupted, its figures are of what had run by then."
             answers.append(Answer(Outcome.FAIL, text))
         if lost:
             outcome = Outcome.FAIL if s.failed or s.aborted else Outcome.INCONCLUSIVE
-            answers.append(Answer(outcome, f"{info.label}: {', '.join(lost)} of {s.requests:,} requests."))
+            answers.append(Answer(outcome, f"{label}: {', '.join(lost)} of {s.requests:,} requests."))
     return answers or [Answer(Outcome.PASS, "All runs came to their end, and every request finished.")]
 
 
@@ -135,17 +140,19 @@ def _punctuality(infos: Sequence[RunInfo]) -> list[Answer]:
     return answers
 
 
-def _sample(infos: Sequence[RunInfo]) -> Answer:
-    few = min(summary_of(info).finished for info in infos)
+def _sample(replicates: Sequence[Sequence[RunInfo]]) -> Answer:
+    few = min(summary_of(info).finished for group in replicates for info in group)
     if few < ENOUGH_FOR_P99:
         text = f"p99 figures are withheld: {few:,} requests finished, {ENOUGH_FOR_P99} are wanted."
         return Answer(Outcome.INCONCLUSIVE, text)
     return Answer(Outcome.PASS, f"{few:,} requests finished, enough for p99 ({ENOUGH_FOR_P99}).")
 
 
-def _repetition(infos: Sequence[RunInfo], seeds: int) -> Answer:
-    if seeds > 1:
+def _repetition(replicates: Sequence[Sequence[RunInfo]]) -> Answer:
+    seeds = set.intersection(*({info.seed for info in group} for group in on_common_seeds(replicates)))
+    if len(seeds) > 1:
         return Answer(
-            Outcome.PASS, f"{seeds} seeds, the same requests for every policy: differences carry an interval."
+            Outcome.PASS, f"{len(seeds)} seeds, the same requests for every policy: differences carry an interval."
         )
-    return Answer(Outcome.INCONCLUSIVE, f"One seed ({infos[0].seed}), so differences carry no interval.")
+    which = f"One seed ({min(seeds)})" if seeds else "No seed is common to all runs"
+    return Answer(Outcome.INCONCLUSIVE, f"{which}, so differences carry no interval.")

@@ -5,10 +5,22 @@ from dataclasses import dataclass
 
 import msgspec
 
-from ..metrics import Summary, averaged, equal, order_by_merit
+from ..metrics import Summary, equal, order_by_merit
 from ..records import RunInfo
 from .differences import differences
-from .lead import GOODPUT, MEAN_E2E, P99_E2E, THROUGHPUT, Seeds, compared, deciding, factor, times
+from .lead import (
+    GOODPUT,
+    MEAN_E2E,
+    P99_E2E,
+    THROUGHPUT,
+    Seeds,
+    central,
+    compared,
+    deciding,
+    factor,
+    may_be_chance,
+    times,
+)
 from .numbers import ENOUGH_FOR_P99, three_digits
 from .paired import Estimate
 
@@ -60,28 +72,46 @@ def labelled_summaries(infos: Sequence[RunInfo]) -> list[Summary]:
     return [msgspec.structs.replace(summary_of(info), policy=label) for info, label in zip(infos, labels, strict=True)]
 
 
+def on_common_seeds(replicates: Sequence[Sequence[RunInfo]]) -> list[list[RunInfo]]:
+    """Of each run the seeds on which all that came to their end did so: a seed is easy or hard for everybody. A run
+    that never came to its end keeps its own seeds, and if no seed is common to the others, so do they.
+    """
+    complete = [{info.seed for info in group if info.complete} for group in replicates]
+    common = set.intersection(*filter(None, complete)) if any(complete) else set()
+    return [
+        [info for info in group if info.seed in common] if common & seeds else list(group)
+        for group, seeds in zip(replicates, complete, strict=True)
+    ]
+
+
 def verdict(infos: Sequence[RunInfo], replicates: Sequence[Sequence[RunInfo]] = ()) -> Verdict:
     """Judge runs of the same requests. A run with out-of-memory steps, or an incomplete one, only wins among such.
 
     Args:
-        replicates: of each run the runs of all seeds, itself among them; then figures are means over the seeds.
+        replicates: of each run the runs of all seeds, itself among them; then figures are means over the seeds that
+            the runs have in common.
     """
     labels = labels_of(infos)
-    groups = replicates or [[info] for info in infos]
-    seeds = {label: [summary_of(each) for each in group] for label, group in zip(labels, groups, strict=True)}
-    summaries = [msgspec.structs.replace(averaged(seeds[label]), policy=label) for label in labels]
-    certainties = [_certainty(info, len(group)) for info, group in zip(infos, groups, strict=True)]
+    replicates = replicates or [[info] for info in infos]
+    groups = on_common_seeds(replicates)
+    seeds = {
+        label: {each.seed: summary_of(each) for each in group} for label, group in zip(labels, groups, strict=True)
+    }
+    summaries = [msgspec.structs.replace(central([*seeds[label].values()]), policy=label) for label in labels]
+    complete = [all(each.complete for each in group) for group in groups]
+    certainties = [_certainty(group) for group in groups]
     if len(infos) == 1:
-        sentence = f"{_warning(infos[0])}{_one_run(summaries[0])}; {_bottleneck(summaries[0], summaries)}."
+        sentence = f"{_warning(complete[0])}{_one_run(summaries[0])}; {_bottleneck(summaries[0], summaries)}."
         headline = f"{summaries[0].policy}: {_figures(summaries[0])}"
-        return Verdict(headline, sentence, [certainties[0]], 0, tied=False, contested=False)
-    order = _order(infos, summaries)
+        details = [*_interruptions(summaries, replicates), *certainties]
+        return Verdict(headline, sentence, details, 0, tied=False, contested=False)
+    order = _order(infos, summaries, complete)
     best, others = summaries[order[0]], [summaries[i] for i in order[1:]]
     bounds = [s for s, info in zip(summaries, infos, strict=True) if info.upper_bound and s is not best]
     real = [s for s in summaries if s not in bounds]
     tied = [best, *(s for s in others if equal(best, s))]
     baseline = None if _counts(best) else next((s for s in others if _counts(s)), None)
-    details = _cautions(infos, summaries)
+    details = _cautions(infos, summaries) + _interruptions(summaries, replicates)
     if baseline is not None:
         details.append(f"{best.policy} against {baseline.policy}: {_against(best, baseline, seeds)}.")
     details += [
@@ -92,10 +122,13 @@ def verdict(infos: Sequence[RunInfo], replicates: Sequence[Sequence[RunInfo]] = 
     details += _out_of_memory(best, summaries)
     details += [f"{s.policy}: {info.note}." for s, info in zip(summaries, infos, strict=True) if info.note]
     details += dict.fromkeys([certainties[order[0]], *certainties])
-    sentence = _warning(infos[order[0]]) + _sentence(best, others, tied, baseline, seeds)
+    lost = [s for s in real if s is not best]
+    alone = "" if others else _alone(best, lost, whole=complete[order[0]])
+    led = f"{alone}: {_figures(best)}" if alone else _sentence(best, others, tied, baseline, seeds)
+    sentence = _warning(complete[order[0]]) + led
     rival = baseline or next(iter(others), None)
     lead = _lead_over(best, rival, seeds) if rival is not None else None
-    headline = _headline(best, others, tied, seeds)
+    headline = alone or _headline(best, others, tied, seeds)
     return Verdict(
         headline,
         f"{sentence}; {_bottleneck(best, real)}.",
@@ -107,34 +140,42 @@ def verdict(infos: Sequence[RunInfo], replicates: Sequence[Sequence[RunInfo]] = 
     )
 
 
-def _order(infos: Sequence[RunInfo], summaries: list[Summary]) -> list[int]:
+def _order(infos: Sequence[RunInfo], summaries: list[Summary], complete: Sequence[bool]) -> list[int]:
     """Positions of those in the contest, best first. Upper bounds are only among themselves."""
     everybody = [i for i, info in enumerate(infos) if not info.upper_bound] or list(range(len(infos)))
-    complete = [i for i in everybody if infos[i].complete] or everybody
-    contest = [i for i in complete if not summaries[i].ooms] or complete
+    whole = [i for i in everybody if complete[i]] or everybody
+    contest = [i for i in whole if not summaries[i].ooms] or whole
     return [contest[i] for i in order_by_merit([summaries[i] for i in contest])]
 
 
-def _warning(info: RunInfo) -> str:
-    return "" if info.complete else "INCOMPLETE, it was interrupted: "
+def _warning(complete: bool) -> str:
+    return "" if complete else "INCOMPLETE, it was interrupted: "
 
 
 def _cautions(infos: Sequence[RunInfo], summaries: list[Summary]) -> list[str]:
     settings = [name for name, _ in differences(infos)]
     lines = [f"Caution: these runs differ in more than the policy: {', '.join(settings)}."] if settings else []
-    return (
-        lines
-        + [
-            f"{s.policy} is INCOMPLETE: it was interrupted."
-            for s, info in zip(summaries, infos, strict=True)
-            if not info.complete
-        ]
-        + [
-            f"{s.policy} was DEGRADED: its requests came {info.machine.schedule_lag_p99_s * 1e3:.1f} ms late (p99)."
-            for s, info in zip(summaries, infos, strict=True)
-            if info.machine is not None and info.machine.degraded
-        ]
-    )
+    return lines + [
+        f"{s.policy} was DEGRADED: its requests came {info.machine.schedule_lag_p99_s * 1e3:.1f} ms late (p99)."
+        for s, info in zip(summaries, infos, strict=True)
+        if info.machine is not None and info.machine.degraded
+    ]
+
+
+def _interruptions(summaries: list[Summary], replicates: Sequence[Sequence[RunInfo]]) -> list[str]:
+    """Which runs did not come to their end, and which seeds are left where others do not have them."""
+    lines = []
+    for s, group in zip(summaries, replicates, strict=True):
+        if lost := sum(not info.complete for info in group):
+            where = f" on {lost} of {len(group)} seeds" if len(group) > 1 else ""
+            lines.append(f"{s.policy} is INCOMPLETE{where}: it was interrupted.")
+    common = on_common_seeds(replicates)
+    left_out = {info.seed for group in replicates for info in group if info.complete}
+    left_out -= {info.seed for group in common for info in group}
+    if left_out:
+        names = _listed([f"seed {seed}" for seed in sorted(left_out)])
+        lines.append(f"Left out, since not every policy came to its end there: {names}.")
+    return lines
 
 
 def _out_of_memory(best: Summary, summaries: list[Summary]) -> list[str]:
@@ -147,32 +188,37 @@ def _counts(summary: Summary) -> bool:
 
 
 def _sentence(best: Summary, others: list[Summary], tied: list[Summary], baseline: Summary | None, seeds: Seeds) -> str:
-    if not others:
-        return f"{best.policy} is the only complete run without an out-of-memory step: {_figures(best)}"
     runner_up = others[0]
     if len(tied) > 1:
         sentence = f"No difference between {_listed([s.policy for s in tied])}: {_figures(best)}"
     else:
-        leads = "leads" if _may_be_chance(best, runner_up, seeds) else "wins"
+        leads = "leads" if may_be_chance(deciding(best, runner_up), best, runner_up, seeds) else "wins"
         sentence = f"{best.policy} {leads}: {_lead(best, runner_up, seeds)} of the runner-up {runner_up.policy}"
         if leads == "leads":
             sentence += f", which {len(seeds[best.policy])} seeds cannot tell from it"
     if baseline is None or baseline is runner_up or baseline in tied:
         return sentence
-    return f"{sentence}, {_lead(best, baseline, seeds)} of {baseline.policy}, the best count that fits"
+    fits = "" if baseline.ooms else " that fits"
+    return f"{sentence}, {_lead(best, baseline, seeds)} of {baseline.policy}, the best count{fits}"
+
+
+def _alone(best: Summary, lost: list[Summary], *, whole: bool) -> str:
+    """What nobody else is that could have won."""
+    if not lost:
+        return f"{best.policy} is compared with upper bounds alone"
+    kind = "complete run" if whole else "run"
+    return f"{best.policy} is the only {kind}{'' if best.ooms else ' without an out-of-memory step'}"
 
 
 def _headline(best: Summary, others: list[Summary], tied: list[Summary], seeds: Seeds) -> str:
-    if not others:
-        return f"{best.policy} alone fits into memory"
     if len(tied) > 1:
         return f"No difference between {_listed([s.policy for s in tied])}"
     figure, runner_up = deciding(best, others[0]), others[0]
     ahead = factor(figure, best, runner_up, seeds)
+    leads = "leads" if may_be_chance(figure, best, runner_up, seeds) else "wins"
     if ahead is None:
-        return f"{best.policy} wins, by its {figure.name}"
+        return f"{best.policy} {leads}, by its {figure.name}"
     better = f"{times(ahead)} {'shorter ' if figure.smaller_is_better else 'the '}{figure.name}"
-    leads = "leads" if _may_be_chance(best, runner_up, seeds) else "wins"
     return f"{best.policy} {leads}: {better} {'than' if figure.smaller_is_better else 'of'} {runner_up.policy}"
 
 
@@ -185,11 +231,6 @@ def _lead_over(best: Summary, other: Summary, seeds: Seeds) -> tuple[str, str, E
     figure = deciding(best, other)
     ahead = factor(figure, best, other, seeds)
     return (other.policy, figure.name, ahead) if ahead is not None else None
-
-
-def _may_be_chance(best: Summary, other: Summary, seeds: Seeds) -> bool:
-    ahead = factor(deciding(best, other), best, other, seeds)
-    return ahead is not None and ahead.low is not None and ahead.low <= 1
 
 
 def _against(best: Summary, other: Summary, seeds: Seeds) -> str:
@@ -243,13 +284,18 @@ def _first_fit_decreasing(best: Summary, others: list[Summary], seeds: Seeds) ->
         return []
     if equal(ffd, rival):
         return [f"{ffd.policy} (first-fit decreasing) gains nothing over {rival.policy} here."]
-    word = "against" if ffd is best else "(first-fit decreasing) loses to"
+    word = "against" if ffd is contest[0] else "(first-fit decreasing) loses to"
     return [f"{ffd.policy} {word} {rival.policy}: {_against(ffd, rival, seeds)}."]
 
 
-def _certainty(info: RunInfo, seeds: int) -> str:
+def _certainty(group: Sequence[RunInfo]) -> str:
+    info, seeds = group[0], len(group)
     how = "Simulated" if info.kind == "simulated" else "Measured"
-    certain = f"{seeds} seeds, intervals at 95 %" if seeds > 1 else f"one seed ({info.seed}), so no interval"
+    certain = (
+        f"{seeds} seeds, intervals at 95 %, compared by geometric means"
+        if seeds > 1
+        else f"one seed ({info.seed}), so no interval"
+    )
     return f"{how}: {info.scenario.step_time}; {certain}."
 
 

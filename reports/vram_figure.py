@@ -9,7 +9,7 @@ from ..csrc import EVENTS
 from ..metrics import finished_mask
 from ..records import Run
 from .numbers import GIB
-from .svg import COLOURS, INK, OOM, legend_above, page_style
+from .svg import COLOURS, INK, OOM, legend_above, page_style, title
 from .time_axis import TimeAxis, area_under, envelope, time_mean
 from .verdict import labels_of
 
@@ -54,7 +54,7 @@ def vram_figure(runs: Sequence[Run]) -> "Figure":
         labels = labels_of([run.info for run in runs])
         for position, (run, label, panel) in enumerate(zip(runs, labels, panels, strict=True)):
             _draw(panel, run, COLOURS[position % len(COLOURS)], axis, (top - floor) * GIB, legend)
-            panel.set_title(_title(run, label, axis))
+            title(panel, label, f"{_facts(run)}{axis.beyond(run)}")
         panels[0].set_ylim(floor - 0.04 * (top - floor), top + 0.16 * (top - floor))
         axis.label(panels[-1])
         figure.supylabel("VRAM (GiB)", fontsize=9, color=INK)
@@ -63,11 +63,10 @@ def vram_figure(runs: Sequence[Run]) -> "Figure":
     return figure
 
 
-def _title(run: Run, label: str, axis: TimeAxis) -> str:
+def _facts(run: Run) -> str:
     ooms, evictions = len(_times_s(run, _OOMS)), len(_times_s(run, _EVICTIONS))
     budget = run.info.scenario.memory.budget_bytes / GIB
-    facts = f"{ooms:,} out-of-memory steps, {evictions:,} evictions, budget {budget:.1f} GiB"
-    return f"{label}: {facts}{axis.beyond(run)}"
+    return f"{ooms:,} out-of-memory steps, {evictions:,} evictions, budget {budget:.1f} GiB"
 
 
 def _draw(panel: "Axes", run: Run, colour: str, axis: TimeAxis, range_bytes: float, legend: Handles) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ..metrics import finished_mask, makespan_ns, memory_bound_share
 from ..records import Run
 from .numbers import three_digits
-from .svg import PHASES, page_style
+from .svg import PHASES, page_style, shortened
 from .verdict import labels_of
 
 if TYPE_CHECKING:
@@ -79,7 +79,8 @@ def waste_figure(runs: Sequence[Run]) -> "Figure":
         _draw(right, "of the time", _TIMES, [each.shares_of_time for each in found])
         for row, (label, each) in enumerate(zip(labels_of([run.info for run in runs]), found, strict=True)):
             total = three_digits(sum(each.positions.values()) / _MILLION)
-            left.text(0, row - 0.34, f"{label}: {total} million positions", fontsize=8, va="bottom", in_layout=False)
+            name = f"{shortened(label)}: {total} million positions"
+            left.text(0, row - 0.34, name, fontsize=8, va="bottom", in_layout=False)
         left.set_ylim(len(runs) - 0.6, -0.75)
         left.set_yticks([])
     return figure

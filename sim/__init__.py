@@ -1,6 +1,6 @@
 """The simulator: drives the core's scheduler over a trace, with predicted step durations on a SimPy clock."""
 
-from .attribution import Rung, climb, ladder
+from .attribution import Rung, climb, ladder, take_down
 from .compare import compare
 from .recorded import Parity, follow
 from .search import best_safe_count
@@ -20,4 +20,5 @@ __all__ = [
     "follow",
     "ladder",
     "simulate",
+    "take_down",
 ]

@@ -105,8 +105,9 @@ def climb(
     """Write the run of each rung into FOLDER/NN-slug and return these folders; `step_time` as in `simulate`.
 
     `reuse` has, by a policy's text, runs of this very experiment that are there already: they are written again instead
-    of made again. Rungs that an earlier ladder left in FOLDER are deleted. On Ctrl-C as in `compare`.
+    of made again. On Ctrl-C as in `compare`.
     """
+    take_down(folder)
     tasks = [
         Task(rung.policy, f"{number:02}-{rung.policy.slug}", switch=rung.switch) for number, rung in enumerate(rungs)
     ]
@@ -125,8 +126,11 @@ def climb(
             run = read_run(reuse[str(task.policy)])
             run.info.switch = task.switch
             write_run(folder / task.folder, run)
-    folders = [folder / task.folder for task in tasks]
-    for other in sorted(each.parent for each in folder.glob("*/run.json")):
-        if other not in folders and read_info(other).switch:
-            shutil.rmtree(other)
-    return folders
+    return [folder / task.folder for task in tasks]
+
+
+def take_down(folder: Path) -> None:
+    """Delete the rungs that an earlier ladder left in FOLDER: they explain another result."""
+    for rung in sorted(each.parent for each in folder.glob("*/run.json")):
+        if read_info(rung).switch:
+            shutil.rmtree(rung)

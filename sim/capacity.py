@@ -18,7 +18,8 @@ _NOTABLE = 0.1  # a rise of the share that kept the SLO which is no noise
 def rates_of(spec: str) -> list[float]:
     """The grid of LOW:HIGH:STEP, in requests per second, ascending; HIGH is on it if steps from LOW reach it.
 
-    Raises InvalidScenario: another form, an order that is not ascending, or more than `MOST_RATES`.
+    Raises InvalidScenario: another form, an order that is not ascending, more than `MOST_RATES`, or rates that are not
+    told apart as they are written.
     """
     try:
         low, high, step = (Decimal(part) for part in spec.split(":"))
@@ -30,9 +31,12 @@ def rates_of(spec: str) -> list[float]:
         raise InvalidScenario(f"--rate '{spec}': LOW and STEP must be positive numbers, of requests per second")
     if low > high:
         raise InvalidScenario(f"--rate '{spec}': LOW is above HIGH")
-    if (high - low) / step >= MOST_RATES:
+    if high - low >= MOST_RATES * step:
         raise InvalidScenario(f"--rate '{spec}' has more than {MOST_RATES:,} rates: choose a larger STEP")
-    return [float(low + i * step) for i in range(int((high - low) / step) + 1)]
+    rates = [float(low + i * step) for i in range(int((high - low) / step) + 1)]
+    if len({rate_text(rate) for rate in rates}) < len(rates):
+        raise InvalidScenario(f"--rate '{spec}': rates as near to each other as STEP are the same: choose a larger one")
+    return rates
 
 
 def rate_text(rate: float) -> str:

@@ -52,14 +52,14 @@ Progress = Callable[[str, str, int, int], None]
 
 def plan_tasks(policies: list[PolicySpec]) -> list[Task]:
     """One run a policy; two for a count policy without a count: its best safe one, and `SHOWN_COUNT`."""
-    tasks = []
+    tasks: dict[str, Task] = {}
     for policy in policies:
         if policy.id.startswith("count-") and not policy.fixes_count:
-            tasks.append(Task(policy, policy.slug, search=True))
+            tasks[policy.slug] = Task(policy, policy.slug, search=True)
             policy = policy.with_count(SHOWN_COUNT)
-        tasks.append(Task(policy, policy.slug))
+        tasks[policy.slug] = Task(policy, policy.slug)  # which may be asked for by name too: one run
     # The searches take longest: they start first.
-    return sorted(tasks, key=lambda task: not task.search)
+    return sorted(tasks.values(), key=lambda task: not task.search)
 
 
 def compare(

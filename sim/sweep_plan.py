@@ -58,7 +58,10 @@ def _work_and_chain(searches: Sequence[CapacitySearch], end: int) -> tuple[list[
 
 
 def timed(searches: Sequence[CapacitySearch], setting: Setting, question: Question, at_once: int) -> Clock:
-    """Simulate the first requests, some hundreds, once for each policy that is not done."""
+    """Simulate the first requests, some hundreds, once for each policy that is not done.
+
+    Raises KeyboardInterrupt, on Ctrl-C.
+    """
     seed = next(iter(setting.experiments))
     experiment = setting.experiment(question.middle_rate, seed)
     short = replace(experiment, trace=experiment.trace.first(_SHORT))
@@ -67,7 +70,9 @@ def timed(searches: Sequence[CapacitySearch], setting: Setting, question: Questi
     for search in searches:
         started = time.perf_counter()
         if search.missing:
-            simulate(short, search.policy, step_time=setting.step_time)
+            run = simulate(short, search.policy, step_time=setting.step_time)
+            if not run.info.complete:
+                raise KeyboardInterrupt
         seconds.append((time.perf_counter() - started) * scale)
     return Clock(seconds, at_once)
 

@@ -1,8 +1,9 @@
 """What to run: trace files and their readers, generators, model and device shapes, scenarios."""
 
-from .arrivals import dealt_anew, scale_rate, with_arrivals
+from .arrivals import ARRIVAL_FORMS, are_drawn, with_arrivals
 from .canonical import write_trace
-from .generator import GeneratorSpec, generate, mixture_names
+from .generator import GeneratorSpec, generate, generate_from
+from .model_fit import FitReport, fit
 from .model_folder import read_model_folder
 from .quantities import parse_bytes
 from .reading import read_trace, scan_trace
@@ -21,11 +22,26 @@ from .specs import (
 )
 from .trace import Trace, TraceSource
 from .trace_summary import LengthSummary, TraceSummary, describe
+from .transforms import (
+    clip_context,
+    dealt_anew,
+    dequantize,
+    drop_beyond_context,
+    head,
+    mix,
+    quantum_ns,
+    scale_rate,
+    shuffle_lengths,
+    slice_time,
+)
+from .workload_model import WorkloadModel, encode_workload, load_workload, workload_names
 
 __all__ = [
+    "ARRIVAL_FORMS",
     "DEFAULT_DEVICE",
     "DEFAULT_MODEL",
     "DeviceSpec",
+    "FitReport",
     "GeneratorSpec",
     "LengthSummary",
     "ModelSpec",
@@ -35,22 +51,36 @@ __all__ = [
     "Trace",
     "TraceSource",
     "TraceSummary",
+    "WorkloadModel",
+    "are_drawn",
+    "clip_context",
     "dealt_anew",
+    "dequantize",
     "describe",
     "device_names",
+    "drop_beyond_context",
+    "encode_workload",
+    "fit",
     "generate",
+    "generate_from",
+    "head",
     "load_device",
     "load_model",
     "load_scenario",
-    "mixture_names",
+    "load_workload",
+    "mix",
     "model_names",
     "parse_bytes",
+    "quantum_ns",
     "read_model_folder",
     "read_request_log",
     "read_trace",
     "scale_rate",
     "scan_trace",
     "scenario_names",
+    "shuffle_lengths",
+    "slice_time",
     "with_arrivals",
+    "workload_names",
     "write_trace",
 ]

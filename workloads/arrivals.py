@@ -1,24 +1,34 @@
-"""When requests arrive: as the trace says, all at once, or as a Poisson stream; and which request comes when."""
+"""When the requests of a trace arrive: as the trace says, all at once, or by a process."""
 
-import math
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 
 from ..errors import InvalidScenario, InvalidTrace
-from .trace import Column, Trace
+from .arrival_processes import Gamma, OnOff, Poisson, Process, Weibull, arrivals_ns
+from .trace import Trace
+from .workload_model import built_in_workloads
 
-NS = 1_000_000_000
-_ARRIVAL_STREAM = 101  # keeps these draws apart from those of the generator under the same seed
-_DEAL_STREAM = 102
+ARRIVAL_FORMS = (
+    "poisson:RATE, gamma:RATE:SHAPE, weibull:RATE:SHAPE, on-off:RATE:ON_S:OFF_S or a workload that has arrivals"
+)
+"""What `process_named` understands."""
+
+_FORMS: dict[str, tuple[Callable[..., Process], int]] = {
+    "poisson": (Poisson, 1),
+    "gamma": (Gamma, 2),
+    "weibull": (Weibull, 2),
+    "on-off": (OnOff, 3),
+}
 
 
 def with_arrivals(trace: Trace, spec: str, seed: int) -> Trace:
-    """The same requests, arriving as `spec` says: `trace`, `at-zero` or `poisson:RATE` (requests per second).
+    """The same requests, arriving as `spec` says: `trace`, `at-zero`, or a process in one of `ARRIVAL_FORMS`.
 
     Raises:
         InvalidTrace: `trace` is asked of a file that has no times.
-        InvalidScenario: `spec` is none of the three.
+        InvalidScenario: `spec` is none of them.
     """
     if spec == "trace":
         if not trace.has_times:
@@ -28,41 +38,25 @@ def with_arrivals(trace: Trace, spec: str, seed: int) -> Trace:
         return trace
     if spec == "at-zero":
         return replace(trace, arrival_ns=np.zeros(len(trace), dtype=np.int64))
-    if spec.startswith("poisson:"):
-        return replace(trace, arrival_ns=poisson_ns(arrival_rate(spec), len(trace), seed))
-    raise InvalidScenario(f"arrivals '{spec}': expected trace, at-zero or poisson:RATE")
+    return replace(trace, arrival_ns=arrivals_ns(process_named(spec), len(trace), seed))
 
 
-def dealt_anew(trace: Trace, seed: int) -> Trace:
-    """The same arrival times and the same requests, but who comes when is drawn anew: prompt and output stay together.
-
-    What another seed means where nothing is drawn at random. Any drift of lengths that the trace has is lost.
-    """
-    order = np.random.default_rng([seed, _DEAL_STREAM]).permutation(len(trace))
-    return replace(trace, prompt_tokens=trace.prompt_tokens[order], output_tokens=trace.output_tokens[order])
+def are_drawn(spec: str) -> bool:
+    """Whether arrivals of this specification change with the seed."""
+    return spec not in ("trace", "at-zero")
 
 
-def poisson_ns(rate: float, count: int, seed: int) -> Column:
-    """Arrival times of a Poisson stream of `rate` per second, the first one at 0."""
-    rng = np.random.default_rng([seed, _ARRIVAL_STREAM])
-    gaps = rng.exponential(NS / rate, count)
-    times: Column = np.cumsum(gaps).astype(np.int64)
-    return times - times[:1]
-
-
-def scale_rate(trace: Trace, factor: float) -> Trace:
-    """Multiply the arrival rate: the same sequence of requests, its time divided by `factor`."""
-    if factor == 1.0:
-        return trace
-    return replace(trace, arrival_ns=np.rint(trace.arrival_ns / factor).astype(np.int64))
-
-
-def arrival_rate(spec: str) -> float:
-    """Requests per second of `poisson:RATE`. Raises InvalidScenario."""
+def process_named(spec: str) -> Process:
+    """The process of a short form, such as `gamma:5.5:0.87`, or that of a built-in workload. Raises InvalidScenario."""
+    model = built_in_workloads().get(spec)
+    if model and model.arrivals:
+        return model.arrivals
+    kind, *numbers = spec.split(":")
+    make, count = _FORMS.get(kind, (None, 0))
+    if make is None or len(numbers) != count:
+        raise InvalidScenario(f"arrivals '{spec}': expected trace, at-zero, {ARRIVAL_FORMS}")
     try:
-        rate = float(spec.partition(":")[2])
+        values = [float(number) for number in numbers]
     except ValueError:
-        rate = math.nan
-    if not 0 < rate < math.inf:
-        raise InvalidScenario(f"arrivals '{spec}': the rate after poisson: must be a positive number")
-    return rate
+        raise InvalidScenario(f"arrivals '{spec}': what follows {kind}: must be numbers") from None
+    return make(*values)

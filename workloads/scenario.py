@@ -15,8 +15,7 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `workload` imitates a public trace, so that nothing has to be fetched; `real_trace` says which file can take its
     place with `--trace`. `kv_budget_tokens` or `vram` replace what the device would leave for the KV cache: one large
     GPU can then stand in for a small one. A request that would wait longer than `max_wait_s` is rejected (0: never).
-    `arrivals` is `trace` (the workload's or the file's own), `at-zero` or
-    `poisson:RATE`.
+    `arrivals` is `trace` (the workload's or the file's own), `at-zero`, or a process as `process_named` reads it.
     """
 
     name: str

@@ -17,7 +17,7 @@ class TraceSource(msgspec.Struct, frozen=True):
     """Where a trace came from, and what became of every row that was read.
 
     `rows_read == kept + sum(dropped.values())`; `repaired` rows are among the kept. `examples` has the first row of
-    each reason.
+    each reason. `transforms` is what was done to the trace since, in order.
     """
 
     path: str
@@ -28,6 +28,7 @@ class TraceSource(msgspec.Struct, frozen=True):
     dropped: dict[str, int] = {}
     repaired: dict[str, int] = {}
     examples: dict[str, str] = {}
+    transforms: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -55,7 +55,7 @@ def describe(trace: Trace) -> TraceSummary:
         span_s=span_s or None,
         rate_s=(len(trace) - 1) / span_s if span_s else None,
         cv=float(gaps.std() / gaps.mean()) if span_s else None,
-        idc=_dispersion(trace.arrival_ns) if span_s else {},
+        idc=dispersion(trace.arrival_ns) if span_s else {},
     )
 
 
@@ -64,7 +64,8 @@ def _lengths(tokens: Column) -> LengthSummary:
     return LengthSummary(float(tokens.mean()), float(p50), float(p95), float(p99), int(tokens.max()))
 
 
-def _dispersion(arrival_ns: Column) -> dict[str, float]:
+def dispersion(arrival_ns: Column) -> dict[str, float]:
+    """Variance / mean of the counts in whole windows of 1, 10 and 60 s, where there are at least two."""
     found = {}
     for window_s in _IDC_WINDOWS_S:
         windows = int(arrival_ns[-1] // (window_s * 10**9))  # whole ones only

@@ -113,6 +113,10 @@ def _single(path: Path) -> None:
     write_report(Study([run], [[run.info]], [], []), path)
 
 
+def _swept(path: Path) -> None:
+    write_report(Study([], [], [], [sweep([small_run(policy) for policy in POLICIES])]), path)
+
+
 def _validated(path: Path) -> None:
     runs = small_run("paged", step_ns=10**7), small_run("paged", step_ns=13 * 10**6)
     write_validation([validate(*runs)], path)
@@ -138,6 +142,7 @@ def _hostile_gate(path: Path) -> None:
 PAGES = {
     "comparison": _compared,
     "single": _single,
+    "sweep": _swept,
     "validation": _validated,
     "gate": _gated,
     "hostile comparison": _hostile_comparison,

@@ -4,7 +4,9 @@ import re
 
 import pytest
 from browser.driver import PRINTED, WIDTHS, pdf, show
-from browser.pages import PAGES
+from browser.pages import PAGES, changed, study
+
+from warpgroup.reports import write_report
 
 LEGIBLE = 11
 """CSS pixels, of the smallest text."""
@@ -55,6 +57,22 @@ def test_no_text_is_too_small_to_read(browser, url_of, page, width):
     sizes = browser.execute_script(SIZES)
     assert len(sizes) > 20
     assert [(text, size) for text, size in sizes if size < LEGIBLE] == []
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("end", [" key=value" * 20, "x" * 200])
+def test_a_long_name_leaves_room_for_the_rest_of_a_table(browser, tmp_path, width, end):
+    page = tmp_path / "long.html"
+    write_report(study(lambda run: changed(run, policy=run.info.policy + end)), page)
+    show(browser, page.as_uri(), width=width)
+    shares = browser.execute_script(
+        "return [...document.querySelectorAll('.scroll')].map((box) =>"
+        " box.querySelector('tbody tr').cells[0].getBoundingClientRect().width / box.clientWidth)"
+    )
+    assert len(shares) >= 3
+    assert max(shares) < 0.5
+    overflowing = "return [...document.querySelectorAll('.tile')].filter((tile) => tile.scrollWidth > tile.clientWidth)"
+    assert browser.execute_script(overflowing) == []
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from support.command_line import warpgroup
 
 from warpgroup.records import read_info, read_run
 
@@ -33,10 +35,6 @@ def place(tmp_path, monkeypatch) -> Path:
     (tmp_path / "lengths.csv").write_text(TRACE)
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-def warpgroup(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "warpgroup", *arguments], capture_output=True, text=True, check=False)
 
 
 def test_compare_writes_a_report_and_a_folder_for_each_run(place):
@@ -80,6 +78,17 @@ def test_other_seeds_have_folders_of_their_own_and_deal_the_requests_of_a_file_a
     assert shown == [("paged", 0), ("ffd", 0), ("paged", 1), ("ffd", 1)]
     first, other = (read_info(place / "out" / folder).scenario.trace for folder in ("paged", "seed-1/paged"))
     assert (first.arrivals, other.arrivals) == ("at-zero", "at-zero, dealt anew by seed 1")
+
+
+def test_what_an_earlier_comparison_left_in_the_folder_is_not_taken_for_this_one(place):
+    """Every bar of the first comes to its end too, those of the attribution on one seed alone included."""
+    arguments = ("compare", "--scenario", "little.toml", "--out", "out")
+    first = warpgroup(*arguments, "--policies", "count-static(n=2),paged", "--seeds", "2")
+    assert len(list((place / "out" / "attribution").glob("*/run.json"))) > 2
+    assert set(re.findall(r"(\d+)%", first.stderr)) == {"100"}
+    second = warpgroup(*arguments, "--policies", "count-static(n=2),paged", "--seed", "7", "--no-attribute", "--force")
+    assert second.returncode == 0, second.stderr
+    assert not list((place / "out" / "attribution").glob("*/run.json"))
 
 
 def test_simulate_writes_one_run_folder_and_report_reads_it(place):

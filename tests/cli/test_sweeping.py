@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from support.command_line import warpgroup
 
 from warpgroup.records import read_info
 from warpgroup.sweep_record import Sweep, read_sweep
@@ -27,10 +28,6 @@ def place(tmp_path, monkeypatch) -> Path:
     (tmp_path / "lengths.csv").write_text(TRACE)
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-def warpgroup(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "warpgroup", *arguments], capture_output=True, text=True, check=False)
 
 
 def answer(folder: Path) -> tuple[Sweep, bytes]:

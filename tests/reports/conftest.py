@@ -25,7 +25,9 @@ def runs() -> list[Run]:
 def info_with(runs):
     """Builds a RunInfo of a policy with some figures of its summary changed."""
 
-    def build(policy: str, *, complete: bool = True, kind: str = "simulated", device: str = "", **figures) -> RunInfo:
+    def build(
+        policy: str, *, complete: bool = True, kind: str = "simulated", device: str = "", seed: int = 0, **figures
+    ) -> RunInfo:
         mean = figures.pop("e2e", 5.0)
         info = runs[3].info
         summary = info.summary | {
@@ -39,7 +41,7 @@ def info_with(runs):
         }
         scenario = msgspec.structs.replace(info.scenario, device=device or info.scenario.device)
         return msgspec.structs.replace(
-            info, policy=policy, complete=complete, kind=kind, summary=summary, scenario=scenario
+            info, policy=policy, complete=complete, kind=kind, summary=summary, scenario=scenario, seed=seed
         )
 
     return build

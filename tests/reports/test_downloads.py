@@ -97,7 +97,7 @@ def test_the_summary_is_what_json_prints_and_what_was_run(runs):
     listed = json.loads(named(downloads(runs))["summary.json"])
     for shown, run in zip(listed, runs, strict=True):
         assert shown | msgspec.to_builtins(run.info.summary) == shown
-        assert shown["scenario"] == msgspec.to_builtins(run.info.scenario)
+        assert shown["scenario"] == json.loads(msgspec.json.encode(run.info.scenario))
         assert (shown["run"], shown["seed"], shown["versions"]) == (run.info.label, run.info.seed, run.info.versions)
 
 

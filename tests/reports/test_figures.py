@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.experiments import experiment
 
+from warpgroup.csrc import STATUSES
 from warpgroup.metrics import padding_waste, recompute_tax
 from warpgroup.reports.composition_figure import composition, composition_figure
 from warpgroup.reports.gantt_figure import gantt_figure, phase_shares
@@ -239,3 +240,70 @@ def test_memory_is_held_between_the_steps_of_a_batch(runs):
     _, used = used_curve(dataclasses.replace(run, steps=apart))
     running_on = used.reshape(-1, 4)[:-1, 2] > run.info.scenario.memory.fixed_bytes
     assert running_on.mean() > 0.9
+
+
+def changed(run, **facts):
+    return dataclasses.replace(run, info=msgspec.structs.replace(run.info, **facts))
+
+
+def shifted(run, by_ns):
+    """The same run on a clock that began earlier."""
+    requests, steps, events = dict(run.requests), dict(run.steps), dict(run.events)
+    for table, name in ((steps, "start_ns"), (events, "t_ns"), (requests, "arrival_ns")):
+        table[name] = table[name] + by_ns
+    for name in ("admitted_ns", "first_token_ns", "finish_ns"):
+        requests[name] = np.where(requests[name] < 0, -1, requests[name] + by_ns)
+    return dataclasses.replace(run, requests=requests, steps=steps, events=events)
+
+
+@settings(deadline=None, max_examples=25)
+@given(some_requests, st.sampled_from(POLICIES), st.integers(0, 10**11))
+def test_the_time_axis_reaches_the_end_of_a_run(requests, policy, by_ns):
+    run = shifted(run_of(requests, policy), by_ns)
+    end_ns = max((run.steps["start_ns"] + run.steps["duration_ns"]).max(initial=0), run.requests["finish_ns"].max())
+    assert TimeAxis.of([run]).end_s * 1e9 >= end_ns - 1
+
+
+def test_what_never_finished_or_was_interrupted_squeezes_no_axis(runs):
+    whole = TimeAxis.of(runs[3:4]).end_s
+    nothing = run_of([(0, 5000, 5)], "paged")
+    early = {name: values[:50] for name, values in runs[3].steps.items()}
+    over = (early["start_ns"] + early["duration_ns"]).max()
+    finish = np.where(runs[3].requests["finish_ns"] <= over, runs[3].requests["finish_ns"], -1)
+    assert 0 < (finish >= 0).sum() < 40
+    requests = {**runs[3].requests, "finish_ns": finish, "status": np.where(finish < 0, STATUSES.index("aborted"), 0)}
+    cut = dataclasses.replace(changed(runs[3], complete=False), steps=early, requests=requests)
+    assert TimeAxis.of([nothing, cut, runs[3]]).end_s == whole
+    assert TimeAxis.of([cut]).end_s * 1e9 >= over
+
+
+def test_a_run_that_goes_on_is_said_to_with_its_digits(runs):
+    axis = TimeAxis(0.001, "s", 1)
+    assert axis.beyond(runs[3]) == f"; runs on to {TimeAxis.of(runs[3:4]).end_s:#.3g} s"
+    assert TimeAxis.of(runs[3:4]).beyond(runs[3]) == ""
+
+
+@pytest.mark.parametrize("figure_of", FIGURES)
+def test_text_that_looks_like_a_drawing_is_left_as_it_is(figure_of, runs):
+    name = ' id="a" x="1.23456" url(#b #010203'
+    assert name in drawn(figure_of, [changed(runs[3], policy=f"paged{name}"), runs[4]])
+
+
+@pytest.mark.parametrize(
+    ("figure_of", "fact"), [(vram_figure, "budget"), (composition_figure, "tokens a"), (gantt_figure, "evicted")]
+)
+def test_a_long_name_leaves_room_for_what_is_said_of_it(figure_of, fact, runs):
+    figure = figure_of(
+        [changed(run, policy="paged" + 30 * " key=value" + end) for run, end in zip(runs, "ab", strict=False)]
+    )
+    for panel, end in zip([panel for panel in figure.axes if panel.get_title("left")], "ab", strict=True):
+        name, facts = panel.get_title("left").splitlines()
+        assert name.startswith("paged key=value")
+        assert name.endswith(f"{end}:")
+        assert len(name) < 110
+        assert fact in facts
+
+
+def test_a_long_name_fits_into_a_legend(runs):
+    named = [changed(run, policy="x" * 300) for run in runs[:2]]
+    assert all(len(text.get_text()) <= 100 for text in latency_figure(named).legends[0].get_texts())

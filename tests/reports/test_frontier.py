@@ -9,7 +9,10 @@ from support.sweeps import InProcess, point, setting, swept
 
 from warpgroup.reports.frontier import capacities, frontier, sentence
 from warpgroup.reports.frontier_figure import frontier_figure
+from warpgroup.reports.html import render
 from warpgroup.reports.page import render_page
+from warpgroup.reports.study import Study
+from warpgroup.reports.svg import COLOURS
 from warpgroup.sim.capacity import capacity_of
 from warpgroup.sweep_record import PolicySweep, Sweep
 
@@ -125,6 +128,23 @@ def test_a_seventh_policy_has_other_dashes_than_the_first(sweep_of):
 
 def page(sweeps: list[Sweep]) -> str:
     return render_page("frontier.html.jinja", frontier=frontier(sweeps))
+
+
+def test_a_policy_looks_as_it_does_in_the_other_figures(sweep_of):
+    def colours(*known):
+        figure = frontier_figure(sweep_of(COUNT, BETTER), known)
+        return [text.get_color() for text in figure.legends[0].get_lines()]
+
+    assert colours() == [COLOURS[0], COLOURS[1]]
+    assert colours("paged", "ffd", BETTER.label) == [COLOURS[3], COLOURS[2]]
+
+
+def test_a_page_of_sweeps_alone_has_a_heading_and_its_commands_can_be_copied(real):
+    page = render(Study([], [], [], [real, real]))
+    assert page.count("<h1>") == 1
+    for number in (1, 2):
+        assert f'<pre id="sweep{number}"' in page
+        assert f'data-copies="sweep{number}"' in page
 
 
 def test_without_sweeps_the_section_is_not_there():

@@ -12,6 +12,7 @@ from warpgroup.errors import InvalidRun, OutputRefused
 from warpgroup.metrics import GLOSSARY
 from warpgroup.records import Run
 from warpgroup.reports import Study, render, write_report
+from warpgroup.reports.provenance import facts
 from warpgroup.reports.svg import INK
 from warpgroup.sim import simulate
 
@@ -116,5 +117,58 @@ def test_the_page_is_written_whole_or_not_at_all(tmp_path, runs):
         render(Study.of([]))
 
 
+def _changed(run: Run, **facts) -> Run:
+    return Run(msgspec.structs.replace(run.info, **facts), *_tables(run))
+
+
+def test_every_command_is_on_the_page_once(runs):
+    made = [
+        _changed(run, command=f"warpgroup {name}") for run, name in zip(runs, ("first", "first", "other"), strict=False)
+    ]
+    page = render(Study.of(made))
+    assert re.findall(r'<pre id="(\w+)" tabindex="0">(.*)</pre>', page) == [
+        ("command1", "warpgroup first"),
+        ("command2", "warpgroup other"),
+    ]
+    assert re.findall(r'data-copies="(\w+)"', page) == ["command1", "command2"]
+
+
+def test_versions_are_of_each_run(runs):
+    newer = _changed(runs[4], versions={"warpgroup": "9.9"})
+    text = read(render(Study.of([runs[3], newer]))).text
+    assert "versions of ffd" in text
+    assert "warpgroup 9.9" in text
+    assert "versions of" not in read(render(Study.of(runs[3:]))).text
+
+
+def test_the_budget_is_a_fact(runs):
+    budget = runs[0].info.scenario.memory.budget_bytes
+    assert ("VRAM budget", f"{budget / 2**30:.2f} GiB") in facts(Study.of(runs))
+
+
+def test_a_table_of_the_first_seed_is_said_to_be_one_and_no_tied_run_is_best(runs):
+    run = runs[3]
+    groups = [[run.info], [run.info, msgspec.structs.replace(run.info, seed=1)]]
+    page = render(Study([run, _changed(run, note="again")], groups, [], []))
+    assert "Of the first seed." in page
+    assert "No difference between" in page
+    assert "(best)" not in page
+    assert "Of the first seed." not in render(Study.of(runs[3:]))
+
+
 def _tables(run: Run):
     return run.requests, run.steps, run.events
+
+
+def test_tiles_are_of_the_seeds_that_the_verdict_is_of(runs, info_with):
+    """The winner was run on one seed more, and had an easy time there."""
+    goodputs = {"paged": [1.0, 1.0], "ffd": [2.0, 2.0, 99.0]}
+    replicates = [
+        [info_with(policy, seed=seed, goodput_req_s=each) for seed, each in enumerate(values)]
+        for policy, values in goodputs.items()
+    ]
+    compared = [Run(group[0], *_tables(runs[3])) for group in replicates]
+    page = render(Study(compared, replicates, ladder=[], sweeps=[]))
+    assert "ffd wins: 2.00x [2.00, 2.00] the goodput of paged" in page
+    assert "2.00 requests/s" in page
+    assert "34.3 requests/s" not in page

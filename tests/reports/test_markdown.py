@@ -98,6 +98,16 @@ def test_the_winner_is_bold_unless_there_is_none(runs):
     assert len(read(render_markdown(study(runs[:1]))).texts["strong"]) == 1
 
 
+def test_it_says_of_which_seed_the_table_is_and_what_made_each_run(runs):
+    other = msgspec.structs.replace(runs[4].info, command="warpgroup replay")
+    both = [runs[3], Run(other, runs[4].requests, runs[4].steps, runs[4].events)]
+    seeds = [[run.info, msgspec.structs.replace(run.info, seed=1)] for run in both]
+    text = render_markdown(Study(both, seeds, [], []))
+    assert "\nOf the first seed. Latencies" in text
+    assert "```sh\nwarpgroup compare\nwarpgroup replay\n```" in text
+    assert "Of the first seed" not in render_markdown(Study.of(both))
+
+
 def test_what_may_be_doubted_is_folded(runs):
     text = render_markdown(study(runs))
     folded = text[text.index("<details>") : text.index("</details>")]
@@ -115,7 +125,7 @@ def test_a_hostile_name_is_text_and_leaves_the_rest_as_it_is(runs, name):
     one_line = " ".join(name.split())
     assert one_line in shown.texts["h3"][0].replace("\u200b", "")
     assert one_line in shown.texts["td"][0].replace("\u200b", "")
-    assert shown.texts["code"] == [f"{name}\n"]
+    assert shown.texts["code"] == [f"{name}\n{name}2\n"]
 
 
 @given(st.text(max_size=40), st.text(max_size=40))

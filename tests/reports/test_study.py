@@ -122,6 +122,9 @@ def test_a_sweep_is_beside_the_runs(tmp_path, write, runs):
     write_sweep(tmp_path / "sweep", swept)
     study = read_study([write("run", "paged", 3), tmp_path / "sweep"])
     assert (seeds_of(study), study.sweeps) == ([("paged", [3])], [swept])
+    write("sweep/paged", "paged", 4)
+    both = read_study([tmp_path / "sweep"])
+    assert (seeds_of(both), both.sweeps) == ([("paged", [4])], [swept])
 
 
 def test_a_run_folder_is_a_study_of_one(write):
@@ -166,3 +169,11 @@ def test_every_run_is_in_one_group_and_a_group_has_every_seed_once(pool, data):
         assert [info.seed for info in group] == sorted({info.seed for info in group})
     needed = [max(Counter(found)[(*kind, seed)] for seed in range(3)) for kind in KINDS]
     assert len(study.runs) == sum(needed)
+
+
+def test_what_an_earlier_comparison_left_of_other_seeds_is_no_run_of_this_one(tmp_path, write):
+    write("paged", "paged", 0)
+    write("seed-1/paged", "paged", 1, lambda info: Replaced(info, scenario=Replaced(info.scenario, device="h200")))
+    write("seed-1/ffd", "ffd", 1)
+    write("seed-2/paged", "paged", 2)
+    assert seeds_of(read_study([tmp_path])) == [("paged", [0, 2])]

@@ -5,7 +5,7 @@ import pytest
 from support.experiments import experiment
 
 from warpgroup.csrc import parse_policy
-from warpgroup.records import MachineInfo, Run
+from warpgroup.records import MachineInfo, Run, RunInfo
 from warpgroup.reports.differences import differences
 from warpgroup.reports.validity import Outcome, validity, worst
 from warpgroup.sim import simulate
@@ -36,12 +36,16 @@ def trusted() -> Run:
     return changed(run, {"finished": 1000}, {"step_time": "calibrated for this"})
 
 
+def on_seeds(runs: list[Run], seeds: int = 5) -> list[list[RunInfo]]:
+    return [[msgspec.structs.replace(run.info, seed=seed) for seed in range(seeds)] for run in runs]
+
+
 def said(runs: list[Run], outcome: Outcome, seeds: int = 5) -> str:
-    return " ".join(answer.text for answer in validity(runs, seeds) if answer.outcome is outcome)
+    return " ".join(answer.text for answer in validity(runs, on_seeds(runs, seeds)) if answer.outcome is outcome)
 
 
 def test_a_run_that_nothing_speaks_against_passes(trusted):
-    assert worst(validity([trusted], seeds=5)) is Outcome.PASS
+    assert worst(validity([trusted], on_seeds([trusted]))) is Outcome.PASS
 
 
 @pytest.mark.parametrize(
@@ -49,20 +53,44 @@ def test_a_run_that_nothing_speaks_against_passes(trusted):
     [
         ({"scenario": {"step_time": "analytic roofline"}}, Outcome.INCONCLUSIVE, "not measured"),
         ({"complete": False}, Outcome.FAIL, "INCOMPLETE"),
-        ({"summary": {"finished": 999, "rejected": 1}}, Outcome.INCONCLUSIVE, "1 rejected"),
-        ({"summary": {"finished": 999, "failed": 1}}, Outcome.FAIL, "1 failed"),
+        ({"summary": {"finished": 999, "rejected": 1}}, Outcome.INCONCLUSIVE, "5 rejected of 20"),
+        ({"summary": {"finished": 999, "failed": 1}}, Outcome.FAIL, "5 failed of 20"),
         ({"summary": {"finished": 400}}, Outcome.INCONCLUSIVE, "400 requests finished, 662 are wanted"),
         ({"machine": msgspec.structs.replace(MACHINE, degraded=True)}, Outcome.FAIL, "DEGRADED"),
     ],
 )
 def test_every_doubt_is_said_and_decides(trusted, change, outcome, text):
     doubtful = changed(trusted, **change)
-    assert worst(validity([doubtful], seeds=5)) is outcome
+    assert worst(validity([doubtful], on_seeds([doubtful]))) is outcome
     assert text in said([doubtful], outcome)
 
 
 def test_one_seed_is_inconclusive(trusted):
     assert "One seed" in said([trusted], Outcome.INCONCLUSIVE, seeds=1)
+
+
+def test_a_seed_that_was_interrupted_is_no_seed_and_fails(trusted):
+    replicates = on_seeds([trusted, trusted], seeds=3)
+    replicates[1][2] = msgspec.structs.replace(replicates[1][2], complete=False)
+    answers = {answer.text: answer.outcome for answer in validity([trusted, trusted], replicates)}
+    text = "paged is INCOMPLETE on 1 of 3 seeds: it was interrupted, its figures are of what had run by then."
+    assert answers[text] is Outcome.FAIL
+    assert "2 seeds, the same requests for every policy: differences carry an interval." in answers
+
+
+def test_losses_and_small_samples_of_any_seed_count(trusted):
+    replicates = on_seeds([trusted], seeds=3)
+    summary = replicates[0][2].summary | {"finished": 400, "failed": 600}
+    replicates[0][2] = msgspec.structs.replace(replicates[0][2], summary=summary)
+    text = " ".join(answer.text for answer in validity([trusted], replicates))
+    assert "600 failed" in text
+    assert "400 requests finished, 662 are wanted" in text
+
+
+def test_seeds_that_are_not_common_to_all_are_no_repetition(trusted):
+    mine, other = on_seeds([trusted, trusted], seeds=4)
+    text = " ".join(answer.text for answer in validity([trusted, trusted], [mine[:2], other[2:]]))
+    assert "No seed is common to all runs" in text
 
 
 def test_who_does_not_keep_up_is_named_with_what_was_asked():

@@ -129,10 +129,95 @@ def test_an_upper_bound_is_called_one_and_never_wins(info_with):
     assert not any("first-fit decreasing" in detail for detail in judged.details)
 
 
+def test_one_run_beside_upper_bounds_is_not_called_the_only_one_that_fits(info_with):
+    oracle = msgspec.structs.replace(info_with("oracle", goodput_req_s=2.0), upper_bound=True)
+    judged = verdict([info_with("paged"), oracle])
+    assert judged.headline == "paged is compared with upper bounds alone"
+    assert judged.sentence.startswith("paged is compared with upper bounds alone: goodput 1.00")
+
+
+def test_the_only_complete_run_is_not_said_to_have_kept_within_memory_if_it_did_not(info_with):
+    judged = verdict([info_with("paged", complete=False), info_with("count-static(n=9)", ooms=3)])
+    assert judged.winner == 1
+    assert judged.headline == "count-static(n=9) is the only complete run"
+
+
+def test_where_everybody_ran_out_of_memory_no_count_is_said_to_fit(info_with):
+    infos = [
+        info_with(policy, ooms=3, goodput_req_s=i) for i, policy in enumerate(["count-static(n=9)", "ffd", "paged"])
+    ]
+    assert "of count-static(n=9), the best count;" in verdict(infos).sentence
+
+
+def test_first_fit_decreasing_does_not_lose_to_what_it_beats_though_a_count_beats_both(info_with):
+    infos = [info_with("count-continuous(n=9)", goodput_req_s=3), info_with("ffd", goodput_req_s=2), info_with("paged")]
+    assert "ffd against paged: goodput 2.00 against 1.00" in "".join(verdict(infos).details)
+
+
+def over_seeds(info_with, policy, goodputs, first=0, **more):
+    return [info_with(policy, seed=seed, goodput_req_s=each, **more) for seed, each in enumerate(goodputs, first)]
+
+
+def test_over_unlike_seeds_policies_are_compared_on_those_that_they_share(info_with):
+    """The last seed is easy, and only one of them was run on it."""
+    replicates = [over_seeds(info_with, "paged", [1.0, 1.1, 9.0]), over_seeds(info_with, "ffd", [2.0, 2.2])]
+    judged = verdict([group[0] for group in replicates], replicates)
+    assert judged.headline == "ffd wins: 2.00x [2.00, 2.00] the goodput of paged"
+    assert "Left out, since not every policy came to its end there: seed 2." in judged.details
+
+
+def test_seeds_are_paired_by_their_number_and_not_by_their_place(info_with):
+    replicates = [
+        over_seeds(info_with, "paged", [1.0, 2.0, 4.0]),
+        over_seeds(info_with, "ffd", [3.0, 6.0, 1.0], first=1),
+    ]
+    judged = verdict([group[0] for group in replicates], replicates)
+    assert judged.headline.startswith("ffd wins: 1.50x [1.50, 1.50]")
+
+
+def test_without_a_common_seed_a_lead_has_no_interval(info_with):
+    replicates = [over_seeds(info_with, "paged", [1.0, 1.1]), over_seeds(info_with, "ffd", [2.0, 2.2], first=2)]
+    judged = verdict([group[0] for group in replicates], replicates)
+    assert judged.headline == "ffd wins: 2.00x the goodput of paged"
+
+
+def test_a_seed_that_was_interrupted_is_left_out_and_said_so(info_with):
+    interrupted = info_with("ffd", seed=2, goodput_req_s=99, complete=False)
+    replicates = [
+        over_seeds(info_with, "paged", [1.0, 1.1, 1.2]),
+        [*over_seeds(info_with, "ffd", [2.0, 2.2]), interrupted],
+    ]
+    judged = verdict([group[0] for group in replicates], replicates)
+    assert judged.headline == "ffd wins: 2.00x [2.00, 2.00] the goodput of paged"
+    assert "ffd is INCOMPLETE on 1 of 3 seeds: it was interrupted." in judged.details
+
+
+def test_a_lead_without_a_factor_is_no_win_either_if_seeds_cannot_tell(info_with):
+    """On one seed nothing is good: there is no ratio."""
+    replicates = [over_seeds(info_with, "paged", [0.0, 1.6, 1.0]), over_seeds(info_with, "ffd", [1.5, 1.0, 1.6])]
+    judged = verdict([group[0] for group in replicates], replicates)
+    assert judged.headline == "ffd leads, by its goodput"
+    assert "which 3 seeds cannot tell from it" in judged.sentence
+
+
+def test_over_seeds_a_factor_that_is_too_large_to_say_anything_is_not_given_either(info_with):
+    """Nine times as much at best, and a hundred times where there is next to nothing."""
+    replicates = [over_seeds(info_with, "paged", [1.0, 0.01]), over_seeds(info_with, "ffd", [9.0, 1.0])]
+    judged = verdict([group[0] for group in replicates], replicates)
+    assert judged.lead is None
+    assert "(30.00x" not in judged.sentence
+
+
+def test_a_lead_too_large_for_a_factor_is_a_win_if_every_seed_shows_it(info_with):
+    replicates = [over_seeds(info_with, "paged", [0.01, 0.1]), over_seeds(info_with, "ffd", [1.0, 9.5])]
+    judged = verdict([group[0] for group in replicates], replicates)
+    assert judged.headline == "ffd wins, by its goodput"
+
+
 def test_over_seeds_a_lead_has_its_interval(info_with):
     replicates = [
-        [info_with("paged", goodput_req_s=1.0 + 0.1 * i) for i in range(3)],
-        [info_with("ffd", goodput_req_s=2.0 + 0.2 * i) for i in range(3)],
+        [info_with("paged", seed=i, goodput_req_s=1.0 + 0.1 * i) for i in range(3)],
+        [info_with("ffd", seed=i, goodput_req_s=2.0 + 0.2 * i) for i in range(3)],
     ]
     judged = verdict([group[0] for group in replicates], replicates)
     assert judged.headline == "ffd wins: 2.00x [2.00, 2.00] the goodput of paged"
@@ -143,8 +228,8 @@ def test_over_seeds_a_lead_has_its_interval(info_with):
 
 def test_a_lead_that_seeds_cannot_tell_from_none_is_called_so(info_with):
     replicates = [
-        [info_with("paged", goodput_req_s=goodput) for goodput in (1.0, 1.6, 1.0)],
-        [info_with("ffd", goodput_req_s=goodput) for goodput in (1.5, 1.0, 1.6)],
+        over_seeds(info_with, "paged", [1.0, 1.6, 1.0]),
+        over_seeds(info_with, "ffd", [1.5, 1.0, 1.6]),
     ]
     judged = verdict([group[0] for group in replicates], replicates)
     assert judged.winner == 1
@@ -154,9 +239,20 @@ def test_a_lead_that_seeds_cannot_tell_from_none_is_called_so(info_with):
 
 def test_what_ran_out_of_memory_on_any_seed_is_out_of_the_contest(info_with):
     replicates = [
-        [info_with("count-continuous(n=9)", goodput_req_s=9, ooms=ooms) for ooms in (0, 0, 4)],
-        [info_with("paged") for _ in range(3)],
+        [info_with("count-continuous(n=9)", seed=i, goodput_req_s=9, ooms=ooms) for i, ooms in enumerate((0, 0, 4))],
+        [info_with("paged", seed=i) for i in range(3)],
     ]
     judged = verdict([group[0] for group in replicates], replicates)
     assert judged.winner == 1
     assert "count-continuous(n=9) ran out of memory in 4 steps and is out of the contest." in judged.details
+
+
+def test_who_is_ranked_first_is_never_behind(info_with):
+    replicates = [
+        [info_with("paged", goodput_req_s=goodput, seed=seed) for seed, goodput in enumerate((0.1, 0.1, 5.0))],
+        [info_with("ffd", goodput_req_s=1.0, seed=seed) for seed in range(3)],
+    ]
+    judged = verdict([group[0] for group in replicates], replicates)
+    assert judged.winner == 1
+    assert judged.lead is not None
+    assert judged.lead[2].value > 1

@@ -9,7 +9,7 @@ from support.experiments import experiment
 
 from warpgroup.csrc import PolicySpec, parse_policy, policy_catalogue
 from warpgroup.records import read_run, write_run
-from warpgroup.sim import climb, ladder, simulate
+from warpgroup.sim import climb, ladder, simulate, take_down
 
 BASELINE = parse_policy("count-static(n=6)")
 MAX_SEQS = 64
@@ -181,3 +181,13 @@ def test_a_run_that_is_there_is_not_made_again_and_stays_as_it_is(climbed):
     again = read_run(folder / "attribution" / "04-paged").info
     assert (again.note, again.switch) == ("was there already", "memory-aware")
     assert read_run(folder / "paged").info.switch == ""
+
+
+def test_a_ladder_is_taken_down_and_what_is_no_rung_stays(made, tmp_path):
+    rung = simulate(made, "paged")
+    write_run(tmp_path / "mine", rung)
+    rung.info.switch = "memory-aware"
+    write_run(tmp_path / "04-paged", rung)
+    take_down(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+    take_down(tmp_path / "nothing there")

@@ -14,6 +14,7 @@ from warpgroup.options import Options, experiment_from, replicate
 from warpgroup.outcome import restore
 from warpgroup.records import read_info, read_run
 from warpgroup.sim import compare, simulate
+from warpgroup.sim.compare import plan_tasks
 from warpgroup.workloads import dealt_anew
 
 MS = 1_000_000
@@ -127,3 +128,8 @@ def test_where_nothing_is_drawn_a_replicate_deals_the_requests_anew(lengths):
     assert np.array_equal(other.trace.arrival_ns, first.trace.arrival_ns)
     assert not np.array_equal(other.trace.prompt_tokens, first.trace.prompt_tokens)
     assert sorted(other.trace.prompt_tokens) == sorted(first.trace.prompt_tokens)
+
+
+@pytest.mark.parametrize("order", ["count-static,count-static(n=32)", "count-static(n=32),count-static"])
+def test_the_count_that_is_shown_is_run_once_though_it_is_asked_for_too(order):
+    assert [task.folder for task in plan_tasks(parse_policies(order))] == ["count-static", "count-static-n32"]

@@ -16,7 +16,7 @@ from warpgroup.csrc import parse_policies, parse_policy
 from warpgroup.errors import DeviceUnavailable, InvalidRun, InvalidScenario, UnknownName
 from warpgroup.experiment import Slo
 from warpgroup.metrics import finished_mask
-from warpgroup.sim import PerStep, best_safe_count, engines, simulate
+from warpgroup.sim import PerStep, best_safe_count, engines, simulate, sweep_plan
 from warpgroup.sim.capacity_search import Question
 from warpgroup.sim.engines import check_engine, open_engine, run_on_ray
 from warpgroup.sim.journal import Journal
@@ -193,6 +193,18 @@ def test_a_plan_counts_what_is_done_and_bounds_what_is_left(made, whole):
     planned = plan(done, made, question, timed(done, made, question, 2))
     assert (planned.trials_done, planned.trials_least, planned.trials_most) == (len(trials), 0, 0)
     assert planned.seconds_most == 0
+
+
+def test_ctrl_c_while_policies_are_timed_ends_the_sweep(made, monkeypatch):
+    def interrupted(*arguments, **options):
+        run = simulate(*arguments, **options)
+        run.info.complete = False  # as `simulate` has it after Ctrl-C
+        return run
+
+    monkeypatch.setattr(sweep_plan, "simulate", interrupted)
+    question = Question(RATES)
+    with pytest.raises(KeyboardInterrupt):
+        timed(searches_of(parse_policies("paged"), made, question, {}), made, question, 2)
 
 
 def test_time_left_is_the_work_over_the_slots_but_no_less_than_the_longest_chain(made):

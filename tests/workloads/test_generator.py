@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,29 +9,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from warpgroup.errors import InvalidScenario, UnknownName
-from warpgroup.workloads import GeneratorSpec, describe, generate, mixture_names, read_trace
-from warpgroup.workloads.generator import Component, _mixtures
-
-TRACES = Path(__file__).parents[3] / "shared" / "traces"
+from warpgroup.options import Options, experiment_from
+from warpgroup.workloads import (
+    GeneratorSpec,
+    describe,
+    generate,
+    generate_from,
+    load_workload,
+    workload_names,
+)
+from warpgroup.workloads.generator import Component
 
 
 def spec(*mixtures: str, arrivals: str = "") -> GeneratorSpec:
     return GeneratorSpec([Component(mixture) for mixture in mixtures], arrivals)
 
 
-def ks_distance(a: np.ndarray, b: np.ndarray) -> float:
-    at = np.unique(np.concatenate([a, b]))
-    return float(
-        np.abs(
-            np.searchsorted(np.sort(a), at, "right") / len(a) - np.searchsorted(np.sort(b), at, "right") / len(b)
-        ).max()
-    )
-
-
-@given(name=st.sampled_from(mixture_names()), count=st.integers(1, 200), seed=st.integers(0, 2**31))
+@given(name=st.sampled_from(workload_names()), count=st.integers(1, 200), seed=st.integers(0, 2**31))
 def test_lengths_are_within_the_models_range(name, count, seed):
     trace = generate(spec(name), requests=count, seed=seed, max_new_tokens=100)
-    longest = _mixtures()[name].clip[0]
+    longest = load_workload(name).clip[0]
     assert len(trace) == count
     assert ((trace.prompt_tokens >= 1) & (trace.prompt_tokens <= longest)).all()
     assert ((trace.output_tokens >= 1) & (trace.output_tokens <= 100)).all()
@@ -69,24 +65,37 @@ def test_the_swell_is_burstier_than_poisson_over_a_minute():
     assert summary.idc["60s"] > 5
 
 
-@pytest.mark.skipif(not TRACES.is_dir(), reason="the shared traces are not here")
-@pytest.mark.parametrize(
-    ("name", "file"),
-    [
-        ("azure-conv", "azure_llm_2023/AzureLLMInferenceTrace_conv.csv.gz"),
-        ("mooncake", "mooncake_fast25/conversation_trace.0-2400s.jsonl.gz"),
-        ("sharegpt-8k", "etalon_lengths/sharegpt_8k_filtered_stats_llama2_tokenizer.csv.gz"),
-        ("bwb", "etalon_lengths/bwb_stats_llama2_tokenizer_filtered_v2.csv.gz"),
-        ("lmsys", "nanoflow_lengths/lmsys.rows1-80000.csv.gz"),
-    ],
-)
-def test_lengths_are_as_close_to_the_trace_as_the_fit_was(name, file):
-    real = read_trace(TRACES / file, max_new_tokens=10**6)
-    made = generate(spec(name), requests=20_000, seed=1, max_new_tokens=10**6)
-    sampling = 1.63 * np.sqrt(1 / len(real) + 1 / len(made))  # 99 % bound of the two-sample statistic
-    fit = _mixtures()[name].ks
-    assert ks_distance(real.prompt_tokens, made.prompt_tokens) <= fit["prompt"] + sampling
-    assert ks_distance(real.output_tokens, made.output_tokens) <= fit["output"] + sampling
+# The content of each before there were workload models, with the seed of the scenario and with seed 7.
+SCENARIOS = {
+    "chat-24": ("2d52cfd0636a9e5c", "3f5041876d9db020"),
+    "control-141": ("2dab2b615ed985f4", "9e05d519f6b6606e"),
+    "growth-24": ("b298815bf57bcb67", "0b04b74e1abfd12a"),
+    "long-24": ("9aa3b7b1f093f9fa", "705ef38ed5318da1"),
+    "mixed-24": ("3c599eba35444e73", "bfc52e7635de6c39"),
+    "overload-24": ("127b11451ef3ce0d", "9da2ad13a728b0ca"),
+    "reason-24": ("60fb242ca4bb42de", "0e3711aa4a6f0073"),
+    "tight-24": ("c6490e327801051f", "a7c092bb1fbf34f7"),
+}
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_what_a_scenario_generated_it_still_generates(name):
+    """The gate's exact figures, and every record of a run, are of these very requests."""
+    given = [experiment_from(Options(scenario=name, seed=seed))[0].trace.content_hash for seed in (None, 7)]
+    assert tuple(given) == SCENARIOS[name]
+
+
+def test_a_model_alone_is_the_mixture_of_it_alone():
+    one = generate_from(load_workload("azure-conv"), requests=200, seed=4)
+    other = generate(spec("azure-conv", arrivals="azure-conv"), requests=200, seed=4, max_new_tokens=1000)
+    assert one.content_hash == other.content_hash
+    assert one.source.sha256 != other.source.sha256
+
+
+def test_a_model_without_arrivals_gives_lengths_alone():
+    made = generate_from(load_workload("bwb"), requests=50, seed=0)
+    assert not made.has_times
+    assert not made.arrival_ns.any()
 
 
 def test_mistakes_are_named():
@@ -96,5 +105,11 @@ def test_mistakes_are_named():
         generate(GeneratorSpec([]), requests=1, seed=0, max_new_tokens=1)
     with pytest.raises(InvalidScenario, match="share of bwb is -1"):
         generate(GeneratorSpec([Component("bwb", -1)]), requests=1, seed=0, max_new_tokens=1)
+    with pytest.raises(InvalidScenario, match="share of bwb is inf"):
+        generate(GeneratorSpec([Component("bwb", float("inf"))]), requests=1, seed=0, max_new_tokens=1)
+    with pytest.raises(InvalidScenario, match="max_prompt_tokens of bwb is -1"):
+        generate(GeneratorSpec([Component("bwb", max_prompt_tokens=-1)]), requests=1, seed=0, max_new_tokens=1)
+    with pytest.raises(InvalidScenario, match="requests is 0"):
+        generate_from(load_workload("bwb"), requests=0, seed=0)
     with pytest.raises(InvalidScenario, match="arrivals 'often'"):
         generate(spec("bwb", arrivals="often"), requests=1, seed=0, max_new_tokens=1)

@@ -1,0 +1,14 @@
+"""One seed, many streams: whatever is drawn for a different purpose is drawn independently of the rest."""
+
+import numpy as np
+
+# Fixed for good: another number here is another trace for every seed.
+CHOICE, LENGTHS, HIDDEN_RATE = 1, 2, 3
+POISSON, DEAL, GAMMA, WEIBULL, ON_OFF, HOURLY = 101, 102, 103, 104, 105, 106
+JITTER, SHUFFLED_PROMPTS, SHUFFLED_OUTPUTS = 107, 108, 109
+FIT_SAMPLE, FIT_START, FIT_CHECK = 110, 111, 112
+
+
+def stream(seed: int, *purpose: int) -> np.random.Generator:
+    """The draws of one purpose under a seed."""
+    return np.random.default_rng([seed, *purpose])
