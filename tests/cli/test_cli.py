@@ -13,6 +13,7 @@ import pytest
 from support.command_line import warpgroup
 
 from warpgroup.records import read_info, read_run
+from warpgroup.reports import read_study
 
 SCENARIO = """
 name = "little"
@@ -78,6 +79,7 @@ def test_other_seeds_have_folders_of_their_own_and_deal_the_requests_of_a_file_a
     assert shown == [("paged", 0), ("ffd", 0), ("paged", 1), ("ffd", 1)]
     first, other = (read_info(place / "out" / folder).scenario.trace for folder in ("paged", "seed-1/paged"))
     assert (first.arrivals, other.arrivals) == ("at-zero", "at-zero, dealt anew by seed 1")
+    assert [len(seeds) for seeds in read_study([place / "out"]).replicates] == [2, 2]
 
 
 def test_what_an_earlier_comparison_left_in_the_folder_is_not_taken_for_this_one(place):

@@ -58,8 +58,10 @@ def test_what_a_seed_draws_does_not_keep_replicates_apart(tmp_path, write):
         return drawn(info, info.seed, format="generated", file_sha256=sha, repaired=repaired)
 
     def dealt(info):
-        arrivals = "trace" if info.seed == 0 else f"trace, dealt anew by seed {info.seed}"
-        return drawn(info, info.seed, arrivals=arrivals)
+        if info.seed == 0:
+            return drawn(info, 0, transforms=("rate x2",))
+        dealt_anew = {"arrivals": "trace, dealt anew by seed 1", "transforms": ("rate x2", "dealt anew, seed 1")}
+        return drawn(info, info.seed, **dealt_anew)
 
     for policy, change in (("paged", generated), ("ffd", dealt)):
         for seed in (0, 1):
