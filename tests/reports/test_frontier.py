@@ -2,6 +2,7 @@
 
 import re
 import time
+from html import unescape
 
 import msgspec
 import pytest
@@ -10,6 +11,7 @@ from support.sweeps import InProcess, point, setting, swept
 from warpgroup.reports.frontier import capacities, frontier, sentence
 from warpgroup.reports.frontier_figure import frontier_figure
 from warpgroup.reports.html import render
+from warpgroup.reports.markdown import render_markdown
 from warpgroup.reports.page import render_page
 from warpgroup.reports.study import Study
 from warpgroup.reports.svg import COLOURS
@@ -175,3 +177,11 @@ def test_a_fine_grid_is_a_small_figure_and_soon_drawn(sweep_of):
     drawn = frontier([sweep])
     assert time.process_time() - began < 1.5
     assert len(drawn[0].svg) < 100 * 1024
+
+
+def test_the_markdown_of_a_sweep_has_its_sentence_and_table(real):
+    text = unescape(render_markdown(Study([], [], [], [real])))
+    assert sentence(real) in text
+    for row in capacities(real).rows:
+        assert row[0].text in text
+    assert text.count("\n|") == 2 + len(real.policies)
