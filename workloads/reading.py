@@ -186,6 +186,6 @@ def _recognised(file: TraceFile) -> Reader:
     found = "a Parquet file" if file.is_parquet else f"row 1: '{beginning(file.first_line.decode())}'"
     known = "; ".join(f"{reader.name}: {reader.looks_like}" for reader in READERS)
     raise InvalidTrace(
-        f"{file.path} {found} begins no known trace format. Name its columns (--columns "
-        f"arrival=NAME,prompt=NAME,output=NAME), or bring one of {known}"
+        f"{file.path} {found} begins no known trace format. Name its columns (warpgroup trace convert FILE -o "
+        f"FILE.parquet --columns arrival=NAME,prompt=NAME,output=NAME), or bring one of {known}"
     )

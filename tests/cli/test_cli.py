@@ -202,6 +202,7 @@ def test_help_names_every_command():
         ("compare --bogus", "No such option"),
         ("simulate", "--policy is missing"),
         ("simulate --step-times nowhere --policy paged", "--step-times takes policy, requests and limits from the run"),
+        ("compare --trace little.toml", "(warpgroup trace convert FILE -o FILE.parquet --columns arrival="),
         ("simulate --step-times nowhere", "nowhere is not a run: it has no run.json"),
         ("simulate --step-times lengths.csv", "lengths.csv is not a run: it has no run.json"),
     ],
