@@ -1,10 +1,11 @@
 """What to run: trace files and their readers, generators, model and device shapes, scenarios."""
 
-from .arrivals import ARRIVAL_FORMS, are_drawn, with_arrivals
+from .arrivals import ARRIVAL_FORMS, USERS_FORM, are_drawn, with_arrivals
 from .canonical import write_trace
 from .generator import GeneratorSpec, generate, generate_from
 from .model_fit import FitReport, fit
 from .model_folder import read_model_folder
+from .prefix_blocks import PrefixBlocks
 from .quantities import parse_bytes
 from .reading import read_trace, scan_trace
 from .request_log import RequestLog, read_request_log
@@ -34,23 +35,27 @@ from .transforms import (
     shuffle_lengths,
     slice_time,
 )
+from .turns import Turns
 from .workload_model import WorkloadModel, encode_workload, load_workload, workload_names
 
 __all__ = [
     "ARRIVAL_FORMS",
     "DEFAULT_DEVICE",
     "DEFAULT_MODEL",
+    "USERS_FORM",
     "DeviceSpec",
     "FitReport",
     "GeneratorSpec",
     "LengthSummary",
     "ModelSpec",
+    "PrefixBlocks",
     "RequestLog",
     "RopeScaling",
     "Scenario",
     "Trace",
     "TraceSource",
     "TraceSummary",
+    "Turns",
     "WorkloadModel",
     "are_drawn",
     "clip_context",

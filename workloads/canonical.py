@@ -4,10 +4,22 @@
     prompt_tokens   int64, at least 1
     output_tokens   int64, 1 to max_new_tokens
 
+Where the source has conversations:
+
+    session         int64, which one a request belongs to; -1: none
+    after_id        int64, the row before it in its conversation, an earlier one; -1: none
+    think_ns        int64, from the end of that request to the arrival of this; -1: it does not wait. One that waits has
+                    the arrival_ns of the row that it waits for, before which it cannot come
+
+Where it says which prompts begin alike:
+
+    prefix_blocks   list of int64: the blocks of a prompt; equal numbers are equal blocks with all that is before them
+
 What is not a row stands in the file's metadata under `warpgroup.trace`, as JSON: schema, name, max_new_tokens,
-has_times, and the source with its counts of rows dropped and repaired, by reason.
+has_times, the tokens in a prefix block, and the source with its counts of rows dropped and repaired, by reason.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +27,16 @@ import msgspec
 import numpy as np
 
 from ..errors import InvalidTrace, OutputRefused
-from .trace import Trace, TraceSource
+from .prefix_blocks import PrefixBlocks
+from .trace import Column, Trace, TraceSource
+from .turns import Turns
 
-SCHEMA = 1
+SCHEMA = 2
 _KEY = b"warpgroup.trace"
 _MAGIC = b"PAR1"
 _COLUMNS = ("arrival_ns", "prompt_tokens", "output_tokens")
+_TURNS = ("session", "after_id", "think_ns")
+_PREFIX = "prefix_blocks"
 
 
 class _About(msgspec.Struct, frozen=True):
@@ -31,6 +47,7 @@ class _About(msgspec.Struct, frozen=True):
     max_new_tokens: int
     has_times: bool
     source: TraceSource
+    prefix_block_tokens: int = 0
 
 
 def write_trace(trace: Trace, path: Path) -> None:
@@ -38,8 +55,16 @@ def write_trace(trace: Trace, path: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    about = _About(SCHEMA, trace.name, trace.max_new_tokens, trace.has_times, trace.source)
-    table = pa.table({name: np.asarray(getattr(trace, name), dtype=np.int64) for name in _COLUMNS})
+    turns, prefix = trace.turns, trace.prefix
+    about = _About(
+        SCHEMA, trace.name, trace.max_new_tokens, trace.has_times, trace.source, prefix.block_tokens if prefix else 0
+    )
+    columns: dict[str, Any] = {name: np.asarray(getattr(trace, name), dtype=np.int64) for name in _COLUMNS}
+    columns |= {name: np.asarray(getattr(turns, name), dtype=np.int64) for name in _TURNS if turns}
+    if prefix:
+        offsets = np.concatenate([[0], prefix.ends])
+        columns[_PREFIX] = pa.LargeListArray.from_arrays(pa.array(offsets), pa.array(prefix.ids))
+    table = pa.table(columns)
     table = table.replace_schema_metadata({_KEY: msgspec.json.encode(about, order="sorted")})
     part = path.with_name(path.name + ".part")
     try:
@@ -72,15 +97,28 @@ def read_canonical(path: Path, *, max_new_tokens: int | None = None) -> Trace:
     import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(path, columns=list(_COLUMNS), use_threads=False)
+        there = pq.read_schema(path).names
+        known = [*_COLUMNS, *(name for name in (*_TURNS, _PREFIX) if name in there)]
+        table = pq.read_table(path, columns=known, use_threads=False)
         about = _about(path, table.schema.metadata[_KEY])
-        columns = {name: _whole_numbers(path, table, name) for name in _COLUMNS}
+        columns = {name: _whole_numbers(path, name, table[name]) for name in _COLUMNS}
+        turns = _turns(path, table) if _TURNS[0] in known else None
+        prefix = _prefix(path, table, about) if _PREFIX in known else None
     except (OSError, ValueError, KeyError, pa.ArrowException) as error:
         reason = str(error).partition("\n")[0]
         raise InvalidTrace(f"{path} is a damaged trace file ({reason}): convert it again") from None
     _check(path, columns, about)
-    return _limited(Trace(about.name, **columns, max_new_tokens=about.max_new_tokens, has_times=about.has_times,
-                          source=about.source), max_new_tokens)  # fmt: skip
+    _check_turns(path, columns["arrival_ns"], turns)
+    trace = Trace(
+        about.name,
+        **columns,
+        max_new_tokens=about.max_new_tokens,
+        has_times=about.has_times,
+        source=about.source,
+        turns=turns,
+        prefix=prefix,
+    )
+    return _limited(trace, max_new_tokens)
 
 
 def _about(path: Path, encoded: bytes) -> _About:
@@ -93,8 +131,20 @@ def _about(path: Path, encoded: bytes) -> _About:
         raise InvalidTrace(f"{path} is a damaged trace file ({error}): convert it again") from None
 
 
-def _whole_numbers(path: Path, table: Any, name: str) -> np.ndarray[Any, np.dtype[np.int64]]:
-    column = table[name]
+def _turns(path: Path, table: Any) -> Turns:
+    return Turns(*(_whole_numbers(path, name, table[name]) for name in _TURNS))
+
+
+def _prefix(path: Path, table: Any, about: _About) -> PrefixBlocks:
+    lists = table[_PREFIX].combine_chunks()
+    if not str(lists.type).startswith("large_list") or lists.null_count or about.prefix_block_tokens < 1:
+        raise InvalidTrace(f"{path}: {_PREFIX} is not a column of lists: convert it again")
+    offsets = np.asarray(lists.offsets.to_numpy(), dtype=np.int64)
+    ids = _whole_numbers(path, _PREFIX, lists.flatten())
+    return PrefixBlocks(about.prefix_block_tokens, offsets[1:] - offsets[0], ids)
+
+
+def _whole_numbers(path: Path, name: str, column: Any) -> Column:
     if str(column.type) != "int64" or column.null_count:
         raise InvalidTrace(f"{path}: {name} is not a column of whole numbers: convert it again")
     return np.array(column.to_numpy(), dtype=np.int64)
@@ -111,6 +161,13 @@ def _check(path: Path, columns: dict[str, Any], about: _About) -> None:
         raise InvalidTrace(f"{path} row {row}: {values} is no request of a trace in order: convert it again")
 
 
+def _check_turns(path: Path, arrival_ns: Column, turns: Turns | None) -> None:
+    row = None if turns is None else turns.fault(arrival_ns)
+    if turns is not None and row is not None:
+        values = ", ".join(f"{name} {int(getattr(turns, name)[row])}" for name in _TURNS)
+        raise InvalidTrace(f"{path} row {row}: {values}: it does not wait for an earlier request: convert it again")
+
+
 def _limited(trace: Trace, max_new_tokens: int | None) -> Trace:
     if max_new_tokens is None or max_new_tokens == trace.max_new_tokens:
         return trace
@@ -121,12 +178,9 @@ def _limited(trace: Trace, max_new_tokens: int | None) -> Trace:
     if clipped:
         reason = "output_clipped_to_max_new_tokens"
         repaired[reason] = repaired.get(reason, 0) + clipped
-    return Trace(
-        name=trace.name,
-        arrival_ns=trace.arrival_ns,
-        prompt_tokens=trace.prompt_tokens,
+    return replace(
+        trace,
         output_tokens=np.minimum(trace.output_tokens, max_new_tokens),
         max_new_tokens=max_new_tokens,
-        has_times=trace.has_times,
         source=msgspec.structs.replace(trace.source, repaired=repaired),
     )

@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple, get_args
 import numpy as np
 
 from ..errors import InvalidTrace
-from .readers.raw import Flags, Floats, RawRows, Turns
+from .readers.raw import Flags, Floats, RawRows, RawTurns
 from .trace import Column
 
 ZeroOutputs = Literal["drop", "prefill-only"]
@@ -17,7 +17,7 @@ _LARGEST = 2**31 - 1
 """Lengths beyond this are mistakes, and would overflow sums of bytes."""
 _PLAUSIBLE_RATE = (1e-4, 1e5)
 _LONGEST_SPAN_S = 9e9
-"""Longer ones are no differences of 64 bits in nanoseconds."""
+"""Longer ones, pauses included, are no differences of 64 bits in nanoseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class Requests:
     time_ns: Column
     prompt_tokens: Column
     output_tokens: Column
-    turns: Turns | None
+    turns: RawTurns | None
 
 
 class Finding(NamedTuple):
@@ -79,6 +79,9 @@ class Cleaning:
     _earliest_ns: int = 0
     _latest_ns: int = 0
     _last_ns: int = 0
+    _pauses_s: float = 0.0
+    _left_out: dict[int, tuple[int, bool]] = field(default_factory=dict)
+    """By its number, a row that was dropped: the row before it, and whether it waits for that."""
 
     def clean(self, raw: RawRows) -> Requests:
         """The rows that can be used, repaired where there is a way that a server would take too.
@@ -87,7 +90,7 @@ class Cleaning:
             InvalidTrace: under strict rules, a row that cannot be used as it stands.
         """
         usable, dropped = _usable(raw, self.rules)
-        requests, repaired = _repaired(raw, usable, self.rules)
+        requests, repaired = _repaired(raw, usable, self.rules, raw.turns and self._bypassed(raw, raw.turns, usable))
         if raw.time_ns is not None:
             self.has_times = True
             repaired += self._followed(requests)
@@ -117,7 +120,12 @@ class Cleaning:
         span_s = (self._latest_ns - self._earliest_ns) / 1e9
         rate = (self.kept - 1) / span_s if span_s else 0.0
         lowest, highest = _PLAUSIBLE_RATE
-        if span_s > _LONGEST_SPAN_S or (span_s and not lowest <= rate <= highest):
+        if span_s + self._pauses_s > _LONGEST_SPAN_S:
+            raise InvalidTrace(
+                f"{self.path}: {self.kept} requests take {span_s + self._pauses_s:.3g} s: is the time in another unit "
+                "than the format says?"
+            )
+        if span_s and not lowest <= rate <= highest:
             raise InvalidTrace(
                 f"{self.path}: {self.kept} requests in {span_s:g} s are {rate:.3g} per second, which no service has: "
                 "is the time in another unit than the format says?"
@@ -125,7 +133,8 @@ class Cleaning:
 
     def _followed(self, requests: Requests) -> list[Finding]:
         """Notes the times of rows, and those that are earlier than the row before them."""
-        times = requests.time_ns
+        waits = requests.turns.think_ns >= 0 if requests.turns else np.zeros(len(requests.row), dtype=bool)
+        times, rows = requests.time_ns[~waits], requests.row[~waits]
         if not len(times):
             return []
         before = np.concatenate([[self._last_ns if self.kept else times[0]], times[:-1]])
@@ -133,7 +142,21 @@ class Cleaning:
         self._earliest_ns = min(self._earliest_ns, earliest) if self.kept else earliest
         self._latest_ns = max(self._latest_ns, latest) if self.kept else latest
         self._last_ns = int(times[-1])
-        return list(_finding(times < before, "time_went_back_sorted", requests.row, "earlier than the row before it"))
+        return list(_finding(times < before, "time_went_back_sorted", rows, "earlier than the row before it"))
+
+    def _bypassed(self, raw: RawRows, turns: RawTurns, usable: Flags) -> RawTurns:
+        """The turns of usable rows; those after a row that is dropped go on after the one before that."""
+        before, waits = turns.after_row.copy(), turns.think_ns >= 0
+        for i in np.flatnonzero(~usable).tolist():
+            self._left_out[int(raw.row[i])] = int(before[i]), bool(waits[i])
+        lost = np.isin(before, list(self._left_out)) if self._left_out else np.zeros(len(before), dtype=bool)
+        for i in np.flatnonzero(lost & usable).tolist():
+            while (found := self._left_out.get(int(before[i]))) is not None:
+                before[i] = found[0]
+                waits[i] &= found[1]  # in the place of one that did not wait
+        think_ns = np.where(waits, turns.think_ns, -1)[usable]
+        self._pauses_s += float(np.maximum(think_ns, 0).sum(dtype=np.float64)) / 1e9
+        return RawTurns(turns.session[usable], before[usable], think_ns)
 
 
 def _usable(raw: RawRows, rules: Rules) -> tuple[Flags, list[Finding]]:
@@ -165,7 +188,7 @@ def _objections(raw: RawRows, rules: Rules) -> Iterator[tuple[Flags, str, str, F
         yield ~raw.time_known, "time_not_readable", "the arrival time cannot be read", None
 
 
-def _repaired(raw: RawRows, usable: Flags, rules: Rules) -> tuple[Requests, list[Finding]]:
+def _repaired(raw: RawRows, usable: Flags, rules: Rules, turns: RawTurns | None) -> tuple[Requests, list[Finding]]:
     """The usable rows as they will be run, and what was changed."""
     row = raw.row[usable]
     prompt, output = raw.prompt[usable].astype(np.int64), raw.output[usable].astype(np.int64)
@@ -174,10 +197,6 @@ def _repaired(raw: RawRows, usable: Flags, rules: Rules) -> tuple[Requests, list
         total = raw.total[usable]
         found += _finding(
             np.isfinite(total) & (total != prompt + output), "total_tokens_recomputed", row, "the total given", total
-        )
-    if raw.time_from_turn is not None and raw.time_ns is not None:
-        found += _finding(
-            raw.time_from_turn[usable], "arrival_from_the_turn_before", row, "no time but a delay after another turn"
         )
     found += _finding(output == 0, "output_zero_kept_as_prefill", row, "output_tokens is 0")
     limit = f", limit {rules.max_new_tokens}"
@@ -188,13 +207,9 @@ def _repaired(raw: RawRows, usable: Flags, rules: Rules) -> tuple[Requests, list
         time_ns=np.zeros(len(row), dtype=np.int64) if raw.time_ns is None else raw.time_ns[usable],
         prompt_tokens=prompt,
         output_tokens=np.clip(output, 1, rules.max_new_tokens),
-        turns=None if raw.turns is None else _those(raw.turns, usable),
+        turns=turns,
     )
     return requests, found
-
-
-def _those(turns: Turns, flags: Flags) -> Turns:
-    return Turns(turns.session[flags], turns.after_row[flags], turns.think_ns[flags])
 
 
 def _finding(

@@ -13,6 +13,7 @@ from .readers import READERS, Reader, plain_reader
 from .readers.tables import beginning
 from .trace import Column, Trace, TraceSource
 from .trace_file import UNPACKED_LIMIT_BYTES, TraceFile
+from .turns import NOBODY, Turns
 
 MOST_REQUESTS = 1 << 26
 """What is held in memory at once, 24 bytes each; more can only be scanned."""
@@ -129,16 +130,20 @@ def read_trace(
 
 def _gathered(path: Path, scan: TraceScan) -> Trace:
     times, prompts, outputs = columns = (_GrowingColumn(), _GrowingColumn(), _GrowingColumn())
+    conversations = _Conversations()
     for requests in scan:
         times.extend(requests.time_ns)
         prompts.extend(requests.prompt_tokens)
         outputs.extend(requests.output_tokens)
+        conversations.extend(requests)
         if len(times) > MOST_REQUESTS:
             raise InvalidTrace(f"{path} has more than {MOST_REQUESTS:,} requests: cut it into several files")
-    if scan.went_back:
+    turns = conversations.turns()
+    if scan.went_back or (turns is not None and turns.waits.any()):
         order = np.argsort(times.values, kind="stable")
         for column in columns:
             column.reorder(order)
+        turns = turns and turns.at(order)
     arrival_ns = times.values
     arrival_ns -= arrival_ns[0]
     return Trace(
@@ -149,7 +154,32 @@ def _gathered(path: Path, scan: TraceScan) -> Trace:
         max_new_tokens=scan.max_new_tokens,
         has_times=scan.has_times,
         source=scan.source,
+        turns=turns,
     )
+
+
+class _Conversations:
+    """Who follows whom, by row of the file, as it is read."""
+
+    def __init__(self) -> None:
+        self._row, self._session, self._after_row, self._think_ns = (_GrowingColumn() for _ in range(4))
+
+    def extend(self, requests: Requests) -> None:
+        """Some requests more. Of a file without conversations nothing is kept."""
+        if requests.turns is None:
+            return
+        self._row.extend(requests.row)
+        self._session.extend(requests.turns.session)
+        self._after_row.extend(requests.turns.after_row)
+        self._think_ns.extend(requests.turns.think_ns)
+
+    def turns(self) -> Turns | None:
+        """By position in the file; None if no row belongs to another."""
+        session, before = self._session.values, self._after_row.values
+        if not (session >= 0).any():
+            return None
+        after_id = np.where(before > 0, np.searchsorted(self._row.values, before), NOBODY)
+        return Turns(session, after_id, self._think_ns.values)
 
 
 class _GrowingColumn:

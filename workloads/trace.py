@@ -3,14 +3,15 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Self
 
 import msgspec
 import numpy as np
 
 from ..errors import InvalidTrace
-
-Column = np.ndarray[Any, np.dtype[np.int64]]
+from .prefix_blocks import PrefixBlocks
+from .turns import Column as Column
+from .turns import Turns
 
 
 class TraceSource(msgspec.Struct, frozen=True):
@@ -36,11 +37,14 @@ class Trace:
     """Requests in arrival order.
 
     Attributes:
-        arrival_ns: non-decreasing, from 0 on.
+        arrival_ns: non-decreasing, from 0 on. Of a request that waits for another, the arrival of that one: it can come
+            no earlier, and when it does come is the run's to find out.
         prompt_tokens: at least 1.
         output_tokens: what the run will force, 1 to `max_new_tokens`. Executors know it, policies never.
         max_new_tokens: what every request may generate at most; one number for all, not derived from the rows.
         has_times: whether the arrivals are the source's own; if not they are all 0.
+        turns: which requests belong together and wait for each other; None: none do.
+        prefix: which prompts begin alike; None: not known. No executor looks at it.
     """
 
     name: str
@@ -50,6 +54,8 @@ class Trace:
     max_new_tokens: int
     has_times: bool
     source: TraceSource
+    turns: Turns | None = None
+    prefix: PrefixBlocks | None = None
 
     @classmethod
     def of_rows(cls, rows: Sequence[tuple[int, int, int]], *, max_new_tokens: int, name: str = "rows") -> Self:
@@ -79,19 +85,33 @@ class Trace:
     def __len__(self) -> int:
         return len(self.arrival_ns)
 
-    def first(self, count: int) -> "Trace":
-        """The first requests alone, so many or all that there are."""
+    def at(self, positions: Column) -> "Trace":
+        """The requests at these positions alone, in this order, which has to be one of arrival."""
         return replace(
             self,
-            arrival_ns=self.arrival_ns[:count],
-            prompt_tokens=self.prompt_tokens[:count],
-            output_tokens=self.output_tokens[:count],
+            arrival_ns=self.arrival_ns[positions],
+            prompt_tokens=self.prompt_tokens[positions],
+            output_tokens=self.output_tokens[positions],
+            turns=self.turns and self.turns.at(positions),
+            prefix=self.prefix and self.prefix.at(positions),
         )
+
+    def first(self, count: int) -> "Trace":
+        """The first requests alone, so many or all that there are."""
+        return self.at(np.arange(min(count, len(self))))
+
+    @property
+    def is_closed_loop(self) -> bool:
+        """Whether any request waits for the end of another."""
+        return self.turns is not None and bool(self.turns.waits.any())
 
     @property
     def content_hash(self) -> str:
         """Names the requests themselves, wherever they came from."""
         digest = hashlib.sha256(str(self.max_new_tokens).encode())
-        for column in (self.arrival_ns, self.prompt_tokens, self.output_tokens):
+        columns = [self.arrival_ns, self.prompt_tokens, self.output_tokens]
+        if self.turns is not None and self.is_closed_loop:
+            columns += [self.turns.after_id, self.turns.think_ns]
+        for column in columns:
             digest.update(column.astype("<i8").tobytes())
         return digest.hexdigest()[:16]

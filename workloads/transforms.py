@@ -10,18 +10,23 @@ import numpy as np
 from ..errors import InvalidScenario, InvalidTrace
 from . import streams
 from .arrival_processes import NS
+from .loops import begun_at, dealt, starts_ns
 from .streams import stream
-from .trace import Column, Trace, TraceSource
+from .trace import Trace, TraceSource
+from .turns import Turns
 
 _Flags = np.ndarray[Any, np.dtype[np.bool_]]
 
 
 def scale_rate(trace: Trace, factor: float) -> Trace:
-    """Multiply the arrival rate: the same sequence of requests, its time divided by `factor`."""
+    """Multiply the arrival rate: the same sequence of requests, its time divided by `factor`.
+
+    How long a request comes after the answer to another is left: users do not think faster where there are more.
+    """
     if factor == 1.0:
         return trace
     arrival_ns = np.rint(trace.arrival_ns / factor).astype(np.int64)
-    return _noted(trace, f"rate x{factor:g}", arrival_ns=arrival_ns)
+    return _noted(replace(trace, arrival_ns=arrival_ns), f"rate x{factor:g}")
 
 
 def slice_time(trace: Trace, start_s: float, end_s: float) -> Trace:
@@ -65,7 +70,9 @@ def clip_context(trace: Trace, context_tokens: int) -> Trace:
     output = np.minimum(trace.output_tokens, context_tokens - 1)
     prompt = np.minimum(trace.prompt_tokens, context_tokens - output)
     cut = int(((output != trace.output_tokens) | (prompt != trace.prompt_tokens)).sum())
-    clipped = _noted(trace, f"clipped to {context_tokens} tokens", prompt_tokens=prompt, output_tokens=output)
+    prefix = trace.prefix and trace.prefix.shortened(prompt)
+    clipped = replace(trace, prompt_tokens=prompt, output_tokens=output, prefix=prefix)
+    clipped = _noted(clipped, f"clipped to {context_tokens} tokens")
     repaired = _sum_of(trace.source.repaired, {"clipped_to_the_context": cut} if cut else {})
     return replace(clipped, source=msgspec.structs.replace(clipped.source, repaired=repaired))
 
@@ -85,15 +92,9 @@ def dequantize(trace: Trace, seed: int, quantum_s: float | None = None) -> Trace
     if quantum_s is not None and not 0 < quantum_s < math.inf:
         raise InvalidScenario(f"the quantum of arrival times is {quantum_s:g} s, expected a positive number")
     quantum = round(quantum_s * NS) if quantum_s is not None else quantum_ns(trace)
-    jittered = trace.arrival_ns + stream(seed, streams.JITTER).integers(0, max(quantum, 1), len(trace))
-    order = np.argsort(jittered, kind="stable")
-    return _noted(
-        trace,
-        f"dequantized by {quantum / NS:g}s, seed {seed}",
-        arrival_ns=jittered[order] - jittered[order[0]],
-        prompt_tokens=trace.prompt_tokens[order],
-        output_tokens=trace.output_tokens[order],
-    )
+    starts = starts_ns(trace)
+    jittered = starts + stream(seed, streams.JITTER).integers(0, max(quantum, 1), len(starts))
+    return _noted(begun_at(trace, jittered - jittered.min()), f"dequantized by {quantum / NS:g}s, seed {seed}")
 
 
 def quantum_ns(trace: Trace) -> int:
@@ -105,17 +106,19 @@ def quantum_ns(trace: Trace) -> int:
     Raises:
         InvalidTrace: all requests arrive at once.
     """
-    ticks = np.unique(trace.arrival_ns)
+    starts = starts_ns(trace)
+    ticks = np.unique(starts)
     if len(ticks) < 2:
         raise InvalidTrace(f"{trace.name} has no arrival times to dequantize: all requests arrive at once")
     gaps = np.diff(ticks)
-    return int(np.median(gaps)) if 2 * len(ticks) < len(trace) else int(np.gcd.reduce(gaps))
+    return int(np.median(gaps)) if 2 * len(ticks) < len(starts) else int(np.gcd.reduce(gaps))
 
 
 def mix(first: Trace, other: Trace, share: float) -> Trace:
     """Two traces as one, in order of arrival, as long as both last.
 
-    The first keeps its rate; the time of the other is scaled so that it brings `1 - share` of the requests.
+    The first keeps its rate; the time of the other is scaled so that it brings `1 - share` of the requests. Which
+    prompts begin alike is not known of a mix.
 
     Raises:
         InvalidScenario: the share is not between 0 and 1.
@@ -127,40 +130,40 @@ def mix(first: Trace, other: Trace, share: float) -> Trace:
     parts = (first, scale_rate(other, rates[0] / rates[1] * (1 - share) / share))
     end_ns = min(int(part.arrival_ns[-1]) for part in parts)
     times = np.concatenate([part.arrival_ns for part in parts])
-    order = np.argsort(times, kind="stable")
     merged = Trace(
         name=f"{first.name}+{other.name}",
-        arrival_ns=times[order],
-        prompt_tokens=np.concatenate([part.prompt_tokens for part in parts])[order],
-        output_tokens=np.concatenate([part.output_tokens for part in parts])[order],
+        arrival_ns=times,
+        prompt_tokens=np.concatenate([part.prompt_tokens for part in parts]),
+        output_tokens=np.concatenate([part.output_tokens for part in parts]),
         max_new_tokens=max(first.max_new_tokens, other.max_new_tokens),
         has_times=first.has_times and other.has_times,
         source=_joined(parts[0].source, parts[1].source),
-    )
+        turns=_joined_turns(first, other),
+    ).at(np.argsort(times, kind="stable"))
     what = f"{share:.4g} {first.name} mixed with {1 - share:.4g} {other.name}"
     return _kept(merged, merged.arrival_ns <= end_ns, "after_the_end_of_the_mix", what)
 
 
 def dealt_anew(trace: Trace, seed: int) -> Trace:
-    """The same arrival times and the same requests, but who comes when is drawn anew: prompt and output stay together.
+    """The same arrival times and the same requests, but who comes when is drawn anew: prompt and output stay together,
+    and so do requests that wait for each other.
 
     What another seed means where nothing is drawn at random. Any drift of lengths that the trace has is lost.
     """
-    order = stream(seed, streams.DEAL).permutation(len(trace))
-    prompt, output = trace.prompt_tokens[order], trace.output_tokens[order]
-    return _noted(trace, f"dealt anew, seed {seed}", prompt_tokens=prompt, output_tokens=output)
+    return _noted(dealt(trace, starts_ns(trace), stream(seed, streams.DEAL)), f"dealt anew, seed {seed}")
 
 
 def shuffle_lengths(trace: Trace, seed: int) -> Trace:
     """The same prompts and the same outputs, each shuffled apart: an output no longer hangs on its prompt."""
     prompt = stream(seed, streams.SHUFFLED_PROMPTS).permutation(trace.prompt_tokens)
     output = stream(seed, streams.SHUFFLED_OUTPUTS).permutation(trace.output_tokens)
-    return _noted(trace, f"lengths shuffled, seed {seed}", prompt_tokens=prompt, output_tokens=output)
+    shuffled = replace(trace, prompt_tokens=prompt, output_tokens=output, prefix=None)
+    return _noted(shuffled, f"lengths shuffled, seed {seed}")
 
 
-def _noted(trace: Trace, what: str, **columns: Column) -> Trace:
+def _noted(trace: Trace, what: str) -> Trace:
     source = msgspec.structs.replace(trace.source, transforms=(*trace.source.transforms, what))
-    return replace(trace, source=source, **columns)  # type: ignore[arg-type]
+    return replace(trace, source=source)
 
 
 def _kept(trace: Trace, wanted: _Flags, reason: str, what: str) -> Trace:
@@ -173,8 +176,7 @@ def _kept(trace: Trace, wanted: _Flags, reason: str, what: str) -> Trace:
         kept=trace.source.kept - dropped,
         dropped=_sum_of(trace.source.dropped, {reason: dropped} if dropped else {}),
     )
-    columns = {name: getattr(trace, name)[wanted] for name in ("arrival_ns", "prompt_tokens", "output_tokens")}
-    return _noted(replace(trace, source=source), what, **columns)
+    return _noted(replace(trace, source=source).at(np.flatnonzero(wanted)), what)
 
 
 def _rate_s(trace: Trace) -> float:
@@ -182,6 +184,12 @@ def _rate_s(trace: Trace) -> float:
     if span_ns == 0:
         raise InvalidTrace(f"{trace.name} has no arrival times to be mixed by: give it some, as poisson:RATE")
     return (len(trace) - 1) * NS / span_ns
+
+
+def _joined_turns(first: Trace, other: Trace) -> Turns | None:
+    if first.turns is None and other.turns is None:
+        return None
+    return Turns.joined(trace.turns or Turns.none(len(trace)) for trace in (first, other))
 
 
 def _joined(first: TraceSource, other: TraceSource) -> TraceSource:

@@ -150,7 +150,7 @@ def test_short_forms(spec, process):
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ("gamma:5", "expected trace, at-zero, poisson:RATE, gamma:RATE:SHAPE"),
+        ("gamma:5", "expected trace, at-zero, users:N[:PAUSE_S], poisson:RATE, gamma:RATE:SHAPE"),
         ("bwb", "expected trace, at-zero"),  # it has lengths only
         ("gamma:5:x", "what follows gamma: must be numbers"),
         ("gamma:5:0", "shape is 0, expected a positive number"),

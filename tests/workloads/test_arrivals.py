@@ -63,7 +63,7 @@ def test_at_zero_is_all_at_once():
 
 
 def test_a_trace_without_times_cannot_give_them():
-    with pytest.raises(InvalidTrace, match="--arrivals poisson:RATE or --arrivals at-zero"):
+    with pytest.raises(InvalidTrace, match="--arrivals poisson:RATE, users:N or at-zero"):
         with_arrivals(lengths_only(3), "trace", 0)
 
 

@@ -1,6 +1,7 @@
 """The canonical trace file keeps a trace whole, and refuses what is none."""
 
 from contextlib import suppress
+from dataclasses import replace
 
 import msgspec
 import numpy as np
@@ -9,10 +10,13 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.conversations import conversations
 
 from warpgroup.errors import InvalidTrace, OutputRefused
 from warpgroup.workloads import Trace, read_trace
 from warpgroup.workloads.canonical import is_canonical, read_canonical, write_trace
+from warpgroup.workloads.prefix_blocks import PrefixBlocks
+from warpgroup.workloads.turns import Turns
 
 ROWS = st.lists(st.tuples(st.integers(0, 10**12), st.integers(1, 10**6), st.integers(1, 50)), min_size=1, max_size=40)
 
@@ -21,6 +25,10 @@ def same(a: Trace, b: Trace) -> bool:
     columns = all(
         np.array_equal(getattr(a, name), getattr(b, name)) for name in ("arrival_ns", "prompt_tokens", "output_tokens")
     )
+    for what, names in (("turns", ("session", "after_id", "think_ns")), ("prefix", ("block_tokens", "ends", "ids"))):
+        one, other = getattr(a, what), getattr(b, what)
+        columns &= (one is None) == (other is None)
+        columns &= one is None or all(np.array_equal(getattr(one, name), getattr(other, name)) for name in names)
     return columns and (a.name, a.max_new_tokens, a.has_times, a.source) == (
         b.name,
         b.max_new_tokens,
@@ -39,6 +47,37 @@ def test_what_was_written_is_read(tmp_path_factory, rows):
     assert same(read_canonical(path), trace)
     assert same(read_trace(path), trace)
     assert read_canonical(path).content_hash == trace.content_hash
+
+
+@settings(deadline=None)
+@given(trace=conversations())
+def test_conversations_and_prefix_blocks_are_kept(tmp_path_factory, trace):
+    path = tmp_path_factory.mktemp("canonical") / "trace.parquet"
+    counts = trace.prompt_tokens % 4
+    blocks = PrefixBlocks.of_lists(16, counts, np.arange(int(counts.sum())) % 7)
+    for written in (trace, replace(trace, prefix=blocks), replace(trace, turns=None, prefix=blocks)):
+        write_trace(written, path)
+        assert same(read_canonical(path), written)
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("after_id", [-1, 1]),  # itself
+        ("after_id", [-1, -1]),  # nobody, and yet it waits
+        ("think_ns", [-1, -2]),
+        ("arrival_ns", [0, 5]),  # not that of the one that it waits for
+    ],
+)
+def test_a_request_that_does_not_wait_for_an_earlier_one_is_refused(tmp_path, name, values):
+    path = tmp_path / "t.parquet"
+    pair = Trace.of_rows([(0, 3, 4), (0, 5, 6)], max_new_tokens=9)
+    write_trace(replace(pair, turns=Turns(*(np.array(v) for v in ([0, 0], [-1, 0], [-1, 7])))), path)
+    table = pq.read_table(path)
+    place = table.column_names.index(name)
+    pq.write_table(table.set_column(place, name, pa.array(values, pa.int64())), path)
+    with pytest.raises(InvalidTrace, match="row 1: session 0, after_id .* convert it again"):
+        read_canonical(path)
 
 
 def test_the_same_trace_gives_the_same_bytes(tmp_path):
@@ -87,9 +126,9 @@ def test_a_newer_schema_is_named(tmp_path):
     path = tmp_path / "t.parquet"
     write_trace(Trace.of_rows([(0, 1, 1)], max_new_tokens=9), path)
     table = pq.read_table(path)
-    about = msgspec.json.decode(table.schema.metadata[b"warpgroup.trace"]) | {"schema": 2}
+    about = msgspec.json.decode(table.schema.metadata[b"warpgroup.trace"]) | {"schema": 3}
     pq.write_table(table.replace_schema_metadata({"warpgroup.trace": msgspec.json.encode(about)}), path)
-    with pytest.raises(InvalidTrace, match="has schema 2, this version reads up to 1"):
+    with pytest.raises(InvalidTrace, match="has schema 3, this version reads up to 2"):
         read_canonical(path)
 
 

@@ -1,11 +1,13 @@
-"""Conversations, as far as formats have them: who follows whom, and after what pause."""
+"""Conversations, as far as formats have them: who follows whom, who waits for whom, and for how long."""
 
 import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 from support.trace_dialects import DIALECTS, bailian, json_lines, weka_document, weka_lines
 
+from warpgroup.errors import InvalidTrace
 from warpgroup.workloads import read_trace, scan_trace
 from warpgroup.workloads.cleaning import Requests
 
@@ -48,12 +50,18 @@ def test_bailian_says_which_chat_a_chat_follows(tmp_path):
     ]  # fmt: skip
 
 
-def test_a_turn_whose_predecessor_was_dropped_still_names_its_row(tmp_path):
+def test_a_turn_whose_predecessor_was_dropped_follows_the_one_before_it(tmp_path):
     text = bailian([(0, 5, 5), (1000, 5, 0), (2000, 5, 5)])
-    assert turns_of(tmp_path, text) == [(1, 0, 0, -1), (3, 0, 2, -1)]
+    assert turns_of(tmp_path, text) == [(1, 0, 0, -1), (3, 0, 1, -1)]
+    agent = {"id": "a", "requests": [{"t": t, "in": 1, "out": t % 3, "think_time": t} for t in range(8)]}
+    text = json_lines([agent])  # of which 0, 3 and 6 have no output
+    assert turns_of(tmp_path, text) == [
+        (2, 0, 0, -1), (3, 0, 2, 2000 * MS), (5, 0, 3, 4000 * MS), (6, 0, 5, 5000 * MS), (8, 0, 6, 7000 * MS)
+    ]  # fmt: skip
+    assert read_trace(tmp_path / "t").turns.after_id.tolist() == [-1, 0, 1, 2, 3]
 
 
-def test_aiperf_gives_the_pause_before_a_turn_and_its_time_is_the_earliest(tmp_path):
+def test_a_turn_without_a_time_waits_for_the_one_before_it_and_then_for_its_delay(tmp_path):
     text = json_lines(
         [
             {"session_id": "a", "timestamp": 100, "input_length": 5, "output_length": 5},
@@ -63,16 +71,17 @@ def test_aiperf_gives_the_pause_before_a_turn_and_its_time_is_the_earliest(tmp_p
             {"session_id": "c", "delay": 5, "input_length": 9, "output_length": 5},
         ]
     )
-    assert turns_of(tmp_path, text) == [(1, 0, 0, -1), (2, 0, 1, 250 * MS), (3, 1, 0, -1), (4, 0, 2, -1)]
+    assert turns_of(tmp_path, text) == [(1, 0, 0, -1), (2, 0, 1, 250 * MS), (3, 1, 0, -1), (4, 0, 2, 0)]
     trace = read_trace(tmp_path / "t")
-    assert (trace.prompt_tokens.tolist(), (trace.arrival_ns // MS).tolist()) == ([5, 7, 6, 8], [0, 100, 250, 250])
+    assert (trace.prompt_tokens.tolist(), (trace.arrival_ns // MS).tolist()) == ([5, 6, 8, 7], [0, 0, 0, 100])
     assert trace.source.dropped == {"time_not_readable": 1}
-    assert trace.source.repaired == {"arrival_from_the_turn_before": 2, "time_went_back_sorted": 1}
+    assert not trace.source.repaired
+    assert (trace.turns.after_id.tolist(), trace.turns.think_ns.tolist()) == ([-1, 0, 1, -1], [-1, 250 * MS, 0, -1])
 
 
 def test_aiperf_without_any_time_has_lengths_and_pauses(tmp_path):
     text = json_lines([{"session_id": "a", "delay": 250, "input_length": 6, "output_length": 5}] * 2)
-    assert turns_of(tmp_path, text) == [(1, 0, 0, 250 * MS), (2, 0, 1, 250 * MS)]
+    assert turns_of(tmp_path, text) == [(1, 0, 0, -1), (2, 0, 1, 250 * MS)]
     assert not read_trace(tmp_path / "t").has_times
 
 
@@ -95,8 +104,8 @@ def test_weka_requests_follow_each_other_and_subagents_the_request_that_started_
         ],
     }
     assert turns_of(tmp_path, json_lines([session, session])) == [
-        (1, 0, 0, 500 * MS), (2, 0, 1, -1), (3, 0, 2, -1), (4, 0, 1, 3000 * MS),
-        (5, 1, 0, 500 * MS), (6, 1, 5, -1), (7, 1, 6, -1), (8, 1, 5, 3000 * MS),
+        (1, 0, 0, -1), (2, 0, 1, 0), (3, 0, 2, 0), (4, 0, 1, 3000 * MS),
+        (5, 1, 0, -1), (6, 1, 5, 0), (7, 1, 6, 0), (8, 1, 5, 3000 * MS),
     ]  # fmt: skip
 
 
@@ -131,6 +140,12 @@ def test_conversations_of_burstgpt_and_ragpulse_have_numbers(tmp_path):
 
 def test_formats_without_conversations_have_no_turns(tmp_path):
     assert all(requests.turns is None for requests in scanned(tmp_path, DIALECTS["azure 2023"].file(ROWS)))
+
+
+def test_pauses_that_64_bits_do_not_hold_are_refused(tmp_path):
+    turns = [{"session_id": "a", "delay": 8e12, "input_length": 6, "output_length": 5}] * 4
+    with pytest.raises(InvalidTrace, match=r"4 requests take 2.4e\+10 s: is the time in another unit"):
+        turns_of(tmp_path, json_lines(turns))
 
 
 def test_a_scan_has_the_rows_of_the_trace(tmp_path):

@@ -16,7 +16,7 @@ from . import (
     weka,
 )
 from .plain import plain_reader
-from .raw import RawRows, Turns
+from .raw import RawRows, RawTurns
 from .reader import Reader
 
 # The first that recognises a file reads it, so what has another format's names and more comes before it.
@@ -36,4 +36,4 @@ READERS = (
     plain.READER,
 )
 
-__all__ = ["READERS", "RawRows", "Reader", "Turns", "plain_reader"]
+__all__ = ["READERS", "RawRows", "RawTurns", "Reader", "plain_reader"]

@@ -6,7 +6,7 @@ import numpy as np
 
 from ..trace_file import TraceFile
 from .json_table import JsonTable
-from .raw import Integers, RawRows, Turns, to_ns
+from .raw import Integers, RawRows, RawTurns, to_ns
 from .reader import Reader, keys_of_first_line
 from .tables import Wanted
 
@@ -38,7 +38,7 @@ class _Chats:
         self._sessions: dict[str, int] = {}
         self._count = 0
 
-    def turns(self, rows: Integers, chats: list[str | None], parents: list[str | None]) -> Turns:
+    def turns(self, rows: Integers, chats: list[str | None], parents: list[str | None]) -> RawTurns:
         sessions, after = [], []
         for row, chat, parent in zip(rows.tolist(), chats, parents, strict=True):
             known = parent is not None and parent != _NO_PARENT and parent in self._rows
@@ -48,7 +48,7 @@ class _Chats:
             after.append(self._rows[parent] if known and parent else 0)
             if chat is not None:
                 self._rows[chat], self._sessions[chat] = row, session
-        return Turns(np.array(sessions, dtype=np.int64), np.array(after, dtype=np.int64), np.full(len(rows), -1))
+        return RawTurns(np.array(sessions, dtype=np.int64), np.array(after, dtype=np.int64), np.full(len(rows), -1))
 
 
 READER = Reader(

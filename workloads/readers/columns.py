@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .raw import UNITS, Flags, Integers, RawRows, SessionNumbers, Turns, to_ns
+from .raw import UNITS, Flags, Integers, RawRows, RawTurns, SessionNumbers, to_ns
 from .tables import Cells, Table, Wanted
 
 CALENDAR = "calendar"
@@ -74,9 +74,9 @@ def _times(cells: Cells, columns: Columns) -> tuple[Integers | None, Flags]:
     return to_ns(cells.numbers[columns.time], UNITS[columns.unit])
 
 
-def _turns(cells: Cells, session: str, sessions: SessionNumbers) -> Turns:
+def _turns(cells: Cells, session: str, sessions: SessionNumbers) -> RawTurns:
     count = len(cells.row)
-    return Turns(
+    return RawTurns(
         session=sessions.of(cells.labels[session]),
         after_row=np.zeros(count, dtype=np.int64),
         think_ns=np.full(count, -1, dtype=np.int64),

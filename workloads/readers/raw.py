@@ -16,13 +16,14 @@ _LARGEST_NS = 9e18
 
 
 @dataclass(frozen=True, slots=True)
-class Turns:
+class RawTurns:
     """Which conversation each row belongs to, where the format says so.
 
     Attributes:
         session: numbers conversations through the file, from 0 on; -1 for a row that is in none.
-        after_row: the row whose answer a request waits for; 0 where it waits for none or the format does not say.
-        think_ns: from that answer to the request; -1 where the format does not say.
+        after_row: an earlier row, whose conversation a request goes on with; 0 where there is none.
+        think_ns: from the answer to that row to the request; -1 for a request that does not wait for it. One that does
+            has the arrival of that row for its own.
     """
 
     session: Integers
@@ -40,7 +41,6 @@ class RawRows:
         prompt, output, total: tokens; NaN where there is no number. `total` is None where the format has none.
         time_ns: None in all rows of a file that has lengths alone.
         time_known: whether the time can be read.
-        time_from_turn: whether it is the arrival of the turn before and the pause after it, for want of its own.
         unreadable: the numbers of rows that could not be told into columns, and how they begin.
     """
 
@@ -49,9 +49,8 @@ class RawRows:
     output: Floats
     time_ns: Integers | None = None
     time_known: Flags = field(default_factory=lambda: np.empty(0, dtype=bool))
-    time_from_turn: Flags | None = None
     total: Floats | None = None
-    turns: Turns | None = None
+    turns: RawTurns | None = None
     unreadable: list[tuple[int, str]] = field(default_factory=list)
 
 

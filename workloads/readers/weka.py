@@ -13,7 +13,7 @@ import numpy as np
 
 from ..trace_file import LONGEST_LINE_BYTES, TraceFile
 from .json_table import decoded, shown
-from .raw import RawRows, Turns, to_ns
+from .raw import RawRows, RawTurns, to_ns
 from .reader import Reader, keys_of_first_lines
 
 _DEEPEST = 8
@@ -108,7 +108,9 @@ class _Rows:
         columns = np.array(self._columns, dtype=np.float64).reshape(-1, 6).T
         row, prompt, output, think_s, session, before = columns
         think_ns, has_think = to_ns(think_s, 10**9)
-        turns = Turns(session.astype(np.int64), before.astype(np.int64), np.where(has_think, think_ns, -1))
+        # Some say nothing of the pause: then there was none that anybody measured.
+        think_ns = np.where(before > 0, np.where(has_think, np.maximum(think_ns, 0), 0), -1)
+        turns = RawTurns(session.astype(np.int64), before.astype(np.int64), think_ns)
         rows = RawRows(row.astype(np.int64), prompt, output, turns=turns, unreadable=self._unreadable)
         self._start_anew()
         return rows
