@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from .csrc import MemoryModel, ModelGeometry, PolicySpec, Scheduler
+from .csrc import ArrivalQueue, MemoryModel, ModelGeometry, PolicySpec, Scheduler
 from .errors import InvalidScenario, OverBudget
 from .workloads import DeviceSpec, ModelSpec, Trace
 
@@ -103,6 +103,13 @@ class Experiment:
             )
         except ValueError as error:
             raise InvalidScenario(f"policy '{policy}': {error}") from None
+
+
+def arrival_queue(trace: Trace) -> ArrivalQueue:
+    """The requests of a trace as they come; both executors submit from one."""
+    if trace.turns is None:
+        return ArrivalQueue(arrival_ns=trace.arrival_ns)
+    return ArrivalQueue(arrival_ns=trace.arrival_ns, after=trace.turns.after_id, think_ns=trace.turns.think_ns)
 
 
 def geometry_of(model: ModelSpec) -> ModelGeometry:

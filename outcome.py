@@ -8,7 +8,9 @@ from .errors import InvalidRun
 from .experiment import Experiment, Inputs, Slo, build_experiment
 from .metrics import Summary, summarize
 from .records import Columns, MachineInfo, MemoryInfo, Run, RunInfo, ScenarioInfo, TraceInfo, versions
-from .workloads import Trace, TraceSource
+from .workloads import Trace, TraceSource, Turns
+
+_TURNS = ("session", "after_id", "think_ns")
 
 
 def conclude(
@@ -53,18 +55,25 @@ def conclude(
 
 
 def _requests(experiment: Experiment, recorder: Recorder) -> Columns:
-    trace = experiment.trace
+    trace, turns = experiment.trace, experiment.trace.turns
     count = len(trace)
-    reasons = recorder.reasons
+    reasons, outcomes = recorder.reasons, recorder.requests()
+    ticket, arrival_ns = outcomes.pop("ticket"), outcomes.pop("arrival_ns")
     return {
         "id": np.arange(count, dtype=np.int64),
-        "arrival_ns": trace.arrival_ns,
+        # Those that never came would not have come before.
+        "arrival_ns": np.where(ticket >= 0, arrival_ns, trace.arrival_ns),
         "prompt_tokens": trace.prompt_tokens,
         "output_tokens": trace.output_tokens,
         "max_new_tokens": np.full(count, trace.max_new_tokens, dtype=np.int64),
-        **recorder.requests(),
+        **outcomes,
+        **({"ticket": ticket, **{name: getattr(turns, name) for name in _TURNS}} if turns else {}),
         "reason": np.array([reasons.get(i, "") for i in range(count)], dtype=object),
     }
+
+
+def _turns(requests: Columns) -> Turns | None:
+    return Turns(*(requests[name] for name in _TURNS)) if _TURNS[0] in requests else None
 
 
 def _check_conservation(run: Run, summary: Summary, scheduler: Scheduler) -> None:
@@ -142,13 +151,13 @@ def restore(run: Run) -> tuple[Experiment, PolicySpec]:
 
     Raises InvalidRun: the record is of a version that did not keep it, or does not fit together.
     """
-    scenario, requests = run.info.scenario, run.requests
+    scenario, requests, turns = run.info.scenario, run.requests, _turns(run.requests)
     inputs, told = scenario.inputs, scenario.trace
     if inputs is None:
         raise InvalidRun("the record does not say what the run was made of: make it again with this version")
     trace = Trace(
         name=told.name,
-        arrival_ns=requests["arrival_ns"],
+        arrival_ns=requests["arrival_ns"] if turns is None else requests["arrival_ns"][turns.first_of_loop()],
         prompt_tokens=requests["prompt_tokens"],
         output_tokens=requests["output_tokens"],
         max_new_tokens=told.max_new_tokens,
@@ -163,6 +172,7 @@ def restore(run: Run) -> tuple[Experiment, PolicySpec]:
             repaired=told.repaired,
             transforms=told.transforms,
         ),
+        turns=turns,
     )
     if trace.content_hash != told.content_hash:
         raise InvalidRun("requests.parquet and run.json are not of one run: their requests differ")

@@ -801,12 +801,12 @@ class AttentionCut:
 class Drained:
     """What became of the items that were taken from a queue."""
 
-    accepted: Final[list[int]]
-    """Ids, in order."""
+    submitted: Final[list[int]]
+    """Ids that the scheduler counted, in order; those that it refused are among them."""
     refused: Final[list[tuple[int, str]]]
-    """Ids that the scheduler did not take, and why."""
+    """Ids that were not taken, and why: by the scheduler, or for want of a place in the log."""
     pressed: Final[list[int]]
-    """Of those accepted: ids that would wait for long."""
+    """Of those that were not refused: ids that would wait for long."""
     aborted: Final[int]
     """Aborts that met their request."""
 
@@ -814,7 +814,8 @@ class Intake:
     """Where requests come in: any thread submits and goes on, the scheduler's thread takes them in order.
 
     A bounded queue without locks. Every item gets a ticket, 0, 1, 2 ...; a request's id is its ticket, so that ids are
-    in order of arrival. Prompts travel in pages of 256 tokens of one memory. What waits here waits without the GIL.
+    in order of arrival, unless whoever submits it numbers requests otherwise. Prompts travel in pages of 256 tokens of
+    one memory. What waits here waits without the GIL.
     """
 
     def __init__(self, capacity: int, memory: npt.NDArray[np.int32]) -> None:
@@ -830,6 +831,7 @@ class Intake:
         arrival_ns: int = 0,
         output_tokens: int = 0,
         timeout_s: float | None = 0.0,
+        id: int | None = None,
     ) -> int:
         """Queue a request; its id. Any thread.
 
@@ -840,10 +842,12 @@ class Intake:
             arrival_ns: when it came.
             output_tokens: how many it will make, where that is known; else 0.
             timeout_s: how long to wait for room; 0: not at all, None: for as long as it takes.
+            id: the request's, from 0 on; None: its ticket. One that is here already is refused when it is drained.
 
         Raises:
             QueueFull: there is no room, or the queue is closed.
-            ValueError: an empty prompt, one that can never fit, an id that is no token, or a length below 1.
+            ValueError: an empty prompt, one that can never fit, an id that is no token, a length below 1, or an `id`
+                below 0.
             TypeError: no array of integers.
             RuntimeError: this process was forked from the one that made the queue.
         """
@@ -950,6 +954,8 @@ class Recorder:
     """Of the steps that are recorded from here on."""
 
     def __init__(self, requests: int, budget_bytes: int) -> None: ...
+    def came(self, request: int, arrival_ns: int) -> None:
+        """It was submitted; called in the order of submissions."""
     def rejected(self, request: int, now_ns: int, reason: str) -> None: ...
     def pressed(self, request: int, now_ns: int) -> None: ...
     def budget_changed(self, now_ns: int, ticket: int, budget_bytes: int) -> None:
@@ -972,7 +978,7 @@ class Recorder:
     ooms: Final[int]
     reasons: Final[dict[int, str]]
     def requests(self) -> dict[str, npt.NDArray[np.int64]]:
-        """What became of every request."""
+        """When every request came, the how many-th it was submitted, and what became of it; -1 where it was not."""
     def steps(self) -> dict[str, npt.NDArray[np.int64]]:
         """One row a step or macro-step, and one with `steps` 0 for each that ran out of memory.
 
@@ -981,13 +987,43 @@ class Recorder:
     def events(self) -> dict[str, npt.NDArray[np.int64]]:
         """Evictions, resumptions, rejections, failures, degradations, in order of time."""
 
+class ArrivalQueue:
+    """A trace's requests as they come, by row: each at its own time or, in a closed loop, so long after the one that it
+    waits for has ended.
+    """
+
+    def __init__(
+        self,
+        *,
+        arrival_ns: npt.NDArray[np.int64],
+        after: npt.NDArray[np.int64] = ...,
+        think_ns: npt.NDArray[np.int64] = ...,
+    ) -> None:
+        """`arrival_ns` ascends; `after` is the earlier request that each follows, `think_ns` how long after its end it
+        comes, -1 for one that does not wait. Without the two nobody waits.
+
+        ValueError: columns of unlike lengths, or a request that waits for itself or a later one.
+        """
+    next: Final[int]
+    """Who comes next, the first of those that come at the same time; -1: it is not known that anybody will."""
+    next_ns: Final[int]
+    """When; -1 likewise."""
+    left: Final[int]
+    """Those that have not been popped."""
+    def pop(self) -> None:
+        """Take the next one out. RuntimeError: it is not known that anybody comes."""
+    def ended(self, request: int, at_ns: int) -> None:
+        """Those who wait for a request learn that it has ended, whichever way."""
+    def arrival_ns(self, request: int) -> int:
+        """Of a request that does not wait, or waits no longer."""
+
 class SimulatedEngine:
     """Runs the scheduler's plans and lets their predicted durations pass; see `warpgroup.sim.simulate`."""
 
     def __init__(
         self,
         *,
-        arrival_ns: npt.NDArray[np.int64],
+        arrivals: ArrivalQueue,
         prompt_tokens: npt.NDArray[np.int64],
         output_tokens: npt.NDArray[np.int64],
         max_new_tokens: int,
@@ -1000,16 +1036,17 @@ class SimulatedEngine:
     ) -> None: ...
     def advance(self, until_ns: int, plans: int) -> None:
         """Until the first plan at or after `until_ns` (negative: no limit), after so many plans, or at the end."""
-    def follow(self, *, plan_ns: int, start_ns: int, end_ns: int, ticket: int, needed_bytes: int) -> bool:
+    def submit(self, request: int, now_ns: int) -> None:
+        """The request was submitted, as another executor recorded it; the plan of that time is the first to see it."""
+    def follow(self, *, plan_ns: int, start_ns: int, end_ns: int, needed_bytes: int) -> bool:
         """A step as another executor recorded it, in place of a predicted one; False if the plan has no step.
 
-        `ticket`: of the last request that had been submitted; `needed_bytes`: if it ran out of memory, else 0.
-        RuntimeError, ValueError: the outcome contradicts the plan.
+        `needed_bytes`: if it ran out of memory, else 0. RuntimeError, ValueError: the outcome contradicts the plan.
         """
-    def follow_budget(self, *, now_ns: int, ticket: int, budget_bytes: int) -> None:
-        """The scheduler was told of a budget, after the submission of `ticket`."""
+    def follow_budget(self, *, now_ns: int, budget_bytes: int) -> None:
+        """The scheduler was told of a budget."""
     def follow_end(self) -> None:
-        """After the last one: what was submitted since, and the plan that ends the run."""
+        """After the last one: the plan that ends the run."""
     def set_budget(self, budget_bytes: int, *, announced: bool) -> None:
         """What the device has changes; the scheduler learns of it now, or by running out of memory."""
     done: Final[bool]

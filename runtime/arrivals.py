@@ -1,4 +1,6 @@
-"""Submits requests at their times, from a thread of its own: an open loop, whatever the engine is doing."""
+"""Submits requests at their times, from a thread of its own, whatever the engine is doing; those that wait for the end
+of another, when that has been told.
+"""
 
 import threading
 
@@ -6,6 +8,7 @@ import numpy as np
 
 from ..csrc import Intake
 from ..errors import QueueFull
+from ..experiment import arrival_queue
 from ..workloads import Trace
 from .clock import Clock
 from .token_log import Integers
@@ -34,35 +37,43 @@ class Arrivals:
         memory: (`intake_tokens`,) int32.
 
     Attributes:
-        intake: the queue. A request's ticket is its number in the trace.
+        intake: the queue. A request's id is its number in the trace.
     """
 
     def __init__(self, trace: Trace, prompts: list[Integers], memory: Integers) -> None:
         self._trace, self._prompts = trace, prompts
-        self._at_zero = int(np.searchsorted(trace.arrival_ns, 0, side="right"))
-        self._next = 0
+        self._coming = arrival_queue(trace)
+        self._changed = threading.Condition()  # what is coming; and whose turn it is to take from it
+        self._submitted = 0
+        self._stopped = False
         self._lags_ns: list[int] = []
         self.intake = Intake(_REQUESTS, memory)
-        self._stop = threading.Event()
         self._clock: Clock | None = None
         self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._feed, name="warpgroup-arrivals", daemon=True)
 
     def submit_first(self) -> bool:
         """Submit requests of time 0, as many as there is room for; whether all of them have been."""
-        try:
-            while self._next < self._at_zero:
-                self._submit(0.0)
-        except QueueFull:
-            return False
-        self._lags_ns = [0] * self._at_zero
-        return True
+        with self._changed:
+            return self._submit_due(0)
 
     def start(self, clock: Clock) -> None:
         """Submit the others when they are due by that clock."""
         self._clock = clock
-        if self._next < len(self._trace):
+        if self._coming.left:
             self._thread.start()
+
+    def ended(self, request: int, at_ns: int) -> None:
+        """A request has ended, whichever way: those that wait for it become due, some of them at once."""
+        with self._changed:
+            self._coming.ended(request, at_ns)
+            if self._clock is not None:
+                self._submit_due(self._clock.now_ns())
+            self._changed.notify()
+
+    def arrival_ns(self, request: int) -> int:
+        """When a request came that was submitted."""
+        return self._coming.arrival_ns(request)
 
     def check(self) -> None:
         """Raise what ended the submitting thread before its time, if anything did."""
@@ -71,43 +82,63 @@ class Arrivals:
 
     def stop(self) -> None:
         """Submit no more."""
-        self._stop.set()
+        with self._changed:
+            self._stopped = True
+            self._changed.notify()
         self.intake.close()
         if self._thread.is_alive():
             self._thread.join()
 
     def _feed(self) -> None:
+        try:
+            while (request := self._next_due()) is not None:
+                self._submit(request, None)
+        except QueueFull:  # closed
+            return
+        except BaseException as failure:
+            self._failure = failure  # for the thread that waits for these requests
+
+    def _next_due(self) -> int | None:
+        """Wait until one is due, and take it; None: none is to be submitted any more."""
         clock = self._clock
         assert clock is not None
-        while self._next < len(self._trace):
-            due_ns = int(self._trace.arrival_ns[self._next])
-            if self._stop.wait(max(due_ns - clock.now_ns(), 0) / 1e9):
-                return
-            try:
-                self._submit(None)
-            except QueueFull:  # closed
-                return
-            except BaseException as failure:
-                self._failure = failure  # for the thread that waits for these requests
-                return
-            self._lags_ns.append(clock.now_ns() - due_ns)
+        with self._changed:
+            while not self._stopped and self._coming.left:
+                request, due_ns = self._coming.next, self._coming.next_ns
+                seconds = None if request < 0 else (due_ns - clock.now_ns()) / 1e9
+                if seconds is not None and seconds <= 0:
+                    self._coming.pop()
+                    return request
+                self._changed.wait(seconds)
+        return None
 
-    def _submit(self, timeout_s: float | None) -> None:
-        request, trace = self._next, self._trace
-        ticket = self.intake.submit(
+    def _submit_due(self, now_ns: int) -> bool:
+        """Submit those that are due, as long as there is room for them; whether there was."""
+        while 0 <= self._coming.next_ns <= now_ns:
+            try:
+                self._submit(self._coming.next, 0.0)
+            except QueueFull:
+                return False
+            self._coming.pop()
+        return True
+
+    def _submit(self, request: int, timeout_s: float | None) -> None:
+        trace, arrival_ns = self._trace, self._coming.arrival_ns(request)
+        self.intake.submit(
             self._prompts[request],
             trace.max_new_tokens,
-            int(trace.arrival_ns[request]),
+            arrival_ns,
             int(trace.output_tokens[request]),
             timeout_s,
+            id=request,
         )
-        assert ticket == request, "tickets are not in the order of submission"
-        self._next += 1
+        self._lags_ns.append(self._clock.now_ns() - arrival_ns if self._clock else 0)
+        self._submitted += 1
 
     @property
     def over(self) -> bool:
         """Whether all have been submitted and were taken."""
-        return self._next == len(self._trace) and not self.intake.queued
+        return self._submitted == len(self._trace) and not self.intake.queued
 
     @property
     def lag_p99_s(self) -> float:

@@ -167,6 +167,8 @@ class Replay:
         self._begun = False
         plan = staged.plan
         self._note_received(_Received(plan.plan_ns, staged.drained))
+        for failed in plan.failed:
+            self._arrivals.ended(failed.id, plan.plan_ns)
         if staged.awaits_tokens:
             self._settle()
         start = self._clock.mark()
@@ -208,8 +210,10 @@ class Replay:
         self._note_received(_Received(now_ns, drained))
 
     def _note_received(self, received: _Received) -> None:
-        self._submitted += len(received.drained.accepted) + len(received.drained.refused)
+        self._submitted += len(received.drained.submitted)
         self._received.append(received)
+        for request, _ in received.drained.refused:
+            self._arrivals.ended(request, received.now_ns)
 
     def _planned(self, plan: StepPlan, received: list[_Received]) -> None:
         """Record a plan, and what was received before it, once all steps before it are recorded."""
@@ -218,6 +222,8 @@ class Replay:
 
     def _note(self, received: list[_Received]) -> None:
         for each in received:
+            for request in each.drained.submitted:
+                self._recorder.came(request, self._arrivals.arrival_ns(request))
             for request, reason in each.drained.refused:
                 self._recorder.rejected(request, each.now_ns, reason)
             for request in each.drained.pressed:
@@ -275,6 +281,8 @@ class Replay:
                 self._clock.compare(step.end, now_ns)
             places = step.launched.log_places
             self.executor.log.tokens[places] = step.drawn.numpy()[: len(places)]  # behind them: rows that fill a graph
+            for request in step.launched.finished:
+                self._arrivals.ended(request, end_ns)
             if then and len(self._under_way) == leaving:
                 then()
                 then = None

@@ -6,6 +6,7 @@ from typing import Any
 import simpy
 
 from ..csrc import Recorder, Scheduler, SimulatedEngine
+from ..experiment import arrival_queue
 from ..workloads import Trace
 from .step_time import StepTime, native
 
@@ -43,7 +44,7 @@ class Engine:
         self._recorder = recorder
         self._on_progress = on_progress
         self._native = SimulatedEngine(
-            arrival_ns=trace.arrival_ns,
+            arrivals=arrival_queue(trace),
             prompt_tokens=trace.prompt_tokens,
             output_tokens=trace.output_tokens,
             max_new_tokens=trace.max_new_tokens,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..csrc import EVENTS, STEP_EVENTS, STEP_FIELDS, Recorder, SimulatedEngine
+from ..csrc import EVENTS, STEP_EVENTS, STEP_FIELDS, ArrivalQueue, Recorder, SimulatedEngine
 from ..errors import InvalidRun
 from ..outcome import conclude, restore
 from ..records import Columns, Run
@@ -46,7 +46,7 @@ def follow(recorded: Run) -> Parity:
     scheduler = experiment.scheduler(policy)
     recorder = Recorder(len(experiment.trace), experiment.memory.budget_bytes)
     engine = SimulatedEngine(
-        arrival_ns=experiment.trace.arrival_ns,
+        arrivals=ArrivalQueue(arrival_ns=recorded.requests["arrival_ns"]),
         prompt_tokens=experiment.trace.prompt_tokens,
         output_tokens=experiment.trace.output_tokens,
         max_new_tokens=experiment.trace.max_new_tokens,
@@ -54,10 +54,12 @@ def follow(recorded: Run) -> Parity:
         step_time=native(as_step_time(None, experiment)),
         recorder=recorder,
     )
-    stopped = _follow_steps(engine, recorded)
+    submissions = _Submissions(engine, recorded.requests)
+    stopped = _follow_steps(engine, submissions, recorded)
     if stopped is not None:
         return Parity(None, _first_difference(steps, recorder.steps()) or stopped)
     if recorded.info.complete:
+        submissions.rest()
         engine.follow_end()
     # Of an interrupted run plans without a step may be in the hash that are in no record.
     same = not recorded.info.complete or recorded.info.plan_hash == f"{scheduler.plan_hash:016x}"
@@ -77,7 +79,28 @@ def follow(recorded: Run) -> Parity:
     return Parity(run, f"every step is the same, but {hashes}")
 
 
-def _follow_steps(engine: SimulatedEngine, recorded: Run) -> str | None:
+class _Submissions:
+    """The requests of a run in the order in which they were submitted."""
+
+    def __init__(self, engine: SimulatedEngine, requests: Columns) -> None:
+        self._engine = engine
+        tickets = requests.get("ticket", requests["id"])
+        order = np.argsort(tickets, kind="stable")
+        self._left = order[tickets[order] >= 0].tolist()[::-1]
+        self._submitted = 0
+
+    def up_to(self, ticket: int, now_ns: int) -> None:
+        """Those that the plan of that time was the first to see."""
+        while self._left and self._submitted <= ticket:
+            self._engine.submit(self._left.pop(), now_ns)
+            self._submitted += 1
+
+    def rest(self) -> None:
+        """Those that came after the last step."""
+        self.up_to(self._submitted + len(self._left), self._engine.now_ns)
+
+
+def _follow_steps(engine: SimulatedEngine, submissions: _Submissions, recorded: Run) -> str | None:
     """Every recorded step, and every budget in its place; what stopped it, if anything did."""
     steps, budgets = recorded.steps, _budgets(recorded.events)
     rows = zip(
@@ -90,13 +113,14 @@ def _follow_steps(engine: SimulatedEngine, recorded: Run) -> str | None:
     for row, (plan_ns, start_ns, duration_ns, ticket, event, needed_bytes) in enumerate(rows):
         while budgets and budgets[-1][0] <= plan_ns:
             now_ns, after, budget_bytes = budgets.pop()
-            engine.follow_budget(now_ns=now_ns, ticket=after, budget_bytes=budget_bytes)
+            submissions.up_to(after, now_ns)
+            engine.follow_budget(now_ns=now_ns, budget_bytes=budget_bytes)
         try:
+            submissions.up_to(ticket, plan_ns)
             ran = engine.follow(
                 plan_ns=plan_ns,
                 start_ns=start_ns,
                 end_ns=start_ns + duration_ns,
-                ticket=ticket,
                 needed_bytes=needed_bytes if event == _OOM else 0,
             )
         except (RuntimeError, ValueError) as error:
@@ -104,7 +128,8 @@ def _follow_steps(engine: SimulatedEngine, recorded: Run) -> str | None:
         if not ran:
             return f"plan {row}, at {plan_ns / 1e9:.6f} s, has no step here and had one in the run"
     for now_ns, after, budget_bytes in reversed(budgets):
-        engine.follow_budget(now_ns=now_ns, ticket=after, budget_bytes=budget_bytes)
+        submissions.up_to(after, now_ns)
+        engine.follow_budget(now_ns=now_ns, budget_bytes=budget_bytes)
     return None
 
 

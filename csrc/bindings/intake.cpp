@@ -101,10 +101,11 @@ auto waiting(const Intake& intake, Call call, std::int64_t timeout_ns) {
 
 std::int64_t submit(Intake& intake, const py::object& tokens, std::int64_t max_new_tokens,
                     std::int64_t arrival_ns, std::int64_t output_tokens,
-                    const py::object& timeout_s) {
+                    const py::object& timeout_s, const std::optional<std::int64_t>& id) {
   const py::array array = as_array(tokens);
   const TokenSource source = source_of(array);
-  const NewRequest request{arrival_ns, max_new_tokens, output_tokens};
+  require(id.value_or(0) >= 0, "id is below 0");
+  const NewRequest request{arrival_ns, max_new_tokens, output_tokens, id.value_or(-1)};
   if (source.count < kManyTokens) {
     try {
       return intake.submit(source, request);
@@ -130,7 +131,7 @@ std::int64_t submit_many(Intake& intake, const py::object& tokens, const Numbers
   std::vector<NewRequest> requests(static_cast<std::size_t>(count));
   for (py::ssize_t i = 0; i < count; ++i)
     requests[static_cast<std::size_t>(i)] = {arrival_ns.data()[i], max_new_tokens.data()[i],
-                                             output_tokens.data()[i]};
+                                             output_tokens.data()[i], -1};
   return waiting(
       intake,
       [&](std::int64_t ns) {
@@ -164,7 +165,7 @@ void bind_intake(py::module_& m) {
   });
 
   py::class_<Drained>(m, "Drained")
-      .def_readonly("accepted", &Drained::accepted)
+      .def_readonly("submitted", &Drained::submitted)
       .def_property_readonly("refused",
                              [](const Drained& drained) {
                                std::vector<std::pair<std::int64_t, std::string>> refused;
@@ -181,7 +182,8 @@ void bind_intake(py::module_& m) {
            }),
            py::arg("capacity"), py::arg("memory").noconvert(), py::keep_alive<1, 3>())
       .def("submit", &submit, py::arg("tokens"), py::arg("max_new_tokens"),
-           py::arg("arrival_ns") = 0, py::arg("output_tokens") = 0, py::arg("timeout_s") = 0.0)
+           py::arg("arrival_ns") = 0, py::arg("output_tokens") = 0, py::arg("timeout_s") = 0.0,
+           py::arg("id") = py::none())
       .def("submit_many", &submit_many, py::kw_only(), py::arg("tokens"), py::arg("prompt_tokens"),
            py::arg("max_new_tokens"), py::arg("arrival_ns"), py::arg("output_tokens"),
            py::arg("timeout_s") = 0.0)

@@ -100,6 +100,8 @@ py::dict requests_of(const Recorder& recorder) {
   const auto& rows = recorder.requests();
   using Row = Recorder::RequestRow;
   py::dict columns;
+  columns["arrival_ns"] = column(rows, [](const Row& r) { return r.arrival_ns; });
+  columns["ticket"] = column(rows, [](const Row& r) { return r.ticket; });
   columns["status"] = column(rows, [](const Row& r) { return r.status; });
   columns["admitted_ns"] = column(rows, [](const Row& r) { return r.admitted_ns; });
   columns["first_token_ns"] = column(rows, [](const Row& r) { return r.first_token_ns; });
@@ -127,6 +129,7 @@ void bind_recorder(py::module_& m) {
   m.attr("STEP_FIELDS") = py::tuple(py::cast(step_field_names()));
   py::class_<Recorder>(m, "Recorder")
       .def(py::init<std::size_t, std::int64_t>(), py::arg("requests"), py::arg("budget_bytes"))
+      .def("came", &Recorder::came, py::arg("request"), py::arg("arrival_ns"))
       .def("rejected", &Recorder::rejected, py::arg("request"), py::arg("now_ns"),
            py::arg("reason"))
       .def("pressed", &Recorder::pressed, py::arg("request"), py::arg("now_ns"))
@@ -179,6 +182,19 @@ void bind_simulation(py::module_& m) {
           },
           py::arg("work"), py::arg("steps"));
   bind_recorder(m);
+  py::class_<ArrivalQueue>(m, "ArrivalQueue")
+      .def(py::init([](const Integers& arrival_ns, const Integers& after,
+                       const Integers& think_ns) {
+             return ArrivalQueue(as_vector(arrival_ns), as_vector(after), as_vector(think_ns));
+           }),
+           py::kw_only(), py::arg("arrival_ns"), py::arg("after") = Integers(0),
+           py::arg("think_ns") = Integers(0))
+      .def_property_readonly("next", &ArrivalQueue::next)
+      .def_property_readonly("next_ns", &ArrivalQueue::next_ns)
+      .def_property_readonly("left", &ArrivalQueue::left)
+      .def("pop", &ArrivalQueue::pop)
+      .def("ended", &ArrivalQueue::ended, py::arg("request"), py::arg("at_ns"))
+      .def("arrival_ns", &ArrivalQueue::arrival_ns, py::arg("request"));
 
   // Keeps what it refers to alive.
   struct Owned {
@@ -186,19 +202,19 @@ void bind_simulation(py::module_& m) {
     SimulatedEngine engine;
   };
   py::class_<Owned>(m, "SimulatedEngine")
-      .def(py::init([](const Integers& arrival_ns, const Integers& prompt_tokens,
+      .def(py::init([](ArrivalQueue arrivals, const Integers& prompt_tokens,
                        const Integers& output_tokens, std::int64_t max_new_tokens,
                        Scheduler& scheduler, const py::object& step_time, Recorder& recorder,
                        bool macro_steps, bool stop_on_oom, bool plan_ahead) {
              auto model = as_step_time(step_time);
-             SimulatedTrace trace{as_vector(arrival_ns), as_vector(prompt_tokens),
+             SimulatedTrace trace{std::move(arrivals), as_vector(prompt_tokens),
                                   as_vector(output_tokens), max_new_tokens};
              const StepTime& times = *model;
              return std::unique_ptr<Owned>(new Owned{
                  std::move(model), SimulatedEngine(std::move(trace), scheduler, times, recorder,
                                                    macro_steps, stop_on_oom, plan_ahead)});
            }),
-           py::kw_only(), py::arg("arrival_ns"), py::arg("prompt_tokens"), py::arg("output_tokens"),
+           py::kw_only(), py::arg("arrivals"), py::arg("prompt_tokens"), py::arg("output_tokens"),
            py::arg("max_new_tokens"), py::arg("scheduler"), py::arg("step_time"),
            py::arg("recorder"), py::arg("macro_steps") = true, py::arg("stop_on_oom") = false,
            py::arg("plan_ahead") = false, py::keep_alive<1, 6>(), py::keep_alive<1, 8>())
@@ -209,19 +225,25 @@ void bind_simulation(py::module_& m) {
           },
           py::arg("until_ns"), py::arg("plans"), py::call_guard<py::gil_scoped_release>())
       .def(
+          "submit",
+          [](Owned& owned, std::int64_t request, std::int64_t now_ns) {
+            owned.engine.submit(request, now_ns);
+          },
+          py::arg("request"), py::arg("now_ns"))
+      .def(
           "follow",
           [](Owned& owned, std::int64_t plan_ns, std::int64_t start_ns, std::int64_t end_ns,
-             std::int64_t ticket, std::int64_t needed_bytes) {
-            return owned.engine.follow({plan_ns, start_ns, end_ns, ticket, needed_bytes});
+             std::int64_t needed_bytes) {
+            return owned.engine.follow({plan_ns, start_ns, end_ns, needed_bytes});
           },
           py::kw_only(), py::arg("plan_ns"), py::arg("start_ns"), py::arg("end_ns"),
-          py::arg("ticket"), py::arg("needed_bytes"))
+          py::arg("needed_bytes"))
       .def(
           "follow_budget",
-          [](Owned& owned, std::int64_t now_ns, std::int64_t ticket, std::int64_t budget_bytes) {
-            owned.engine.follow_budget(now_ns, ticket, budget_bytes);
+          [](Owned& owned, std::int64_t now_ns, std::int64_t budget_bytes) {
+            owned.engine.follow_budget(now_ns, budget_bytes);
           },
-          py::kw_only(), py::arg("now_ns"), py::arg("ticket"), py::arg("budget_bytes"))
+          py::kw_only(), py::arg("now_ns"), py::arg("budget_bytes"))
       .def("follow_end", [](Owned& owned) { owned.engine.follow_end(); })
       .def(
           "set_budget",

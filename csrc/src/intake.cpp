@@ -97,7 +97,8 @@ void Intake::require_open_here() const {
 
 std::int64_t Intake::submit(const TokenSource& prompt, const NewRequest& request,
                             std::int64_t timeout_ns) {
-  return submit_many(prompt, &prompt.count, &request, 1, timeout_ns);
+  const std::int64_t ticket = submit_many(prompt, &prompt.count, &request, 1, timeout_ns);
+  return request.id < 0 ? ticket : request.id;
 }
 
 std::int64_t Intake::submit_many(const TokenSource& prompts, const std::int64_t* lengths,
@@ -160,8 +161,9 @@ std::int64_t Intake::try_many(const TokenSource& prompts, const std::int64_t* le
     for (std::int64_t more = TokenPages::pages_for(lengths[i]) - 1; more > 0; --more)
       last = pages_.after(last);
     const std::int32_t rest = pages_.cut_after(last);
-    ring_.publish(ticket, {Arrival::Kind::kRequest, page, static_cast<std::int64_t>(ticket),
-                           lengths[i], requests[i]});
+    const std::int64_t id =
+        requests[i].id < 0 ? static_cast<std::int64_t>(ticket) : requests[i].id;
+    ring_.publish(ticket, {Arrival::Kind::kRequest, page, id, lengths[i], requests[i]});
     page = rest;
   }
   wake_consumer();
@@ -309,10 +311,12 @@ Drained Intake::drain(Scheduler& scheduler, const Log& log, std::int64_t most) {
     Submission submission{false, why_not_logged(arrival, log), 0, false};
     unload(arrival, submission.reason.empty() ? log.tokens + log.starts[arrival.id] : nullptr);
     try {
-      if (submission.reason.empty())
+      if (submission.reason.empty()) {
         submission =
             scheduler.submit({arrival.id, arrival.request.arrival_ns, arrival.prompt_tokens,
                               arrival.request.max_new_tokens, arrival.request.output_tokens});
+        drained.submitted.push_back(arrival.id);
+      }
     } catch (const std::invalid_argument& wrong) {
       submission.reason = wrong.what();
     }
@@ -320,7 +324,6 @@ Drained Intake::drain(Scheduler& scheduler, const Log& log, std::int64_t most) {
       drained.refused.push_back({arrival.id, std::move(submission.reason)});
       continue;
     }
-    drained.accepted.push_back(arrival.id);
     if (submission.pressed) drained.pressed.push_back(arrival.id);
   }
   tell_room();

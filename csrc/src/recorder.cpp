@@ -77,6 +77,11 @@ Recorder::RequestRow& Recorder::row(std::int64_t request) {
   return requests_.at(static_cast<std::size_t>(request));
 }
 
+void Recorder::came(std::int64_t request, std::int64_t arrival_ns) {
+  row(request).arrival_ns = arrival_ns;
+  row(request).ticket = came_++;
+}
+
 void Recorder::rejected(std::int64_t request, std::int64_t now_ns, const std::string& reason) {
   end(request, Status::kRejected, reason);
   event(now_ns, request, Event::kReject, 0);

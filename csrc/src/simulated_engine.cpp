@@ -95,7 +95,7 @@ void SimulatedEngine::run_one_plan(std::int64_t until_ns) {
     }
     const std::int64_t wake_ns = next_event_ns(plan, until_ns);
     done_ = wake_ns < 0;
-    if (done_ && scheduler_.waiting() > 0) {
+    if (done_ && (scheduler_.waiting() > 0 || trace_.arrivals.left() > 0)) {
       throw std::logic_error("requests wait, nothing runs and nothing is to come");
     }
     if (!done_) planned_fs_ = clock_fs_ = Femtoseconds{wake_ns} * kFsPerNs;
@@ -109,44 +109,47 @@ void SimulatedEngine::run_one_plan(std::int64_t until_ns) {
 const StepPlan& SimulatedEngine::plan_at(std::int64_t now_ns) {
   const StepPlan& plan = scheduler_.plan(now_ns);
   for (const Evicted& evicted : plan.evicted) endings_.evicted(evicted.id);
-  for (const Failed& failed : plan.failed) endings_.evicted(failed.id);
+  for (const Failed& failed : plan.failed) {
+    endings_.evicted(failed.id);
+    trace_.arrivals.ended(failed.id, now_ns);
+  }
   recorder_.planned(plan);
   return plan;
 }
 
 void SimulatedEngine::submit_arrived() {
   const auto now = static_cast<std::int64_t>(planned_fs_ / kFsPerNs);
-  while (arrived_ < trace_.arrival_ns.size() && trace_.arrival_ns[arrived_] <= now)
-    submit_next(now);
+  for (;;) {
+    const std::int64_t next_ns = trace_.arrivals.next_ns();
+    if (next_ns < 0 || next_ns > now) return;
+    const std::int64_t request = trace_.arrivals.next();
+    trace_.arrivals.pop();
+    submit(request, now);
+  }
 }
 
-void SimulatedEngine::submit_next(std::int64_t now_ns) {
-  const auto request = static_cast<std::int64_t>(arrived_);
+void SimulatedEngine::submit(std::int64_t request, std::int64_t now_ns) {
+  const auto row = static_cast<std::size_t>(request);
+  const std::int64_t arrival_ns = trace_.arrivals.arrival_ns(request);
   const Submission submission =
-      scheduler_.submit({request, trace_.arrival_ns[arrived_], trace_.prompt_tokens[arrived_],
-                         trace_.max_new_tokens, trace_.output_tokens[arrived_]});
-  ++arrived_;
+      scheduler_.submit({request, arrival_ns, trace_.prompt_tokens[row], trace_.max_new_tokens,
+                         trace_.output_tokens[row]});
+  ++submitted_;
+  recorder_.came(request, arrival_ns);
   if (!submission.accepted) {
     recorder_.rejected(request, now_ns, submission.reason);
+    trace_.arrivals.ended(request, now_ns);
   } else if (submission.pressed) {
     recorder_.pressed(request, now_ns);
   }
 }
 
-void SimulatedEngine::submit_up_to(std::int64_t ticket, std::int64_t now_ns) {
-  while (static_cast<std::int64_t>(arrived_) <= ticket && arrived_ < trace_.arrival_ns.size())
-    submit_next(now_ns);
-}
-
-void SimulatedEngine::follow_budget(std::int64_t now_ns, std::int64_t ticket,
-                                    std::int64_t budget_bytes) {
-  submit_up_to(ticket, now_ns);
+void SimulatedEngine::follow_budget(std::int64_t now_ns, std::int64_t budget_bytes) {
   clock_fs_ = Femtoseconds{now_ns} * kFsPerNs;
   set_budget(budget_bytes, true);
 }
 
 bool SimulatedEngine::follow(const RecordedStep& step) {
-  submit_up_to(step.ticket, step.plan_ns);
   const StepPlan& plan = plan_at(step.plan_ns);
   clock_fs_ = Femtoseconds{step.end_ns} * kFsPerNs;
   if (plan.horizon == 0) return false;
@@ -163,7 +166,6 @@ bool SimulatedEngine::follow(const RecordedStep& step) {
 }
 
 void SimulatedEngine::follow_end() {
-  while (arrived_ < trace_.arrival_ns.size()) submit_next(now_ns());
   plan_at(now_ns());
   done_ = true;
 }
@@ -172,7 +174,7 @@ void SimulatedEngine::follow_end() {
 std::int64_t SimulatedEngine::next_event_ns(const StepPlan& plan, std::int64_t until_ns) const {
   std::int64_t next = -1;
   const auto consider = [&next](std::int64_t t) { next = next < 0 ? t : std::min(next, t); };
-  if (arrived_ < trace_.arrival_ns.size()) consider(trace_.arrival_ns[arrived_]);
+  if (trace_.arrivals.next_ns() >= 0) consider(trace_.arrivals.next_ns());
   if (plan.wake_ns >= 0) consider(plan.wake_ns);
   if (until_ns >= 0) consider(until_ns);
   return next;
@@ -193,8 +195,8 @@ void SimulatedEngine::run_out_of_memory(const StepPlan& plan) {
 void SimulatedEngine::run_steps(const StepPlan& plan, std::int64_t until_ns) {
   std::int64_t steps = endings_.steps_until_next(plan);
   if (!macro_steps_) steps = 1;
-  if (steps > 1 && arrived_ < trace_.arrival_ns.size()) {
-    steps = steps_until_seen(plan, steps, trace_.arrival_ns[arrived_]);
+  if (steps > 1 && trace_.arrivals.next_ns() >= 0) {
+    steps = steps_until_seen(plan, steps, trace_.arrivals.next_ns());
   }
   if (steps > 1 && until_ns >= 0) steps = steps_before(plan, steps, until_ns);
   const std::int64_t begun_ns = now_ns();
@@ -204,6 +206,7 @@ void SimulatedEngine::run_steps(const StepPlan& plan, std::int64_t until_ns) {
   const std::vector<std::int64_t> finished = endings_.passed(plan, steps);
   const StepRecord facts = scheduler_.commit(steps, finished);
   recorder_.ran(plan, facts, facts.predicted_bytes, begun_ns, now_ns(), finished);
+  for (const std::int64_t request : finished) trace_.arrivals.ended(request, now_ns());
 }
 
 // The steps before the first one whose plan sees a request that comes at that time.
@@ -234,7 +237,7 @@ std::int64_t SimulatedEngine::steps_before(const StepPlan& plan, std::int64_t st
 void SimulatedEngine::set_budget(std::int64_t budget_bytes, bool announced) {
   if (announced) {
     scheduler_.set_budget(budget_bytes);
-    recorder_.budget_changed(now_ns(), static_cast<std::int64_t>(arrived_) - 1, budget_bytes);
+    recorder_.budget_changed(now_ns(), submitted_ - 1, budget_bytes);
   }
   recorder_.budget_bytes = budget_bytes;
 }

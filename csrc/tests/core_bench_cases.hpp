@@ -176,9 +176,10 @@ inline Round simulate_round() {
   return [step_time, memory = pool(400), policy = make_policy("paged", {}),
           prompts = skewed(kRequests, 16, 400, 8),
           outputs = skewed(kRequests, 1, 256, 9)](std::int64_t round) {
-    SimulatedTrace trace{{}, prompts, outputs, 256};
+    Numbers arrival_ns;
     for (std::int64_t i = 0; i < kRequests; ++i)
-      trace.arrival_ns.push_back(i * (20 + round % 20) * kMillisecond);
+      arrival_ns.push_back(i * (20 + round % 20) * kMillisecond);
+    SimulatedTrace trace{ArrivalQueue(std::move(arrival_ns), {}, {}), prompts, outputs, 256};
     Scheduler scheduler(policy, memory, limits());
     Recorder recorder(index(kRequests), memory.budget_bytes());
     SimulatedEngine engine(std::move(trace), scheduler, *step_time, recorder, true, false, false);
@@ -208,7 +209,7 @@ inline Round intake_round() {
       const std::int64_t length = turned(prompts, i, round);
       intake.submit({tokens.data(), length, 8, true}, {i, 256, 0});
       if ((i + 1) % kAtOnce > 0) continue;
-      sum += intake.drain(scheduler, where, kAtOnce).accepted.size();
+      sum += intake.drain(scheduler, where, kAtOnce).submitted.size();
     }
     return sum + static_cast<std::uint64_t>(log->back());
   };

@@ -95,7 +95,7 @@ class AgainstAModel(RuleBasedStateMachine):
             self.known.add(id)
             start = self.starts[id]
             assert self.log[start : start + len(what)].tolist() == what
-        assert (found.accepted, found.aborted, found.refused) == (accepted, aborted, [])
+        assert (found.submitted, found.aborted, found.refused) == (accepted, aborted, [])
         assert self.scheduler.waiting == len(self.known)
 
     @invariant()
@@ -214,7 +214,7 @@ def test_a_request_that_the_scheduler_refuses_is_named_with_the_reason():
     queue.submit(np.ones(1700, dtype=np.int32), 5)
     log, starts = np.zeros(1700, dtype=np.int32), np.zeros(1, dtype=np.int64)
     found = queue.drain(scheduler(), log, starts)
-    assert found.accepted == []
+    assert found.submitted == [0]
     assert found.refused == [(0, "prompt of 1700 tokens needs 107 KV blocks, the pool has 100")]
 
 
@@ -225,8 +225,8 @@ def test_a_request_without_a_place_in_the_log_is_refused_and_nothing_is_written(
         log, starts = np.zeros(400, dtype=np.int32), np.array([0, 150, -5], dtype=np.int64)
         drained = queue.drain(scheduler(), log[:310], starts)
         written = int((log > 0).sum())
-        assert (len(drained.accepted), written) in ((1, 300), (0, 0))
-        assert len(drained.accepted) + len(drained.refused) == 1
+        assert (len(drained.submitted), written) in ((1, 300), (0, 0))
+        assert len(drained.submitted) + len(drained.refused) == 1
     assert drained.refused == [(3, "request 3 has no place in the log")]
     assert queue.free_tokens == 8 * PAGE
 
@@ -237,7 +237,7 @@ def test_what_the_scheduler_calls_wrong_is_refused_and_the_others_are_not_lost()
     for output_tokens in (3, 0, 4):
         queue.submit(tokens(1), 5, 0, output_tokens)
     drained = queue.drain(oracle, np.zeros(3, dtype=np.int32), np.arange(3, dtype=np.int64))
-    assert drained.accepted == [0, 2]
+    assert drained.submitted == [0, 2]
     assert drained.refused == [(1, "request 1: policy 'oracle' needs its true output length")]
 
 

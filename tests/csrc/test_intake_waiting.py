@@ -68,7 +68,7 @@ def test_closing_tells_whoever_waits_for_room_and_whoever_comes_later():
     assert told == ["the submission queue is closed"] * 3
     with pytest.raises(QueueFull, match="closed"):
         queue.abort(0, timeout_s=None)
-    assert drain(queue)[0].accepted == [0, 1, 2, 3]
+    assert drain(queue)[0].submitted == [0, 1, 2, 3]
 
 
 def test_the_consumer_is_woken_by_an_item_and_by_the_end():
@@ -112,7 +112,7 @@ def test_nothing_is_queued_after_the_queue_was_closed():
         queue.close()
         drained = []
         while queue.wait(10):
-            drained += drain(queue)[0].accepted
+            drained += drain(queue)[0].submitted
         thread.join()
         assert drained == ids
         assert queue.queued == 0
@@ -157,7 +157,7 @@ def test_threads_that_die_leave_what_they_had_submitted_and_all_other_room():
     for thread in dying:
         thread.join()
     found, prompts = drain(queue)
-    assert sorted(found.accepted) == sorted(id for each in ids.values() for id in each)
+    assert sorted(found.submitted) == sorted(id for each in ids.values() for id in each)
     assert all(prompts[id][0] == me + 1 for me, each in ids.items() for id in each)
     assert (queue.queued, queue.free_tokens) == (0, 256 * PAGE)
 
@@ -175,9 +175,9 @@ def test_coroutines_await_room():
         taken = 0
         while not all(task.done() for task in (*waiting, aborting)):
             found, _ = drain(queue)
-            taken += len(found.accepted)
+            taken += len(found.submitted)
             await asyncio.sleep(0)
-        taken += len(drain(queue)[0].accepted)
+        taken += len(drain(queue)[0].submitted)
         assert waiting[0].cancelled()
         assert len({task.result() for task in waiting[1:]}) == 5
         assert taken == 4 + 5, "the cancelled request was queued"
@@ -268,7 +268,7 @@ def test_a_drain_takes_no_more_than_the_queue_holds():
         for _ in range(50):
             log, starts = np.zeros(1, dtype=np.int32), np.zeros(1 << 20, dtype=np.int64)
             drained = queue.drain(scheduler(), log, starts)
-            assert len(drained.accepted) <= 64
+            assert len(drained.submitted) <= 64
     finally:
         other.set()
         thread.join()

@@ -1,10 +1,14 @@
-"""Traces of conversations, for hypothesis: some requests wait for others, some only follow them, most do neither."""
+"""Traces of conversations, for hypothesis: some requests wait for others, some only follow them, some do neither. And
+what must hold of a run of one.
+"""
 
 from dataclasses import replace
 
 import numpy as np
 from hypothesis import strategies as st
 
+from warpgroup.csrc import EVENTS
+from warpgroup.records import Run
 from warpgroup.workloads import Trace
 from warpgroup.workloads.turns import Turns
 
@@ -29,3 +33,21 @@ def conversations(draw: st.DrawFn, most: int = 20, longest: int = 50, last_ns: i
     trace = Trace.of_rows([(0, *row[1:]) for row in drawn], max_new_tokens=longest)
     trace = replace(trace, arrival_ns=np.array(arrival_ns, dtype=np.int64), turns=turns)
     return trace.at(order)
+
+
+def ends_ns(run: Run) -> np.ndarray:
+    """When each request ended, whichever way."""
+    ends = run.requests["finish_ns"].copy()
+    for kind in ("reject", "fail"):
+        told = run.events["event"] == EVENTS.index(kind)
+        ends[run.events["request"][told]] = run.events["t_ns"][told]
+    return ends
+
+
+def check_arrivals(run: Run, trace: Trace) -> None:
+    """Who waits came so long after the end of the request before, and the others at their own times."""
+    arrival, turns, ends = run.requests["arrival_ns"], trace.turns, ends_ns(run)
+    waits = turns.waits
+    assert arrival[~waits].tolist() == trace.arrival_ns[~waits].tolist()
+    assert arrival[waits].tolist() == (ends[turns.after_id] + turns.think_ns)[waits].tolist()
+    assert sorted(run.requests["ticket"].tolist()) == list(range(len(trace)))

@@ -37,8 +37,7 @@ def trace(rows: list[tuple[int, int, int]], *, max_new_tokens: int = 100, name: 
     return Trace.of_rows(rows, max_new_tokens=max_new_tokens, name=name)
 
 
-def experiment(rows: list[tuple[int, int, int]], *, max_new_tokens: int = 100, **limits: int) -> Experiment:
+def experiment(rows: list[tuple[int, int, int]] | Trace, *, max_new_tokens: int = 100, **limits: int) -> Experiment:
     """The rows on the tiny model and device."""
-    return build_experiment(
-        trace(rows, max_new_tokens=max_new_tokens), TINY_MODEL, TINY_DEVICE, limits=Limits(**limits)
-    )
+    requests = rows if isinstance(rows, Trace) else trace(rows, max_new_tokens=max_new_tokens)
+    return build_experiment(requests, TINY_MODEL, TINY_DEVICE, limits=Limits(**limits))

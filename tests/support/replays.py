@@ -23,7 +23,7 @@ class Replayed:
 
 
 def replay(
-    rows: list[tuple[int, int, int]],
+    rows: list[tuple[int, int, int]] | Trace,
     policy: str,
     *,
     model: ModelSpec | None = None,
@@ -35,7 +35,7 @@ def replay(
     prepare: Callable[[Replay], None] | None = None,
     **limits: int,
 ) -> Replayed:
-    """Rows of (arrival in ns, prompt, output) under a policy.
+    """A trace, or rows of (arrival in ns, prompt, output), under a policy.
 
     `slow_device`: one that computes so slowly that swapping is always the faster. `prepare` gets the replay before it
     runs.
@@ -43,7 +43,7 @@ def replay(
     machine = open_machine("cpu")
     spec = model or load_model("tiny")
     device = msgspec.structs.replace(machine.spec, bf16_flops=10**9) if slow_device else machine.spec
-    trace = Trace.of_rows(rows, max_new_tokens=max_new_tokens)
+    trace = rows if isinstance(rows, Trace) else Trace.of_rows(rows, max_new_tokens=max_new_tokens)
     wanted = Limits(**({"max_seqs": 16, "step_tokens": 64, "kv_blocks": 400} | limits))
     experiment = build_experiment(trace, spec, device, limits=wanted)
     chosen = parse_policy(policy)
@@ -61,7 +61,10 @@ def replay(
             prepare(made)
         run = made.run()
     log = made.executor.log
-    prompts = [log.tokens[start : start + row[1]].tolist() for start, row in zip(log.starts, rows, strict=True)]
-    tokens = [log.output(request, row[2]).tolist() for request, row in enumerate(rows)]
+    prompts = [
+        log.tokens[start : start + prompt].tolist()
+        for start, prompt in zip(log.starts, trace.prompt_tokens, strict=True)
+    ]
+    tokens = [log.output(request, output).tolist() for request, output in enumerate(trace.output_tokens)]
     session.close()
     return Replayed(run, tokens, prompts)

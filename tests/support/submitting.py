@@ -24,4 +24,4 @@ def drain(queue: Intake, most: int | None = None, *, length: int = 4096):
     """What came of it, and the prompts by id."""
     log, starts = np.zeros(length * PAGE, dtype=np.int32), np.arange(length, dtype=np.int64) * PAGE
     found = queue.drain(scheduler(), log, starts, *([] if most is None else [most]))
-    return found, {id: log[id * PAGE : id * PAGE + PAGE] for id in found.accepted}
+    return found, {id: log[id * PAGE : id * PAGE + PAGE] for id in found.submitted}

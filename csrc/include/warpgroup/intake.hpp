@@ -29,11 +29,12 @@ struct TokenSource {
   bool is_signed;
 };
 
-// What a caller says of a request; its number is the ticket that the queue gives.
+// What a caller says of a request.
 struct NewRequest {
   std::int64_t arrival_ns;
   std::int64_t max_new_tokens;
   std::int64_t output_tokens;  // the true length, where it is known; else 0
+  std::int64_t id = -1;        // its number, from 0 on; -1: the ticket that the queue gives
 };
 
 // One item of the queue.
@@ -52,10 +53,10 @@ struct Drained {
     std::int64_t id;
     std::string reason;
   };
-  std::vector<std::int64_t> accepted;  // ids, in order
-  std::vector<Refused> refused;        // by the scheduler
-  std::vector<std::int64_t> pressed;   // of those accepted: they would wait for long
-  std::int64_t aborted = 0;            // aborts that met their request
+  std::vector<std::int64_t> submitted;  // ids that the scheduler counted, in order
+  std::vector<Refused> refused;         // most of them by the scheduler, which counted them
+  std::vector<std::int64_t> pressed;    // of those that were not refused: they would wait for long
+  std::int64_t aborted = 0;             // aborts that met their request
 };
 
 // Where requests come in: any thread submits and goes on, the scheduler's thread takes them in the

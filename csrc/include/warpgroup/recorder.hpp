@@ -68,6 +68,8 @@ class Recorder {
   // A request's id is its row in the trace.
   Recorder(std::size_t requests, std::int64_t budget_bytes);
 
+  // A request was submitted; called in the order of submissions.
+  void came(std::int64_t request, std::int64_t arrival_ns);
   // A submission: turned away with a reason, or told to wait.
   void rejected(std::int64_t request, std::int64_t now_ns, const std::string& reason);
   void pressed(std::int64_t request, std::int64_t now_ns);
@@ -88,6 +90,8 @@ class Recorder {
 
   struct RequestRow {
     Status status = Status::kAborted;
+    std::int64_t arrival_ns = -1;
+    std::int64_t ticket = -1;  // the how many-th it was submitted
     std::int64_t admitted_ns = -1;
     std::int64_t first_token_ns = -1;
     std::int64_t finish_ns = -1;
@@ -121,6 +125,7 @@ class Recorder {
   StepEvent step_event_ = StepEvent::kNone;
   StepRecord last_{};
   std::int64_t vram_used_ = 0;
+  std::int64_t came_ = 0;
   std::int64_t ended_ = 0;
   std::int64_t ooms_ = 0;
 };

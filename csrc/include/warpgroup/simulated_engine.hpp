@@ -4,6 +4,7 @@
 #include <queue>
 #include <vector>
 
+#include "warpgroup/arrival_queue.hpp"
 #include "warpgroup/recorder.hpp"
 #include "warpgroup/scheduler.hpp"
 #include "warpgroup/step_time.hpp"
@@ -12,7 +13,7 @@ namespace warpgroup {
 
 // The requests of a run, by row; only executors know true output lengths.
 struct SimulatedTrace {
-  std::vector<std::int64_t> arrival_ns;  // ascending
+  ArrivalQueue arrivals;
   std::vector<std::int64_t> prompt_tokens;
   std::vector<std::int64_t> output_tokens;
   std::int64_t max_new_tokens;
@@ -64,20 +65,21 @@ class SimulatedEngine {
   // made, or until the end.
   void advance(std::int64_t until_ns, std::int64_t plans);
 
-  // One step as another executor recorded it, in place of a predicted one: the same submissions,
-  // the same budget, a plan at the same time, the same outcome. False, and nothing was committed,
-  // if the plan has no step. The core throws what it throws for an outcome that contradicts its
-  // plan.
+  // What another executor recorded, in its order, in place of what is predicted: the same
+  // submissions, the same budgets, plans at the same times, the same outcomes.
+  //
+  // A submission, which the plan of that time was the first to see.
+  void submit(std::int64_t request, std::int64_t now_ns);
   struct RecordedStep {
     std::int64_t plan_ns, start_ns, end_ns;
-    std::int64_t ticket;  // of the last request that had been submitted
-    std::int64_t needed_bytes;
-    // if it ran out of memory; else 0
+    std::int64_t needed_bytes;  // if it ran out of memory; else 0
   };
+  // False, and nothing was committed, if the plan has no step. The core throws what it throws for
+  // an outcome that contradicts its plan.
   bool follow(const RecordedStep& step);
-  // The scheduler was told of a budget, after the submission of `ticket`.
-  void follow_budget(std::int64_t now_ns, std::int64_t ticket, std::int64_t budget_bytes);
-  // After the last one: what was submitted since, and the plan that ends the run.
+  // The scheduler was told of a budget.
+  void follow_budget(std::int64_t now_ns, std::int64_t budget_bytes);
+  // After the last one: the plan that ends the run.
   void follow_end();
 
   // What the device really has changes. The scheduler learns of it now if `announced`; if not, by
@@ -89,8 +91,6 @@ class SimulatedEngine {
 
  private:
   void submit_arrived();
-  void submit_next(std::int64_t now_ns);
-  void submit_up_to(std::int64_t ticket, std::int64_t now_ns);
   const StepPlan& plan_at(std::int64_t now_ns);
   void run_one_plan(std::int64_t until_ns);
   void run_out_of_memory(const StepPlan& plan);
@@ -109,7 +109,7 @@ class SimulatedEngine {
   bool stop_on_oom_;
   // Each step is planned when the one before it begins: requests that come later miss it.
   bool plan_ahead_;
-  std::size_t arrived_ = 0;
+  std::int64_t submitted_ = 0;
   Femtoseconds clock_fs_ = 0;
   Femtoseconds planned_fs_ = 0;  // when the next plan is made: now, or when the last step began
   bool done_ = false;
