@@ -183,12 +183,12 @@ void bind_simulation(py::module_& m) {
           py::arg("work"), py::arg("steps"));
   bind_recorder(m);
   py::class_<ArrivalQueue>(m, "ArrivalQueue")
-      .def(py::init([](const Integers& arrival_ns, const Integers& after,
-                       const Integers& think_ns) {
-             return ArrivalQueue(as_vector(arrival_ns), as_vector(after), as_vector(think_ns));
-           }),
-           py::kw_only(), py::arg("arrival_ns"), py::arg("after") = Integers(0),
-           py::arg("think_ns") = Integers(0))
+      .def(
+          py::init([](const Integers& arrival_ns, const Integers& after, const Integers& think_ns) {
+            return ArrivalQueue(as_vector(arrival_ns), as_vector(after), as_vector(think_ns));
+          }),
+          py::kw_only(), py::arg("arrival_ns"), py::arg("after") = Integers(0),
+          py::arg("think_ns") = Integers(0))
       .def_property_readonly("next", &ArrivalQueue::next)
       .def_property_readonly("next_ns", &ArrivalQueue::next_ns)
       .def_property_readonly("left", &ArrivalQueue::left)

@@ -161,8 +161,7 @@ std::int64_t Intake::try_many(const TokenSource& prompts, const std::int64_t* le
     for (std::int64_t more = TokenPages::pages_for(lengths[i]) - 1; more > 0; --more)
       last = pages_.after(last);
     const std::int32_t rest = pages_.cut_after(last);
-    const std::int64_t id =
-        requests[i].id < 0 ? static_cast<std::int64_t>(ticket) : requests[i].id;
+    const std::int64_t id = requests[i].id < 0 ? static_cast<std::int64_t>(ticket) : requests[i].id;
     ring_.publish(ticket, {Arrival::Kind::kRequest, page, id, lengths[i], requests[i]});
     page = rest;
   }

@@ -19,6 +19,7 @@ import pytest
 from support.slabs import NO_PIECES, decode_slab
 
 from warpgroup.csrc import (
+    ArrivalQueue,
     AttentionCut,
     Intake,
     KvBook,
@@ -198,7 +199,7 @@ def planned_alone() -> Callable[[], int]:
     """Plans of 256 running requests, one after the other and none taken by Python; returns how many a call makes."""
     requests, plans = 256, 1000
     planner = SimulatedEngine(
-        arrival_ns=np.zeros(requests, dtype=np.int64), prompt_tokens=np.full(requests, 64),
+        arrivals=ArrivalQueue(arrival_ns=np.zeros(requests)), prompt_tokens=np.full(requests, 64),
         output_tokens=np.full(requests, 1 << 40), max_new_tokens=1 << 40, scheduler=scheduler(),
         step_time=RooflineStepTime(weights_fs=1, token_fs=0, sample_fs=0, fresh_pair_fs=0, continued_pair_fs=0,
                                    chunk_context_fs=0, context_fs=0, swap_fs=0, overhead_fs=1),

@@ -82,6 +82,9 @@ CASES = [
     Case("long-200", "long", VALIDATED, 2000),
     Case("open-0.7", "chat", BOTH, 1000, first=700, arrivals=f"poisson:{0.7 * CAPACITY:.2f}"),
     Case("open-1.3", "chat", BOTH, 1000, first=700, arrivals=f"poisson:{1.3 * CAPACITY:.2f}"),
+    # Closed loops: so many users, each of whom waits for the answer, and in the second case for a second more.
+    Case("loop-chat", "chat", ("count-continuous(n=16)", *BOTH), 1000, 42_048, 8192, 300, arrivals="users:48"),
+    Case("loop-growth", "growth", BOTH, 4096, 42_048, 8192, 100, arrivals="users:40:1"),
     Case("llama-chat", "chat", BOTH, 1000, first=300, model="llama-3.1-8b"),
     Case("llama-growth", "growth", BOTH, 4096, 42_048, 8192, model="llama-3.1-8b"),
     Case("oom", "growth", ("count-static(n=40)",), 4096, 42_048, 8192, 40),
