@@ -3,7 +3,6 @@
 Exit codes: 0 done, 1 failed or interrupted, 2 wrong usage or input.
 """
 
-import shlex
 import sys
 from concurrent.futures.process import BrokenProcessPool
 from enum import StrEnum
@@ -27,7 +26,7 @@ from .options import (
     with_options,
     with_speed,
 )
-from .records import RunInfo, claim_folder, fresh_folder, read_info, read_run, write_run
+from .records import RunInfo, claim_folder, command_line, fresh_folder, read_info, read_run, write_run
 from .workloads import (
     device_names,
     load_device,
@@ -108,7 +107,7 @@ def simulate(
             experiment,
             spec,
             step_time=step_time,
-            command=_command(),
+            command=command_line(),
             on_progress=lambda ended: progress.update(task, completed=ended) if ended % 64 == 0 else None,
         )
         ended = len(experiment.trace) - run.info.summary["aborted"]
@@ -131,7 +130,7 @@ def _follow(recorded: Path, out: Path | None, *, force: bool, json: bool) -> Non
     assert parity.run is not None
     folder = out or fresh_folder()
     claim_folder(folder, force=force)
-    parity.run.info.command = _command()
+    parity.run.info.command = command_line()
     write_run(folder, parity.run)
     _show([parity.run.info], json=json)
     terminal.note(f"all {len(parity.run.steps['step']):,} plans are the same, hash {parity.run.info.plan_hash}")
@@ -186,7 +185,7 @@ def replay(
     folder = out or fresh_folder()
     claim_folder(folder, force=force, resume=resume)
     terminal.note_trace(experiment.trace)
-    settings = runtime.ReplayOptions(plan_ahead=plan_ahead, command=_command())
+    settings = runtime.ReplayOptions(plan_ahead=plan_ahead, command=command_line())
     missing = specs
     if resume:
         missing = runtime.missing_runs(
@@ -341,10 +340,6 @@ def main() -> NoReturn:
         terminal.error("a simulation process was killed, perhaps for lack of memory; --resume continues")
         sys.exit(1)
     sys.exit(0)
-
-
-def _command() -> str:
-    return shlex.join(["warpgroup", *sys.argv[1:]])
 
 
 def _write_report(runs: list[Path], path: Path) -> None:

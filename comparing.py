@@ -1,19 +1,18 @@
 """The command that lays policies side by side: `compare`."""
 
-import shlex
-import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from . import terminal, trust
 from .csrc import parse_policies, parse_policy
+from .errors import InvalidRun
 from .experiment import Experiment
 from .options import (
-    ForceOption,
     JsonOption,
     Options,
     OutOption,
@@ -22,7 +21,7 @@ from .options import (
     replicate,
     with_options,
 )
-from .records import claim_folder, fresh_folder, read_info, read_run
+from .records import claim_folder, command_line, fresh_folder, read_info, read_run, remove_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -61,7 +60,9 @@ def compare(
     ] = True,
     profile: ProfileOption = None,
     out: OutOption = None,
-    force: ForceOption = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Write even where something is; what was simulated there before goes.")
+    ] = False,
     resume: Annotated[
         bool,
         typer.Option("--resume", help="Keep runs in the folder that are complete and of this experiment."),
@@ -85,9 +86,11 @@ def compare(
     step_time = trust.step_time_of(profile, experiment)
     folder = out or fresh_folder()
     claim_folder(folder, force=force, resume=resume)
+    if force and not resume:
+        _remove_earlier(folder)
     take_down(folder / LADDER)
     terminal.note_trace(experiment.trace)
-    command = shlex.join(["warpgroup", *sys.argv[1:]])
+    command = command_line()
     with _bars(seeds) as (show, draw):
         folders = run_all(
             experiment,
@@ -121,6 +124,18 @@ def compare(
     else:
         terminal.show_runs([run.info for run in study.runs], study.replicates)
     terminal.show_path("report", folder / "report.html")
+
+
+def _remove_earlier(folder: Path) -> None:
+    """Delete what an earlier comparison simulated. Replays stay: they cannot be made here again."""
+    for pattern in ("run.json", "*/run.json", "seed-*/*/run.json"):
+        for run in sorted(each.parent for each in folder.glob(pattern)):
+            with suppress(InvalidRun):
+                if read_info(run).kind == "simulated":
+                    remove_run(run)
+    for seed in folder.glob("seed-*"):
+        with suppress(OSError):
+            seed.rmdir()  # if nothing is left in it
 
 
 def _ladder(study: "Study", experiment: Experiment) -> "list[Rung]":

@@ -1,8 +1,6 @@
 """The commands of the gate: has this change made anything worse?"""
 
 import os
-import shlex
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -18,7 +16,7 @@ from .errors import InvalidScenario, OutputRefused, WarpGroupError
 from .experiment import Experiment
 from .metrics import good_mask, makespan_ns
 from .options import Options, experiment_from
-from .records import Run, run_folders
+from .records import Run, command_line, run_folders
 
 if TYPE_CHECKING:
     from .reports.gate.config import ExactClass
@@ -225,7 +223,7 @@ def _gate(
         measure_exact=_simulated,
         base=base,
         only=[Kind(name) for name in names],
-        command=shlex.join(["warpgroup", *sys.argv[1:]]),
+        command=command_line(),
         say=say,
     )
     if wary and read.timed:

@@ -14,6 +14,10 @@ Array = np.ndarray[Any, Any]
 TIE = 0.02
 """Figures closer than this share of the larger one tell no two policies apart."""
 
+ENOUGH_IN_TIME = 0.05
+"""Share of the requests that must keep the SLO if goodput is to decide. Where far more is asked than can be done, only
+those keep it that came before the queue was long: three of 20,000 here and one there, which is no merit of a policy."""
+
 GLOSSARY = {
     "TTFT": "time to first token: first_token - arrival. Queueing is inside.",
     "TPOT": "time per output token: (E2E - TTFT) / (n - 1) for n >= 2 output tokens.",
@@ -25,6 +29,7 @@ GLOSSARY = {
     "throughput": "prompt and output tokens of finished requests / makespan.",
     "goodput": "finished requests that keep the SLO / makespan. A request with one output token has no TPOT and "
     "only its TTFT counts.",
+    "attainment": "finished requests that keep the SLO / all requests, rejected and failed ones too.",
     "OOM": "steps whose memory was not there. They have no effect; simulated, one costs what a step without work "
     "costs, since the allocation fails before anything is computed.",
     "preemptions": "times a running request lost its place: its KV cache was dropped, or swapped to host memory.",
@@ -77,6 +82,12 @@ class Summary(msgspec.Struct, frozen=True):
     memory_bound_share: float
     running_mean: float
     running_max: int
+    attainment: float = -1.0
+
+    def __post_init__(self) -> None:
+        if self.attainment < 0:  # a record of a version that did not keep it
+            kept = self.goodput_req_s * self.makespan_s
+            msgspec.structs.force_setattr(self, "attainment", _ratio(kept, self.requests))
 
 
 def finished_mask(run: Run) -> Array:
@@ -234,6 +245,7 @@ def summarize(run: Run) -> Summary:
     seconds = makespan / 1e9
     scenario = run.info.scenario
     status = {name: int((r["status"] == code).sum()) for code, name in enumerate(STATUSES)}
+    good = int(good_mask(run).sum())
     return Summary(
         policy=run.info.policy,
         requests=len(r["status"]),
@@ -241,7 +253,7 @@ def summarize(run: Run) -> Summary:
         makespan_s=seconds,
         total_tok_s=_ratio(int((r["prompt_tokens"] + r["output_tokens"])[done].sum()), seconds),
         output_tok_s=_ratio(int(r["output_tokens"][done].sum()), seconds),
-        goodput_req_s=_ratio(int(good_mask(run).sum()), seconds),
+        goodput_req_s=_ratio(good, seconds),
         ttft_s=spread(ttft_s(run)),
         tpot_s=spread(tpot_s(run)),
         e2e_s=spread(e2e_s(run)),
@@ -258,6 +270,7 @@ def summarize(run: Run) -> Summary:
         memory_bound_share=memory_bound_share(run),
         running_mean=_ratio(float((steps["running"] * steps["duration_ns"]).sum()), makespan),
         running_max=int(steps["running"].max(initial=0)),
+        attainment=_ratio(good, len(r["status"])),
     )
 
 
@@ -290,17 +303,28 @@ def _mean(values: Sequence[Any]) -> Any:
 
 
 def order_by_merit(summaries: Sequence[Summary]) -> list[int]:
-    """Positions, best first: goodput decides, then throughput, then mean E2E. Within `TIE` of the best of those that
-    are left, a figure decides nothing.
+    """Positions, best first: goodput decides if it says anything, then throughput, then mean E2E. Within `TIE` of the
+    best of those that are left, a figure decides nothing.
     """
     left, order = list(range(len(summaries))), []
     while left:
-        leading = _leading(left, [s.goodput_req_s for s in summaries])
+        leading = left
+        if goodput_decides([summaries[i] for i in left]):
+            leading = _leading(left, [s.goodput_req_s for s in summaries])
         leading = _leading(leading, [s.total_tok_s for s in summaries])
         best = min(leading, key=lambda i: (_mean_e2e(summaries[i]), i))
         order.append(best)
         left.remove(best)
     return order
+
+
+def goodput_decides(summaries: Sequence[Summary]) -> bool:
+    """Whether goodput says anything about these: whoever has most of it has it of `ENOUGH_IN_TIME` of the requests.
+
+    Of others it is not asked, lest a run that is worse in everything could change what decides.
+    """
+    most = max(summaries, key=lambda s: (s.goodput_req_s, s.attainment))
+    return most.attainment >= ENOUGH_IN_TIME
 
 
 def _leading(positions: list[int], figures: list[float]) -> list[int]:
@@ -319,7 +343,9 @@ def close(a: float, b: float) -> bool:
 
 def equal(a: Summary, b: Summary) -> bool:
     """Whether nothing that decides tells the two apart."""
-    pairs = ((a.goodput_req_s, b.goodput_req_s), (a.total_tok_s, b.total_tok_s), (_mean_e2e(a), _mean_e2e(b)))
+    pairs = [(a.total_tok_s, b.total_tok_s), (_mean_e2e(a), _mean_e2e(b))]
+    if goodput_decides((a, b)):
+        pairs.append((a.goodput_req_s, b.goodput_req_s))
     return all(x == y or close(x, y) for x, y in pairs)
 
 

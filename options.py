@@ -17,6 +17,7 @@ from .workloads import (
     ARRIVAL_FORMS,
     DEFAULT_DEVICE,
     DEFAULT_MODEL,
+    USERS_FORM,
     DeviceSpec,
     ModelSpec,
     Scenario,
@@ -75,7 +76,7 @@ class Options:
             panel=_WHAT,
         ),
     ] = None
-    arrivals: Annotated[str | None, _option(f"trace | at-zero | {ARRIVAL_FORMS}", panel=_WHAT)] = None
+    arrivals: Annotated[str | None, _option(f"trace | at-zero | {USERS_FORM} | {ARRIVAL_FORMS}", panel=_WHAT)] = None
     rate_scale: Annotated[
         float | None,
         _option("Multiplies the arrival rate: 0.5 stretches time to twice its length.", panel=_WHAT),
@@ -209,12 +210,11 @@ def replicate(experiment: Experiment, options: Options, seed: int) -> Experiment
     """The experiment of these options as another seed has it.
 
     What is drawn at random is drawn anew, as `--seed` would. Where nothing is, since requests and times are a file's,
-    the requests are dealt anew onto the times, and the arrivals of the experiment say so.
+    the requests are dealt anew onto the times.
     """
     if options.trace is None or are_drawn(experiment.arrivals):
         return experiment_from(replace(options, seed=seed))[0]
-    dealt = dealt_anew(experiment.trace, seed)
-    return replace(experiment, trace=dealt, arrivals=f"{experiment.arrivals}, dealt anew by seed {seed}", seed=seed)
+    return replace(experiment, trace=dealt_anew(experiment.trace, seed), seed=seed)
 
 
 def model_of(options: Options) -> tuple[ModelSpec, Path | None]:

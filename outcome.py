@@ -120,6 +120,7 @@ def describe(experiment: Experiment, step_time: str) -> ScenarioInfo:
             arrivals=experiment.arrivals,
             rate_scale=experiment.rate_scale,
             over_context=int((longest > experiment.model.context_tokens).sum()),
+            waiting=int(trace.turns.waits.sum()) if trace.turns else 0,
             transforms=trace.source.transforms,
         ),
         model=experiment.model.name,

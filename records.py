@@ -1,7 +1,7 @@
 """The record of a run: its schema, an atomic writer and a reader. A run is a folder:
 
     run.json           what was run, with which versions and command, and the summary
-    requests.parquet   one row a request
+    requests.parquet   one row a request; where requests wait for each other, who for whom, and the order of submissions
     steps.parquet      one row a step, or a macro-step of many alike
     events.parquet     evictions, resumptions, rejections, failures, degradations, out-of-memory steps
 
@@ -11,7 +11,9 @@ finished temporary file, so that an interrupted run can be read and never looks 
 
 import os
 import platform
+import shlex
 import signal
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -58,6 +60,7 @@ class TraceInfo(msgspec.Struct, frozen=True):
     arrivals: str
     rate_scale: float
     over_context: int  # requests longer than the model's context window
+    waiting: int = 0  # requests that come when another has ended
     transforms: tuple[str, ...] = ()  # what was done to the trace after it was read or generated
 
 
@@ -167,6 +170,11 @@ def versions(*more: str) -> dict[str, str]:
     return found | ({"commit": BUILD_COMMIT} if BUILD_COMMIT else {})
 
 
+def command_line() -> str:
+    """As it was typed, to be typed again: what a record calls its command."""
+    return shlex.join(["warpgroup", *sys.argv[1:]])
+
+
 def claim_folder(folder: Path, *, force: bool = False, resume: bool = False) -> None:
     """Make `folder` ready to be written into.
 
@@ -219,6 +227,17 @@ def write_run(folder: Path, run: Run) -> None:
         raise OutputRefused(f"cannot write the run to {folder}: {error.strerror or error}") from None
 
 
+def remove_run(folder: Path) -> None:
+    """Delete the four files, and the folder if that was all in it. Raises OutputRefused if that is impossible."""
+    try:
+        for name in ("run.json", *(f"{table}.parquet" for table in _CODED)):
+            (folder / name).unlink(missing_ok=True)
+        if not any(folder.iterdir()):
+            folder.rmdir()
+    except OSError as error:
+        raise OutputRefused(f"cannot delete the run in {folder}: {error.strerror or error}") from None
+
+
 @contextmanager
 def _interrupts_deferred() -> Iterator[None]:
     """Ctrl-C waits until the block is done: half a folder could not be read. (Other threads never get it.)"""
@@ -241,6 +260,8 @@ def read_info(folder: Path) -> RunInfo:
     try:
         info = msgspec.json.decode(path.read_bytes(), type=RunInfo)
     except (FileNotFoundError, NotADirectoryError):
+        if not folder.exists():
+            raise InvalidRun(f"there is no file or folder {folder}: expected the folder of a run") from None
         inside = ", ".join(str(each.parent) for each in sorted(folder.glob("*/run.json")))
         hint = f"; runs in it: {inside}" if inside else ""
         raise InvalidRun(f"{folder} is not a run: it has no run.json{hint}") from None

@@ -1,8 +1,6 @@
 """The command that asks how much each policy can take: `sweep`."""
 
 import math
-import shlex
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,7 +15,7 @@ from .csrc import parse_policies
 from .errors import InvalidScenario
 from .experiment import Experiment
 from .options import Options, experiment_from, with_some_options
-from .records import claim_folder, fresh_folder
+from .records import claim_folder, command_line, fresh_folder
 
 if TYPE_CHECKING:
     from .sim.capacity_search import CapacitySearch
@@ -108,8 +106,7 @@ def sweep(
                 terminal.print_json(planned)
             return
         with _bars(searches, clock) as show, _kept(journal):
-            command = shlex.join(["warpgroup", *sys.argv[1:]])
-            found = run(searches, setting, question, journal, running, command=command, on_progress=show)
+            found = run(searches, setting, question, journal, running, command=command_line(), on_progress=show)
     write_report(read_study([folder]), folder / "report.html")
     if json:
         terminal.print_json(found)

@@ -1,7 +1,5 @@
 """The commands that make a simulation trustworthy, and say how far it is: `calibrate` and `validate`."""
 
-import shlex
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,7 +11,7 @@ from .csrc import parse_policy
 from .errors import DeviceUnavailable, InvalidProfile, InvalidRun, InvalidScenario, OutputRefused
 from .experiment import Experiment, Limits, geometry_of
 from .options import Options, experiment_from, with_some_options
-from .records import read_run, refuse_existing, run_folders, versions
+from .records import command_line, read_run, refuse_existing, run_folders, versions
 from .workloads import RequestLog, load_model, parse_bytes, read_request_log
 
 if TYPE_CHECKING:
@@ -176,8 +174,8 @@ def _profile_of_log(log: RequestLog, experiment: Experiment, policy: str | None)
 def _profile(**fields: Any) -> "Profile":
     from .sim.profile import SCHEMA, Profile
 
-    command = shlex.join(["warpgroup", *sys.argv[1:]])
-    return Profile(schema=SCHEMA, date=datetime.now(UTC).date().isoformat(), command=command, **fields)
+    date = datetime.now(UTC).date().isoformat()
+    return Profile(schema=SCHEMA, date=date, command=command_line(), **fields)
 
 
 def _log_and_experiment(

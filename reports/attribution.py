@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from ..metrics import TIE, Summary, close
+from ..metrics import TIE, Summary, close, goodput_decides
 from ..records import Run
 from .lead import LARGEST_FACTOR
-from .numbers import ENOUGH_FOR_P99, seconds, three_digits
+from .numbers import ENOUGH_FOR_P99, seconds, three_digits, typeset
 from .svg import COLOURS, INK, inline_svg, page_style
 from .table import Cell, Table
 from .verdict import summary_of
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 UP, DOWN = COLOURS[2], COLOURS[1]
-_ENOUGH_IN_TIME = 0.05  # share of requests that must keep the SLO somewhere, lest a few decide
 _WIDTH_PT = 320
 _LINE_CHARACTERS = 60
 _BARS_SHARE = 0.62  # of the panel's width: the numbers need the rest
@@ -120,10 +119,9 @@ def attribution(ladder: Sequence[Run]) -> Attribution | None:
 
 
 def _measure(summaries: Sequence[Summary]) -> Measure:
-    """Goodput, unless it is everywhere the same or that of a handful of requests."""
+    """Goodput, unless it is everywhere the same or decides nothing."""
     goodput = [summary.goodput_req_s for summary in summaries]
-    in_time = max(summary.goodput_req_s * summary.makespan_s / summary.requests for summary in summaries)
-    if in_time >= _ENOUGH_IN_TIME and not close(min(goodput), max(goodput)):
+    if goodput_decides(summaries) and not close(min(goodput), max(goodput)):
         return Measure("goodput", "requests/s", goodput)
     return Measure("throughput", "tokens/s", [summary.total_tok_s for summary in summaries])
 
@@ -205,7 +203,7 @@ def _draw(panel: "Axes", middle: float, rung: Rung, measure: Measure, *, starts:
         style = {"facecolor": DOWN, "edgecolor": INK, "hatch": "////"}
     panel.barh(middle, high - low, left=low, height=12, linewidth=0, zorder=2, **style)
     panel.plot([rung.after] * 2, [middle - 8, middle + 8], color=INK, linewidth=1.4, solid_capstyle="butt", zorder=3)
-    text = measure.shown(rung.after) + ("" if starts else f" ({measure.change(rung)})")
+    text = typeset(measure.shown(rung.after) + ("" if starts else f" ({measure.change(rung)})"))
     panel.annotate(text, (high, middle), xytext=(4, 0), textcoords="offset points", va="center", fontsize=8)
 
 

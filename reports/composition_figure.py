@@ -47,21 +47,28 @@ def composition(run: Run) -> dict[str, Array]:
     return dict(zip(_LAYERS, layers, strict=True))
 
 
-def composition_figure(runs: Sequence[Run]) -> "Figure":
-    """A figure with one panel for each run, all with the same axes. Layers that no run has are not in the legend."""
+def composition_figure(runs: Sequence[Run], drawn: Sequence[int] | None = None) -> "Figure":
+    """A figure with one panel for each run, all with the same axes. Layers that no run has are not in the legend.
+
+    Args:
+        drawn: positions of the runs that have a panel; None: all. The axes are those of all in either case.
+    """
     from matplotlib.figure import Figure
 
     axis = TimeAxis.of(runs)
+    drawn = range(len(runs)) if drawn is None else drawn
     with page_style():
-        figure = Figure(figsize=(9, 0.9 + 1.75 * len(runs)), layout="constrained")
-        panels = figure.subplots(2 * len(runs), 1, sharex=True, squeeze=False, height_ratios=[3, 1] * len(runs))[:, 0]
+        figure = Figure(figsize=(9, 0.9 + 1.75 * len(drawn)), layout="constrained")
+        heights = [3, 1] * len(drawn)
+        panels = figure.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
         legend: dict[str, Any] = {}
         labels = labels_of([run.info for run in runs])
-        for run, label, batch, queue in zip(runs, labels, panels[::2], panels[1::2], strict=True):
+        for position, batch, queue in zip(drawn, panels[::2], panels[1::2], strict=True):
+            run = runs[position]
             _draw_batch(batch, composition(run), run, axis, legend)
             _draw_queue(queue, run, axis, legend)
-            title(batch, label, f"{_facts(run)}{axis.beyond(run)}")
-        _same_heights(list(panels[::2]), list(panels[1::2]))
+            title(batch, labels[position], f"{_facts(run)}{axis.beyond(run)}")
+        _same_heights(runs, axis, list(panels[::2]), list(panels[1::2]))
         axis.label(panels[-1])
         figure.supylabel("requests", fontsize=9, color=INK)
         shown = [name for name in (*_LAYERS, _WAITING) if name in legend]
@@ -97,12 +104,15 @@ def _draw_queue(panel: "Axes", run: Run, axis: TimeAxis, legend: dict[str, Any])
         legend.setdefault(_WAITING, line)
 
 
-def _same_heights(batches: "Sequence[Axes]", queues: "Sequence[Axes]") -> None:
-    highest = max(panel.get_ylim()[1] for panel in batches)
-    longest = max([1.0, *(float(panel.dataLim.y1) for panel in queues)])
-    ticks = sorted({0, 10, 10 ** int(np.log10(longest))})
+def _same_heights(runs: Sequence[Run], axis: TimeAxis, batches: "Sequence[Axes]", queues: "Sequence[Axes]") -> None:
+    """Room for the largest batch and the longest queue of all runs, as far as the axis reaches."""
+    highest = max(float(time_mean(run.steps, run.steps["running"], axis.edges_s).max()) for run in runs)
+    queued = [run.steps["waiting"][run.steps["start_ns"] < axis.end_s * 1e9] for run in runs]
+    longest = float(max(each.max(initial=1) for each in queued))
+    decades = int(np.log10(longest))
+    ticks = sorted({0, 10 ** (decades // 2), 10**decades} if decades > 1 else {0, 10**decades})
     for panel in batches:
-        panel.set_ylim(0, highest)
+        panel.set_ylim(0, 1.05 * highest or 1)
     for panel in queues:
         panel.set_yscale("function", functions=(np.log1p, np.expm1))
         panel.set_ylim(0, longest * 1.5)

@@ -15,6 +15,7 @@ import numpy as np
 
 from ..csrc import STATUSES
 from ..records import Run, RunInfo
+from ..sweep_record import Sweep
 from .verdict import labels_of
 
 Array = np.ndarray[Any, Any]
@@ -22,8 +23,10 @@ Row = Sequence[str | int | float | None]
 
 LIMIT_BYTES = 640 << 10
 """All files together, as they stand in the page. Requests of which there are too many for it are left out."""
-SHARED = ("id", "arrival_ns", "prompt_tokens", "output_tokens", "max_new_tokens")
+SHARED = ("id", "prompt_tokens", "output_tokens", "max_new_tokens")
 """What runs of the same requests have in common."""
+LOOP = ("session", "after_id", "think_ns")
+"""And these, where requests wait for each other: when they come is then another matter in each run."""
 
 _ROWS = 1 << 12  # written at a time
 _CONTROLS = re.compile(r"[\x00-\x09\x0b-\x1f\x7f]")  # but for the newline
@@ -52,26 +55,17 @@ class Download:
 
 @dataclass(frozen=True, slots=True)
 class Downloads:
-    """The files, and whether the requests had to be left out."""
+    """The files, and whether the requests, or the points of a sweep, had to be left out."""
 
     files: list[Download]
     requests_left_out: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Sheet:
-    """A small table to be saved as CSV: numbers as they are, times in seconds, sizes in bytes, None where unknown."""
-
-    name: str
-    holds: str
-    heads: Sequence[str]
-    rows: Sequence[Row]
+    points_left_out: bool = False
 
 
 def downloads(
-    runs: Sequence[Run], replicates: Sequence[Sequence[RunInfo]] = (), sheets: Sequence[Sheet] = ()
+    runs: Sequence[Run], replicates: Sequence[Sequence[RunInfo]] = (), sweeps: Sequence[Sweep] = ()
 ) -> Downloads:
-    """The requests of these runs, their summaries, and the sheets. The same input gives the same bytes.
+    """The requests of these runs and their summaries, and what sweeps measured. The same input gives the same bytes.
 
     Args:
         replicates: of each run the runs of all seeds, itself among them.
@@ -79,21 +73,35 @@ def downloads(
     infos = [run.info for run in runs]
     labels = labels_of(infos)
     groups = replicates if len(replicates) == len(runs) else [[info] for info in infos]
-    files = [_summary(labels, infos), *map(_as_csv, (comparison_sheet(labels, groups), *sheets))]
-    requests = _requests(labels, runs, LIMIT_BYTES - sum(len(file.href) for file in files))
-    return Downloads([*(requests or []), *files], requests_left_out=requests is None)
+    files = [_summary(labels, infos), _comparison(labels, groups)] if runs else []
+    files += _capacities(sweeps)
+    points = _points(sweeps, LIMIT_BYTES - _size(files))
+    files += points or []
+    requests = _requests(labels, runs, LIMIT_BYTES - _size(files))
+    return Downloads([*(requests or []), *files], requests_left_out=requests is None, points_left_out=points is None)
 
 
-def comparison_sheet(labels: Sequence[str], groups: Sequence[Sequence[RunInfo]]) -> Sheet:
-    """Every figure of every run, one row a run and seed."""
-    rows: list[dict[str, Any]] = [
+def _size(files: Iterable[Download]) -> int:
+    return sum(len(file.href) for file in files)
+
+
+def _comparison(labels: Sequence[str], groups: Sequence[Sequence[RunInfo]]) -> Download:
+    rows = [
         {"run": label, "kind": info.kind, "seed": info.seed, "complete": info.complete} | dict(_flat(info.summary))
         for label, group in zip(labels, groups, strict=True)
         for info in group
     ]
-    heads = list(dict.fromkeys(name for row in rows for name in row))
     holds = "every figure of every run, one row a run and seed; times in seconds, sizes in bytes"
-    return Sheet("comparison.csv", holds, heads, [[row.get(name) for name in heads] for row in rows])
+    return Download("comparison.csv", holds, _data_url("text/csv", "".join(_csv_text(_table(rows))).encode()))
+
+
+def _table(rows: Sequence[dict[str, Any]]) -> Iterator[Row]:
+    """Heads first; what a row does not have is empty."""
+    heads = list(dict.fromkeys(name for row in rows for name in row))
+    yield heads
+    for row in rows:
+        cells = (row.get(name) for name in heads)
+        yield [_plain(cell) if isinstance(cell, str) else cell for cell in cells]
 
 
 def _flat(summary: dict[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -114,6 +122,52 @@ def _summary(labels: Sequence[str], infos: Sequence[RunInfo]) -> Download:
     return Download("summary.json", holds, _data_url("application/json", content))
 
 
+def _capacities(sweeps: Sequence[Sweep]) -> list[Download]:
+    """A file for each sweep: its record without what was measured on the way."""
+    files = []
+    for number, sweep in enumerate(sweeps, 1):
+        facts = msgspec.to_builtins(sweep)
+        for policy in facts["policies"]:
+            del policy["points"]
+        content = msgspec.json.format(msgspec.json.encode(facts, order="sorted"), indent=1)
+        holds = f"what each policy can take{_of(sweep, sweeps)}, with the scenario, versions and command"
+        name = _numbered("capacities", number, sweeps)
+        files.append(Download(f"{name}.json", holds, _data_url("application/json", content)))
+    return files
+
+
+def _points(sweeps: Sequence[Sweep], room_bytes: int) -> list[Download] | None:
+    """A file for each sweep with every figure at every rate; None if they take more room than there is."""
+    files: list[Download] = []
+    for number, sweep in enumerate(sweeps, 1):
+        content = _compressed(_table(_point_rows(sweep)), room_bytes * 3 // 4)
+        if content is None:
+            return None
+        holds = f"one row a policy and rate that was measured{_of(sweep, sweeps)}; times in seconds, sizes in bytes"
+        name = _numbered("points", number, sweeps)
+        files.append(Download(f"{name}.csv.gz", holds, _data_url("application/gzip", content)))
+        room_bytes -= len(files[-1].href)
+    return files
+
+
+def _point_rows(sweep: Sweep) -> list[dict[str, Any]]:
+    return [
+        {"run": policy.label, "rate": point.rate, "attainment": point.attainment}
+        | {f"attainment.seed-{seed}": share for seed, share in zip(sweep.seeds, point.by_seed, strict=True)}
+        | dict(_flat(msgspec.to_builtins(point.summary)))
+        for policy in sweep.policies
+        for point in policy.points
+    ]
+
+
+def _numbered(name: str, number: int, all_of_them: Sequence[Any]) -> str:
+    return name if len(all_of_them) == 1 else f"{name}-{number}"
+
+
+def _of(sweep: Sweep, sweeps: Sequence[Sweep]) -> str:
+    return f" of {sweep.scenario.name}" if len(sweeps) > 1 else ""
+
+
 def _requests(labels: Sequence[str], runs: Sequence[Run], room_bytes: int) -> list[Download] | None:
     """A file for each set of runs that share their requests; None if they take more room than there is."""
     groups: dict[bytes, list[int]] = {}
@@ -125,20 +179,23 @@ def _requests(labels: Sequence[str], runs: Sequence[Run], room_bytes: int) -> li
         content = _compressed(_request_rows(named, [runs[position] for position in group]), room_bytes * 3 // 4)
         if content is None:
             return None
-        alone = len(groups) == 1
-        name = "requests.csv.gz" if alone else f"requests-{number}.csv.gz"
-        holds = "one row a request" if alone else f"one row a request, under {', '.join(named)}"
+        holds = "one row a request" if len(groups) == 1 else f"one row a request, under {', '.join(named)}"
+        name = f"{_numbered('requests', number, list(groups))}.csv.gz"
         files.append(Download(name, holds, _data_url("application/gzip", content)))
         room_bytes -= len(files[-1].href)
     return files
 
 
 def _identity(run: Run) -> bytes:
-    """The same for runs of the same requests at the same times."""
+    """The same for runs of the same requests; at the same times, but for closed loops."""
     digest = sha256()
-    for name in SHARED:
+    for name in (*SHARED, *LOOP) if _is_loop(run) else (*SHARED, "arrival_ns"):
         digest.update(run.requests[name].tobytes())
     return digest.digest()
+
+
+def _is_loop(run: Run) -> bool:
+    return all(name in run.requests for name in LOOP)
 
 
 def _request_rows(labels: Sequence[str], runs: Sequence[Run]) -> Iterator[Row]:
@@ -153,8 +210,12 @@ def _request_columns(labels: Sequence[str], runs: Sequence[Run], rows: slice) ->
     """Of these rows. What hardly ever varies stands together, and so does what always does: that compresses best."""
     shared = {name: column[rows] for name, column in runs[0].requests.items()}
     steady: dict[str, list[Any]] = {name: shared[name].tolist() for name in ("id", "max_new_tokens")}
-    varied: dict[str, list[Any]] = {"arrival_us": _microseconds(shared["arrival_ns"])}
+    loop = _is_loop(runs[0])
+    varied: dict[str, list[Any]] = {} if loop else {"arrival_us": _microseconds(shared["arrival_ns"])}
     varied |= {name: shared[name].tolist() for name in ("prompt_tokens", "output_tokens")}
+    if loop:
+        varied |= {name: shared[name].tolist() for name in ("session", "after_id")}
+        varied["think_us"] = _microseconds(shared["think_ns"])
     for label, run in zip(labels, runs, strict=True):
         r = {name: column[rows] for name, column in run.requests.items()}
         steady[f"{label}:status"] = [STATUSES[code] for code in r["status"].tolist()]
@@ -162,7 +223,7 @@ def _request_columns(labels: Sequence[str], runs: Sequence[Run], rows: slice) ->
             steady[f"{label}:reason"] = [_plain(reason) for reason in r["reason"]]
         for name in ("preemptions", "recomputed_tokens"):
             steady[f"{label}:{name}"] = r[name].tolist()
-        for name in ("admitted", "first_token", "finish"):
+        for name in (*(("arrival",) if loop else ()), "admitted", "first_token", "finish"):
             varied[f"{label}:{name}_us"] = _microseconds(r[f"{name}_ns"])
     return steady | varied
 
@@ -170,11 +231,6 @@ def _request_columns(labels: Sequence[str], runs: Sequence[Run], rows: slice) ->
 def _microseconds(time_ns: Array) -> list[int | None]:
     """Whole ones; None where nothing happened."""
     return [None if time < 0 else time for time in (time_ns // 1000).tolist()]
-
-
-def _as_csv(sheet: Sheet) -> Download:
-    rows = [[_plain(cell) if isinstance(cell, str) else cell for cell in row] for row in (sheet.heads, *sheet.rows)]
-    return Download(sheet.name, sheet.holds, _data_url("text/csv", "".join(_csv_text(rows)).encode()))
 
 
 def _plain(text: str) -> str:

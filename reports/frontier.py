@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from ..experiment import Slo
 from ..sweep_record import PolicySweep, Sweep
 from .frontier_figure import DESCRIPTION, TITLE, frontier_figure
+from .numbers import typeset
 from .svg import inline_svg
 from .table import Cell, Table
 
@@ -47,10 +48,12 @@ def frontier(sweeps: Sequence[Sweep], known: Sequence[str] = ()) -> list[Frontie
 
 def _section(sweep: Sweep, number: int, known: Sequence[str]) -> Frontier:
     scenario, policies = sweep.scenario, ", ".join(each.label for each in sweep.policies)
+    best = _best(sweep)
+    figure = frontier_figure(sweep, known, best[0].label if len(best) == 1 else None)
     return Frontier(
         heading=f"{scenario.name}: {scenario.model} on {scenario.device}",
         sentence=sentence(sweep),
-        svg=inline_svg(f"frontier{number}", frontier_figure(sweep, known), f"{TITLE}: {policies}", DESCRIPTION),
+        svg=inline_svg(f"frontier{number}", figure, f"{TITLE}: {policies}", DESCRIPTION),
         table=capacities(sweep),
         facts=_facts(sweep),
         notes=notes(sweep),
@@ -60,22 +63,44 @@ def _section(sweep: Sweep, number: int, known: Sequence[str]) -> Frontier:
 
 def sentence(sweep: Sweep) -> str:
     """Who can take most, and how much more than the best count."""
-    contest = [each for each in sweep.policies if not each.upper_bound] or sweep.policies
-    most = max(each.capacity or 0 for each in contest)
-    if not most:
-        return (
-            f"No policy keeps the SLO for {_asked(sweep)} of the requests, not even at {sweep.rates[0]:g} requests/s."
-        )
-    best = [each for each in contest if each.capacity == most]
+    best, baseline = _best(sweep), _best_count(sweep)
+    if not best:
+        return _nobody(sweep)
     verb = "keeps" if len(best) == 1 else "keep"
-    edge = "" if all(each.first_failing for each in best) else " or more"
-    text = f"{' and '.join(each.label for each in best)} {verb} the SLO at {most:g} requests/s{edge}"
-    baseline = _best_count(sweep)
+    text = f"{' and '.join(each.label for each in best)} {verb} the SLO at {_most(best)}"
     if baseline is None or baseline in best:
         return f"{text}."
     if baseline.capacity is None:
         return f"{text}; the best count, {baseline.label}, does at none of these rates."
     return f"{text}, the best count ({baseline.label}) at {baseline.capacity:g}: {_ratio(best[0], baseline)}."
+
+
+def _best(sweep: Sweep) -> list[PolicySweep]:
+    """Who keeps the SLO at the highest rate; upper bounds are only among themselves."""
+    contest = [each for each in sweep.policies if not each.upper_bound] or sweep.policies
+    return _highest(contest)
+
+
+def _highest(policies: Sequence[PolicySweep]) -> list[PolicySweep]:
+    most = max((each.capacity or 0 for each in policies), default=0)
+    return [each for each in policies if most and each.capacity == most]
+
+
+def _most(best: Sequence[PolicySweep]) -> str:
+    edge = "" if all(each.first_failing for each in best) else " or more"
+    return f"{best[0].capacity:g} requests/s{edge}"
+
+
+def _nobody(sweep: Sweep) -> str:
+    """That no policy keeps the SLO, or none but such as know true lengths."""
+    bounds = _highest([each for each in sweep.policies if each.upper_bound])
+    kind = "policy that an engine could run" if bounds else "policy"
+    text = f"No {kind} keeps the SLO for {_asked(sweep)} of the requests, not even at {sweep.rates[0]:g} requests/s"
+    if not bounds:
+        return f"{text}."
+    names = " and ".join(each.policy for each in bounds)
+    verbs = "knows true lengths, does" if len(bounds) == 1 else "know true lengths, do"
+    return f"{text}; {names}, which {verbs} at {_most(bounds)}."
 
 
 def notes(sweep: Sweep) -> list[str]:
@@ -128,10 +153,11 @@ def _asked(sweep: Sweep) -> str:
 
 def _facts(sweep: Sweep) -> list[tuple[str, str]]:
     scenario, trace = sweep.scenario, sweep.scenario.trace
+    slo = Slo(scenario.slo_ttft_s, scenario.slo_tpot_s)
     how = "every rate was measured" if sweep.every_rate else "bisection chose where to measure"
     grid = f"{sweep.rates[0]:g} to {sweep.rates[-1]:g} requests/s, {len(sweep.rates):,} rates; {how}"
     return [
-        ("SLO", f"{Slo(scenario.slo_ttft_s, scenario.slo_tpot_s)}, for {_asked(sweep)} of all requests"),
+        ("SLO", f"{typeset(str(slo))}, for {_asked(sweep)} of all requests"),
         ("requests", f"{trace.requests:,} of {trace.name} ({trace.format}), arriving as Poisson streams"),
         ("rates", grid),
         ("seeds", ", ".join(map(str, sweep.seeds))),

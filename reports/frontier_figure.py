@@ -22,11 +22,12 @@ _SMOOTH = 120
 _DOTTED: Any = (0, (1, 2))
 
 
-def frontier_figure(sweep: Sweep, known: Sequence[str] = ()) -> "Figure":
+def frontier_figure(sweep: Sweep, known: Sequence[str] = (), winner: str | None = None) -> "Figure":
     """Two panels, one line a policy in each: TTFT over throughput, and attainment over the rate.
 
     Args:
         known: the policies of other figures, in order: here they look as they do there.
+        winner: the policy whose line is the thickest.
     """
     from matplotlib.figure import Figure
 
@@ -34,21 +35,20 @@ def frontier_figure(sweep: Sweep, known: Sequence[str] = ()) -> "Figure":
         figure = Figure(figsize=(9, 3.6), layout="constrained")
         latency, attainment = figure.subplots(1, 2)
         looks = list(dict.fromkeys([*known, *(each.label for each in sweep.policies)]))
-        lines = [_draw(latency, attainment, sweep, each, looks.index(each.label)) for each in sweep.policies]
+        styles = [line_style(looks.index(each.label), wins=each.label == winner) for each in sweep.policies]
+        lines = [
+            _draw(latency, attainment, sweep, each, style) for each, style in zip(sweep.policies, styles, strict=True)
+        ]
         _name_latency(latency, sweep)
         _name_attainment(attainment, sweep)
         legend_above(figure, lines, [each.label for each in sweep.policies])
     return figure
 
 
-def _draw(latency: "Axes", attainment: "Axes", sweep: Sweep, policy: PolicySweep, look: int) -> Any:
+def _draw(latency: "Axes", attainment: "Axes", sweep: Sweep, policy: PolicySweep, look: dict[str, Any]) -> Any:
     """One policy in both panels; its line in the first."""
-    style: dict[str, Any] = {
-        **line_style(look),
-        "linewidth": 1.5,
-        "marker": "o" if len(policy.points) <= _FEW else "",
-        "markersize": 3,
-    }
+    marker = "o" if len(policy.points) <= _FEW else ""
+    style = {**look, "marker": marker, "markersize": 2 + look["linewidth"]}
     points = _thinned(policy.points)
     rates = [point.rate for point in points]
     (line,) = latency.plot([p.summary.total_tok_s for p in points], [_ttft_s(p, sweep) for p in points], **style)

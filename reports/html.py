@@ -6,6 +6,7 @@ from pathlib import Path
 from ..errors import InvalidRun
 from ..metrics import GLOSSARY, averaged
 from .attribution import attribution
+from .contest import on_common_seeds
 from .differences import differences
 from .downloads import downloads
 from .figures import figures
@@ -19,7 +20,7 @@ from .provenance import facts, memory_parts, policies
 from .study import Study
 from .table import comparison
 from .validity import Answer, Outcome, validity, worst
-from .verdict import Verdict, labels_of, on_common_seeds, summary_of, verdict
+from .verdict import Verdict, labels_of, summary_of, verdict
 
 
 def render(study: Study) -> str:
@@ -28,7 +29,8 @@ def render(study: Study) -> str:
         raise InvalidRun("there is no run to report on")
     sections = _sections(study) if study.runs else {"judged": None}
     shown = frontier(study.sweeps, labels_of([run.info for run in study.runs]))
-    return render_page("report.html.jinja", **sections, frontier=shown, glossary=GLOSSARY)
+    files = downloads(study.runs, study.replicates, study.sweeps)
+    return render_page("report.html.jinja", **sections, frontier=shown, glossary=GLOSSARY, downloads=files)
 
 
 def _sections(study: Study) -> dict[str, object]:
@@ -53,9 +55,8 @@ def _sections(study: Study) -> dict[str, object]:
         "paired": paired_table(study, judged.winner if judged.contested and not judged.tied else None),
         "attribution": attribution(study.ladder),
         "slo": summary_of(infos[0]).slo,
-        **figures(runs),
+        **figures(runs, judged),
         "overlay": overlay(study),
-        "downloads": downloads(runs, study.replicates),
         "seeds": max(map(len, study.replicates)),
     }
 

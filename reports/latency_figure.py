@@ -28,8 +28,12 @@ _DECADE = np.log(10) * (1 - _BODY) / _BODY  # in heights of the body, so that no
 _HIGHEST = 0.9995
 
 
-def latency_figure(runs: Sequence[Run]) -> "Figure":
-    """Three panels: the share of finished requests that were served within a time, and the SLO where there is one."""
+def latency_figure(runs: Sequence[Run], winner: int | None = None) -> "Figure":
+    """Three panels: the share of finished requests that were served within a time, and the SLO where there is one.
+
+    Args:
+        winner: position of the run whose line is the thickest.
+    """
     from matplotlib.figure import Figure
 
     scenario = runs[0].info.scenario
@@ -38,7 +42,7 @@ def latency_figure(runs: Sequence[Run]) -> "Figure":
         figure = Figure(figsize=(9, 3.5), layout="constrained")
         panels = figure.subplots(1, len(columns), sharey=True)
         for panel, (name, values_of, slo_s) in zip(panels, columns, strict=True):
-            lines = [_draw(panel, values_of(run), position) for position, run in enumerate(runs)]
+            lines = [_draw(panel, values_of(run), i, wins=i == winner) for i, run in enumerate(runs)]
             if slo_s is not None:
                 panel.axvline(slo_s, color=INK, linewidth=1, linestyle=(0, (1, 2)))
                 panel.annotate(
@@ -58,14 +62,9 @@ def latency_figure(runs: Sequence[Run]) -> "Figure":
     return figure
 
 
-def _draw(panel: "Axes", values: Array, position: int) -> Any:
+def _draw(panel: "Axes", values: Array, position: int, *, wins: bool) -> Any:
     seconds, shares = quantiles(values)
-    (line,) = panel.plot(
-        seconds,
-        shares,
-        **line_style(position),
-        linewidth=1.6,
-    )
+    (line,) = panel.plot(seconds, shares, **line_style(position, wins=wins))
     return line
 
 

@@ -6,7 +6,7 @@ from statistics import geometric_mean
 
 import msgspec
 
-from ..metrics import Summary, averaged, close
+from ..metrics import Summary, averaged, close, goodput_decides
 from .numbers import three_digits
 from .paired import Estimate, difference, ratio
 
@@ -33,8 +33,9 @@ P99_E2E = Figure("p99 E2E", "s", lambda s: s.e2e_s.p99, smaller_is_better=True)
 
 
 def deciding(best: Summary, other: Summary) -> Figure:
-    """The first figure that tells the two apart."""
-    if not close(best.goodput_req_s, other.goodput_req_s):
+    """The first figure that tells the two apart, `best` being before the other in the order by merit."""
+    is_ahead = best.goodput_req_s > other.goodput_req_s and not close(best.goodput_req_s, other.goodput_req_s)
+    if is_ahead and goodput_decides((best, other)):
         return GOODPUT
     return MEAN_E2E if close(best.total_tok_s, other.total_tok_s) else THROUGHPUT
 

@@ -1,5 +1,7 @@
 """How figures are written, the same way everywhere."""
 
+import re
+
 GIB = 1 << 30
 
 ENOUGH_FOR_P99 = 662
@@ -19,3 +21,9 @@ def seconds(value: float) -> str:
 def gib(size: float) -> str:
     """A size in GiB."""
     return f"{size / GIB:.1f} GiB"
+
+
+def typeset(text: str) -> str:
+    """For a page, the signs that text for a terminal does without: 1.25×, rate ×2, ≤ and ≥."""
+    text = text.replace("<=", "≤").replace(">=", "≥")
+    return re.sub(r"(?<=\.\d\d)x\b|(?<= )x(?=\d)", "×", text)

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..metrics import e2e_s, finished_mask
 from ..records import Run
+from .contest import case_of
 from .latency_figure import quantiles, scale_seconds, scale_shares
 from .numbers import GIB
 from .study import Study
@@ -51,9 +52,7 @@ def overlay(study: Study) -> list[Overlay] | None:
 
 
 def pairs(runs: Sequence[Run]) -> list[tuple[Run, Run]]:
-    """Each complete real run with the first complete simulated one of the same policy, requests and model, if requests
-    finished in both.
-    """
+    """Each complete real run with the first complete simulated one of the same case, if requests finished in both."""
     complete = [run for run in runs if run.info.complete]
     simulated = [run for run in complete if run.info.kind == "simulated"]
     found = ((real, _counterpart(real, simulated)) for real in complete if real.info.kind == "real")
@@ -61,12 +60,8 @@ def pairs(runs: Sequence[Run]) -> list[tuple[Run, Run]]:
 
 
 def _counterpart(real: Run, simulated: Sequence[Run]) -> Run | None:
-    same = (run for run in simulated if _key(run) == _key(real))
+    same = (run for run in simulated if case_of(run.info) == case_of(real.info))
     return next((run for run in same if (finished_mask(run) & finished_mask(real)).any()), None)
-
-
-def _key(run: Run) -> tuple[str, str, str]:
-    return run.info.policy, run.info.scenario.trace.content_hash, run.info.scenario.model
 
 
 def _shown(validation: Validation, number: int) -> Overlay:

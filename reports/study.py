@@ -86,11 +86,10 @@ def _setting(info: RunInfo) -> bytes:
     """What runs have in common that differ in the seed alone."""
     scenario = msgspec.to_builtins(info.scenario)
     trace, inputs = scenario["trace"], scenario["inputs"]
-    trace["arrivals"] = trace["arrivals"].partition(", dealt anew")[0]
     trace["transforms"] = [done for done in trace["transforms"] if not done.startswith("dealt anew")]
     drawn = ["content_hash", "over_context"]
     if trace["format"] == "generated":
-        drawn += ["file_sha256", "repaired"]
+        drawn += ["file_sha256", "repaired", "waiting"]
     for name in drawn:
         del trace[name]
     if inputs:

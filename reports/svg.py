@@ -19,6 +19,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 DASHES = ((), (5, 2), (1.5, 1.5), (6, 2, 1.5, 2), (3, 1, 1, 1), (9, 3))
 OOM = "#D40000"
 _LEGIBLE = 1.4  # CSS pixels a point, at least: text of 8 points is then as large as 11 pixels
+_THIN, _THICK = 1.4, 2.8  # points
 _LINE_LETTERS, _HANDLE_LETTERS = 140, 7  # of a legend as wide as a figure; as wide as a handle and its room
 _TITLE_LETTERS, _LABEL_LETTERS = 115, 100  # of a panel's title on one line; of a label
 # What a request, a row of a batch or a computed position was for. Mid tones: rasters lie on light and dark pages alike.
@@ -57,10 +58,13 @@ def page_style() -> Iterator[Any]:
         yield sns
 
 
-def line_style(position: int) -> dict[str, Any]:
-    """Colour and dashes of a line; one that comes round to another's colour has other dashes."""
+def line_style(position: int, *, wins: bool = False) -> dict[str, Any]:
+    """Colour and dashes of a policy's line; one that comes round to another's colour has other dashes. The winner's is
+    thick, and lies over the others.
+    """
     dashes = DASHES[(position + position // len(COLOURS)) % len(DASHES)]
-    return {"color": COLOURS[position % len(COLOURS)], "dashes": dashes or (None, None)}
+    style: dict[str, Any] = {"color": COLOURS[position % len(COLOURS)], "dashes": dashes or (None, None)}
+    return style | ({"linewidth": _THICK, "zorder": 3} if wins else {"linewidth": _THIN})
 
 
 def inline_svg(name: str, figure: "Figure", title: str, description: str) -> str:

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 import msgspec
 
-from ..metrics import Summary, equal, order_by_merit
+from ..metrics import Summary, equal
 from ..records import RunInfo
+from .contest import contest, on_common_seeds, predicted
 from .differences import differences
 from .lead import (
     GOODPUT,
@@ -37,6 +38,8 @@ class Verdict:
         sentence: the same against whom it matters, and whether memory was the bottleneck.
         details: what else has to be known, losses included.
         winner: position of the winning run.
+        name: what it is called.
+        ranking: positions of all runs in the contest, best first.
         tied: another run cannot be told apart from the winner.
         contested: there was more than one run.
         lead: the winner's lead over the baseline, or else over the runner-up: over which, in what, and how many times.
@@ -46,6 +49,8 @@ class Verdict:
     sentence: str
     details: list[str]
     winner: int
+    name: str
+    ranking: list[int]
     tied: bool
     contested: bool
     lead: tuple[str, str, Estimate] | None = None
@@ -57,10 +62,12 @@ def summary_of(info: RunInfo) -> Summary:
 
 
 def labels_of(infos: Sequence[RunInfo]) -> list[str]:
-    """The policies as they are shown, made different for each run: by kind, or else by a number."""
+    """The policies as they are shown: where some runs are real and some simulated with what each is, and if that does
+    not make all of them different, with a number.
+    """
     labels = [info.label for info in infos]
-    if len(set(labels)) < len(labels):
-        labels = [f"{info.label} {info.kind}" for info in infos]
+    if len({info.kind for info in infos}) > 1:
+        labels = [f"{info.label} ({info.kind})" for info in infos]
     if len(set(labels)) < len(labels):
         labels = [f"{label} #{number}" for number, label in enumerate(labels, 1)]
     return labels
@@ -72,20 +79,8 @@ def labelled_summaries(infos: Sequence[RunInfo]) -> list[Summary]:
     return [msgspec.structs.replace(summary_of(info), policy=label) for info, label in zip(infos, labels, strict=True)]
 
 
-def on_common_seeds(replicates: Sequence[Sequence[RunInfo]]) -> list[list[RunInfo]]:
-    """Of each run the seeds on which all that came to their end did so: a seed is easy or hard for everybody. A run
-    that never came to its end keeps its own seeds, and if no seed is common to the others, so do they.
-    """
-    complete = [{info.seed for info in group if info.complete} for group in replicates]
-    common = set.intersection(*filter(None, complete)) if any(complete) else set()
-    return [
-        [info for info in group if info.seed in common] if common & seeds else list(group)
-        for group, seeds in zip(replicates, complete, strict=True)
-    ]
-
-
 def verdict(infos: Sequence[RunInfo], replicates: Sequence[Sequence[RunInfo]] = ()) -> Verdict:
-    """Judge runs of the same requests. A run with out-of-memory steps, or an incomplete one, only wins among such.
+    """Judge runs of the same requests: who competes, see `contest`.
 
     Args:
         replicates: of each run the runs of all seeds, itself among them; then figures are means over the seeds that
@@ -104,11 +99,12 @@ def verdict(infos: Sequence[RunInfo], replicates: Sequence[Sequence[RunInfo]] = 
         sentence = f"{_warning(complete[0])}{_one_run(summaries[0])}; {_bottleneck(summaries[0], summaries)}."
         headline = f"{summaries[0].policy}: {_figures(summaries[0])}"
         details = [*_interruptions(summaries, replicates), *certainties]
-        return Verdict(headline, sentence, details, 0, tied=False, contested=False)
-    order = _order(infos, summaries, complete)
+        return Verdict(headline, sentence, details, 0, labels[0], [0], tied=False, contested=False)
+    order = contest(replicates, summaries, complete)
     best, others = summaries[order[0]], [summaries[i] for i in order[1:]]
     bounds = [s for s, info in zip(summaries, infos, strict=True) if info.upper_bound and s is not best]
-    real = [s for s in summaries if s not in bounds]
+    predictions = [s for s, is_one in zip(summaries, predicted(replicates), strict=True) if is_one]
+    candidates = [s for s in summaries if s not in bounds and s not in predictions]
     tied = [best, *(s for s in others if equal(best, s))]
     baseline = None if _counts(best) else next((s for s in others if _counts(s)), None)
     details = _cautions(infos, summaries) + _interruptions(summaries, replicates)
@@ -118,34 +114,45 @@ def verdict(infos: Sequence[RunInfo], replicates: Sequence[Sequence[RunInfo]] = 
         f"{best.policy} against {s.policy}, which knows true lengths: {_against(best, s, seeds)}." for s in bounds
     ]
     details += _first_fit_decreasing(best, others, seeds)
-    details += _memory(real, tied)
+    details += _memory(candidates, tied)
     details += _out_of_memory(best, summaries)
+    details += _foretold(predictions)
     details += [f"{s.policy}: {info.note}." for s, info in zip(summaries, infos, strict=True) if info.note]
     details += dict.fromkeys([certainties[order[0]], *certainties])
-    lost = [s for s in real if s is not best]
-    alone = "" if others else _alone(best, lost, whole=complete[order[0]])
+    lost = [s for s in candidates if s is not best]
+    alone = "" if others else _alone(best, lost, bounds, predictions, whole=complete[order[0]])
     led = f"{alone}: {_figures(best)}" if alone else _sentence(best, others, tied, baseline, seeds)
-    sentence = _warning(complete[order[0]]) + led
+    unmeasured = _unmeasured([infos[i] for i in order], [best, *others], [*tied, *others[:1], baseline])
+    sentence = f"{_warning(complete[order[0]])}{led}{unmeasured}"
     rival = baseline or next(iter(others), None)
     lead = _lead_over(best, rival, seeds) if rival is not None else None
     headline = alone or _headline(best, others, tied, seeds)
     return Verdict(
         headline,
-        f"{sentence}; {_bottleneck(best, real)}.",
+        f"{sentence}; {_bottleneck(best, candidates)}.",
         details,
         order[0],
+        best.policy,
+        order,
         tied=len(tied) > 1,
         contested=True,
         lead=lead,
     )
 
 
-def _order(infos: Sequence[RunInfo], summaries: list[Summary], complete: Sequence[bool]) -> list[int]:
-    """Positions of those in the contest, best first. Upper bounds are only among themselves."""
-    everybody = [i for i, info in enumerate(infos) if not info.upper_bound] or list(range(len(infos)))
-    whole = [i for i in everybody if complete[i]] or everybody
-    contest = [i for i in whole if not summaries[i].ooms] or whole
-    return [contest[i] for i in order_by_merit([summaries[i] for i in contest])]
+def _foretold(predictions: list[Summary]) -> list[str]:
+    if not predictions:
+        return []
+    are, they = ("is", "it predicts") if len(predictions) == 1 else ("are", "they predict")
+    return [f"{_listed([s.policy for s in predictions])} {are} out of the contest: what {they} was measured."]
+
+
+def _unmeasured(infos: Sequence[RunInfo], summaries: Sequence[Summary], told: Sequence[Summary | None]) -> str:
+    """Which of those that are told of are predictions, if they compete with measurements."""
+    if len({info.kind for info in infos}) == 1:
+        return ""
+    names = [s.policy for s, info in zip(summaries, infos, strict=True) if s in told and info.kind == "simulated"]
+    return f"; {_listed(names)} {'is a prediction' if len(names) == 1 else 'are predictions'}" if names else ""
 
 
 def _warning(complete: bool) -> str:
@@ -202,10 +209,13 @@ def _sentence(best: Summary, others: list[Summary], tied: list[Summary], baselin
     return f"{sentence}, {_lead(best, baseline, seeds)} of {baseline.policy}, the best count{fits}"
 
 
-def _alone(best: Summary, lost: list[Summary], *, whole: bool) -> str:
+def _alone(
+    best: Summary, lost: list[Summary], bounds: list[Summary], predictions: list[Summary], *, whole: bool
+) -> str:
     """What nobody else is that could have won."""
     if not lost:
-        return f"{best.policy} is compared with upper bounds alone"
+        beside = [*(["upper bounds"] if bounds else []), *(["its own simulation"] if predictions else [])]
+        return f"{best.policy} is compared with {_listed(beside)} alone"
     kind = "complete run" if whole else "run"
     return f"{best.policy} is the only {kind}{'' if best.ooms else ' without an out-of-memory step'}"
 

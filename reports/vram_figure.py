@@ -37,24 +37,30 @@ _RESERVED: Any = (0, (2, 1.5))
 _PREDICTED: Any = (0, (5, 1.5))
 
 
-def vram_figure(runs: Sequence[Run]) -> "Figure":
+def vram_figure(runs: Sequence[Run], drawn: Sequence[int] | None = None) -> "Figure":
     """A figure with one panel for each run, all with the same axes. What a run has nothing of is not drawn, and what
     is drawn is in the legend.
+
+    Args:
+        drawn: positions of the runs that have a panel; None: all. The axes are those of all in either case.
     """
     from matplotlib.figure import Figure
+
+    drawn = range(len(runs)) if drawn is None else drawn
 
     axis = TimeAxis.of(runs)
     memory = runs[0].info.scenario.memory
     floor = memory.fixed_bytes / GIB
     top = max(int(_budgets(run).max()) for run in runs) / GIB
     with page_style():
-        figure = Figure(figsize=(9, 0.9 + 1.55 * len(runs)), layout="constrained")
-        panels = figure.subplots(len(runs), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
+        figure = Figure(figsize=(9, 0.9 + 1.55 * len(drawn)), layout="constrained")
+        panels = figure.subplots(len(drawn), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
         legend: Handles = {}
         labels = labels_of([run.info for run in runs])
-        for position, (run, label, panel) in enumerate(zip(runs, labels, panels, strict=True)):
+        for position, panel in zip(drawn, panels, strict=True):
+            run = runs[position]
             _draw(panel, run, COLOURS[position % len(COLOURS)], axis, (top - floor) * GIB, legend)
-            title(panel, label, f"{_facts(run)}{axis.beyond(run)}")
+            title(panel, labels[position], f"{_facts(run)}{axis.beyond(run)}")
         panels[0].set_ylim(floor - 0.04 * (top - floor), top + 0.16 * (top - floor))
         axis.label(panels[-1])
         figure.supylabel("VRAM (GiB)", fontsize=9, color=INK)
@@ -70,12 +76,14 @@ def _facts(run: Run) -> str:
 
 
 def _draw(panel: "Axes", run: Run, colour: str, axis: TimeAxis, range_bytes: float, legend: Handles) -> None:
+    from matplotlib.patches import Patch
+
     fixed = run.info.scenario.memory.fixed_bytes
     x, visible = axis.middles, _VISIBLE * range_bytes
     least, most = envelope(*used_curve(run), axis.edges_s)
     panel.fill(*area_under(x, most / GIB, fixed / GIB), color=colour, alpha=0.22, linewidth=0)
-    in_use = panel.fill_between(x, least / GIB, most / GIB, color=colour, alpha=0.85, linewidth=0.4)
-    legend.setdefault("in use", in_use)
+    panel.fill_between(x, least / GIB, most / GIB, color=colour, alpha=0.85, linewidth=0.4)
+    legend.setdefault("in use", Patch(color=INK, alpha=0.5, linewidth=0))  # in no policy's colour
     empty = time_mean(run.steps, run.steps["fragmented_bytes"], axis.edges_s)
     if empty.max() > visible:
         hatched = panel.fill_between(

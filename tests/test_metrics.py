@@ -1,5 +1,6 @@
 """Every metric, on runs small enough to work out by hand."""
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -128,11 +129,11 @@ def test_nothing_finished_gives_no_latencies_and_no_division_by_zero():
     assert summary.ttft_s.p99 is None
 
 
-def summary_with(**changes) -> metrics.Summary:
-    import msgspec
+ONE = metrics.summarize(run([(0, 10, 4)]))
 
-    base = metrics.summarize(run([(0, 10, 4)]))
-    return msgspec.structs.replace(base, **changes)
+
+def summary_with(**changes) -> metrics.Summary:
+    return msgspec.structs.replace(ONE, **{"attainment": 1.0, **changes})
 
 
 def e2e(mean: float) -> metrics.Spread:
@@ -145,6 +146,68 @@ def test_the_order_is_by_goodput_then_throughput_then_latency_each_beyond_a_tie(
     c = summary_with(goodput_req_s=1.01, total_tok_s=129, e2e_s=e2e(4))  # both tie with b, latency decides
     d = summary_with(goodput_req_s=0.50, total_tok_s=900, e2e_s=e2e(1))
     assert metrics.order_by_merit([a, b, c, d]) == [2, 1, 0, 3]
+
+
+def test_goodput_of_a_handful_of_requests_decides_nothing():
+    """Of 20,000 requests three keep the SLO under one policy and one under the other, which finishes twice as many."""
+    few = summary_with(goodput_req_s=0.003, attainment=3 / 20_000, total_tok_s=100, e2e_s=e2e(9))
+    fast = summary_with(goodput_req_s=0.002, attainment=1 / 20_000, total_tok_s=200, e2e_s=e2e(5))
+    assert metrics.order_by_merit([few, fast]) == [1, 0]
+    assert not metrics.equal(few, fast)
+    assert metrics.equal(few, summary_with(goodput_req_s=0.001, attainment=1e-4, total_tok_s=100, e2e_s=e2e(9)))
+    many = summary_with(goodput_req_s=1.0, attainment=0.05, total_tok_s=50, e2e_s=e2e(9))
+    assert metrics.order_by_merit([few, fast, many]) == [2, 1, 0]
+
+
+near = st.integers(95, 105)  # per cent of 1: some of these tie, and some do not
+figures = st.tuples(near | st.floats(0, 100), near.map(lambda n: n / 2_000) | st.just(0.9), near, st.floats(1, 100))
+"""Goodput, attainment on either side of enough, throughput and mean E2E."""
+
+
+def summaries_of(rows) -> list[metrics.Summary]:
+    return [
+        msgspec.structs.replace(ONE, goodput_req_s=good, attainment=share, total_tok_s=speed, e2e_s=e2e(mean))
+        for good, share, speed, mean in rows
+    ]
+
+
+def some(figures, *, most: int = 6):
+    """Rows of figures, no two of them with the same latency: then nothing is left for the position to decide."""
+    return st.lists(figures, min_size=1, max_size=most, unique_by=lambda row: row[3])
+
+
+@given(some(figures), st.randoms(use_true_random=False))
+def test_the_order_does_not_depend_on_how_the_runs_were_listed(rows, random):
+    shuffled = random.sample(rows, len(rows))
+    ordered, again = ([each[i] for i in metrics.order_by_merit(summaries_of(each))] for each in (rows, shuffled))
+    assert ordered == again
+    assert sorted(ordered) == sorted(rows)
+
+
+@given(some(figures))
+def test_who_is_left_without_the_winner_is_ordered_as_before(rows):
+    first, *others = metrics.order_by_merit(summaries_of(rows))
+    left = [row for i, row in enumerate(rows) if i != first]
+    assert [left[i] for i in metrics.order_by_merit(summaries_of(left))] == [rows[i] for i in others]
+
+
+@given(some(figures), st.tuples(*[st.floats(0, 1)] * 4))
+def test_a_run_that_is_worse_in_everything_changes_no_winner(rows, worse):
+    first = metrics.order_by_merit(summaries_of(rows))[0]
+    good, share, speed, mean = rows[first]
+    added = (good * worse[0], share * worse[1], speed * worse[2], mean * (2 - worse[3]))
+    assert metrics.order_by_merit(summaries_of([*rows, added]))[0] == first
+
+
+def test_attainment_is_the_share_of_all_requests_that_keeps_the_slo_and_is_worked_out_for_older_records():
+    summary = run([(0, 10, 1), (0, 5000, 5)]).info.summary  # one token at one second; the other never fits
+    assert (summary["rejected"], summary["attainment"]) == (1, 0.5)
+    del summary["attainment"]
+    assert msgspec.convert(summary, metrics.Summary).attainment == 0.5
+
+
+def test_attainment_over_seeds_is_their_mean():
+    assert metrics.averaged(summaries_of([(1, 0.2, 1, 1), (1, 0.4, 1, 1)])).attainment == pytest.approx(0.3)
 
 
 def test_every_metric_of_the_table_has_its_formula():

@@ -2,8 +2,6 @@
 
 import json
 import math
-import shlex
-import sys
 import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -14,7 +12,7 @@ from pathlib import Path
 from typing import TypeGuard
 
 from ...errors import InvalidRun
-from ...records import RunInfo, read_info
+from ...records import RunInfo, command_line, read_info
 from .history import machine_key, read_history
 from .result import Check, GateResult, Kind, Outcome
 from .shown import percent
@@ -94,8 +92,7 @@ def trend(history: Path, *, now: str) -> list[Check]:
 def trend_result(history: Path, *, now: str) -> GateResult:
     """What `trend` found, as a result from which every output can be made. Raises InvalidScenario."""
     few = Check(Kind.TREND, "history", "series", Outcome.REPORTED, detail=f"none has {LEAST_POINTS} points yet")
-    command = shlex.join(["warpgroup", *sys.argv[1:]])
-    return GateResult(now, command, "", "", {}, 0.0, trend(history, now=now) or [few])
+    return GateResult(now, command_line(), "", "", {}, 0.0, trend(history, now=now) or [few])
 
 
 def series_of(results: Iterable[GateResult]) -> list[Series]:

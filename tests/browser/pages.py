@@ -20,6 +20,8 @@ from warpgroup.sweep_record import Point, PolicySweep, Sweep
 
 MARKUP = "</script><img src=x onerror=window.hit=1>"
 POLICIES = ("count-static(n=40)", "paged", "ffd")
+FOLDED = "sarathi"
+"""It comes in behind, so that its panels are folded away."""
 HOSTILE = f"</text></svg>{MARKUP}\"'&amp;<!--<script>window.hit=1</script>"
 
 
@@ -52,15 +54,15 @@ def hostile(run: Run) -> Run:
 
 
 def study(like: Callable[[Run], Run] = lambda run: run) -> Study:
-    """Three policies on three seeds, a ladder and a sweep; each run changed by `like`."""
-    groups = [[like(small_run(policy, seed=seed)) for seed in range(3)] for policy in POLICIES]
+    """Four policies on three seeds, a ladder and a sweep of three; each run changed by `like`."""
+    groups = [[like(small_run(policy, seed=seed)) for seed in range(3)] for policy in (*POLICIES, FOLDED)]
     runs = [group[0] for group in groups]
     switches = ("baseline", "padding removed", "memory-aware")
     return Study(
         runs=runs,
         replicates=[[run.info for run in group] for group in groups],
-        ladder=[changed(run, switch=switch) for run, switch in zip(runs, switches, strict=True)],
-        sweeps=[sweep(runs)],
+        ladder=[changed(run, switch=switch) for run, switch in zip(runs, switches, strict=False)],
+        sweeps=[sweep(runs[:3])],
     )
 
 

@@ -92,15 +92,19 @@ def test_paper_is_white_whatever_the_screen(browser, url_of, page):
     assert max(map(int, re.findall(r"\d+", ink))) < 100
 
 
-@pytest.mark.parametrize("page", ["validation", "gate"])
-def test_on_paper_nothing_is_folded_away(browser, url_of, page):
-    show(browser, url_of(page), width=PRINTED, media="print")
-    heights = browser.execute_script(
-        "return [...document.querySelectorAll('details table')].map((table) => table.checkVisibility({"
-        "contentVisibilityAuto: true}) ? table.getBoundingClientRect().height : 0)"
+@pytest.mark.parametrize(("page", "what"), [("validation", "table"), ("gate", "table"), ("comparison", "svg")])
+def test_on_paper_nothing_is_folded_away(browser, url_of, page, what):
+    heights = (
+        f"return [...document.querySelectorAll('details {what}')].map((each) => each.checkVisibility({{"
+        "contentVisibilityAuto: true}) ? each.getBoundingClientRect().height : 0)"
     )
-    assert heights
-    assert min(heights) > 50
+    show(browser, url_of(page))
+    assert max(browser.execute_script(heights)) == 0
+    show(browser, url_of(page), width=PRINTED, media="print")
+    printed, seen = len(pdf(browser)), browser.execute_script(heights)
+    assert min(seen) > 50
+    browser.execute_script("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
+    assert printed == pytest.approx(len(pdf(browser)), rel=0.01)
 
 
 def test_on_paper_colours_that_mean_something_stay(browser, url_of):

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -78,7 +79,8 @@ def test_other_seeds_have_folders_of_their_own_and_deal_the_requests_of_a_file_a
     shown = [(summary["policy"], summary["seed"]) for summary in json.loads(done.stdout)]
     assert shown == [("paged", 0), ("ffd", 0), ("paged", 1), ("ffd", 1)]
     first, other = (read_info(place / "out" / folder).scenario.trace for folder in ("paged", "seed-1/paged"))
-    assert (first.arrivals, other.arrivals) == ("at-zero", "at-zero, dealt anew by seed 1")
+    assert (first.arrivals, other.arrivals) == ("at-zero", "at-zero")
+    assert (first.transforms, other.transforms) == ((), ("dealt anew, seed 1",))
     assert [len(seeds) for seeds in read_study([place / "out"]).replicates] == [2, 2]
 
 
@@ -88,9 +90,16 @@ def test_what_an_earlier_comparison_left_in_the_folder_is_not_taken_for_this_one
     first = warpgroup(*arguments, "--policies", "count-static(n=2),paged", "--seeds", "2")
     assert len(list((place / "out" / "attribution").glob("*/run.json"))) > 2
     assert set(re.findall(r"(\d+)%", first.stderr)) == {"100"}
-    second = warpgroup(*arguments, "--policies", "count-static(n=2),paged", "--seed", "7", "--no-attribute", "--force")
+    replayed = place / "out" / "replayed"
+    shutil.copytree(place / "out" / "paged", replayed)
+    info = (replayed / "run.json").read_text()
+    (replayed / "run.json").write_text(info.replace('"kind": "simulated"', '"kind": "real"'))
+    (place / "out" / "paged" / "notes.txt").write_text("mine")
+    second = warpgroup(*arguments, "--policies", "ffd", "--seed", "7", "--no-attribute", "--force")
     assert second.returncode == 0, second.stderr
-    assert not list((place / "out" / "attribution").glob("*/run.json"))
+    left = {str(path.relative_to(place / "out")) for path in (place / "out").rglob("*") if path.is_file()}
+    assert {path.rpartition("/")[0] for path in left} == {"", "ffd", "paged", "replayed"}
+    assert {path for path in left if path.startswith("paged/")} == {"paged/notes.txt"}
 
 
 def test_simulate_writes_one_run_folder_and_report_reads_it(place):
@@ -197,13 +206,13 @@ def test_help_names_every_command():
         ("compare --slo soon", "is not of the form ttft=10s,tpot=100ms"),
         ("compare --out .", "is not empty"),
         ("simulate --policy paged --out lengths.csv", "cannot write to lengths.csv"),
-        ("report nothing -o x.html", "nothing is not a run"),
+        ("report nothing -o x.html", "there is no file or folder nothing: expected the folder of a run"),
         ("trace inspect little.toml", "begins no known trace format"),
         ("compare --bogus", "No such option"),
         ("simulate", "--policy is missing"),
         ("simulate --step-times nowhere --policy paged", "--step-times takes policy, requests and limits from the run"),
         ("compare --trace little.toml", "(warpgroup trace convert FILE -o FILE.parquet --columns arrival="),
-        ("simulate --step-times nowhere", "nowhere is not a run: it has no run.json"),
+        ("simulate --step-times nowhere", "there is no file or folder nowhere: expected the folder of a run"),
         ("simulate --step-times lengths.csv", "lengths.csv is not a run: it has no run.json"),
     ],
 )

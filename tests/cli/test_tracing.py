@@ -77,6 +77,18 @@ def test_a_model_is_fitted_and_makes_traces_like_its_own(place):
     assert made["rate_s"] == pytest.approx(real["rate_s"], rel=0.2)
 
 
+def test_sessions_are_fitted_and_made_again(place):
+    made = warpgroup("trace", "generate", "claude-code", "-o", "c.parquet", "--requests", "400", "--seed", "1")
+    assert made.returncode == 0, made.stderr
+    done = warpgroup("trace", "fit", "c.parquet", "-o", "m.json")
+    assert done.returncode == 0, done.stderr
+    assert "400 requests in " in done.stdout
+    assert "think time between turns" in done.stdout
+    model = json.loads((place / "m.json").read_text())
+    assert (model["mixture"], model["arrivals"]) == (None, None)
+    assert model["sessions"]["limit"]["value"][-1] == model["clip"][0]
+
+
 def test_a_request_too_long_for_a_model_is_counted_dropped_or_clipped(place):
     (place / "long.csv").write_text("arrived_at,num_prefill_tokens,num_decode_tokens\n0,5000,10\n1,50,10\n")
     assert inspected("long.csv", "--model", "llama-2-7b")["over_context"] == 1

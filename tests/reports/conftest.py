@@ -35,6 +35,7 @@ def info_with(runs):
             "ooms": 0,
             "memory_bound_share": 0.5,
             "goodput_req_s": 1.0,
+            "attainment": 1.0,
             "total_tok_s": 1000.0,
             "e2e_s": msgspec.to_builtins(Spread(mean, mean, mean, 2 * mean)),
             **figures,

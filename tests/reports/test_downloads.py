@@ -18,9 +18,12 @@ from support.experiments import experiment
 from warpgroup.csrc import STATUSES, parse_policy
 from warpgroup.records import Run
 from warpgroup.reports import downloads as module
-from warpgroup.reports.downloads import Download, Sheet, downloads
+from warpgroup.reports.downloads import Download, downloads
 from warpgroup.reports.page import render_page
+from warpgroup.reports.verdict import summary_of
 from warpgroup.sim import simulate
+from warpgroup.sweep_record import Point, PolicySweep, Sweep
+from warpgroup.workloads import Trace, with_arrivals
 
 HOSTILE = "</script><img src=x onerror=alert(1)>"
 BROKEN = 'a|b`c\nd,"e"'
@@ -88,9 +91,21 @@ def test_runs_of_other_requests_have_a_file_of_their_own(runs):
     assert "requests.csv.gz" not in files
     first = frame(files["requests-1.csv.gz"])
     assert [name for name in first if name.endswith(":status")] == [
-        "paged simulated #1:status",
-        "count-static(n=2) simulated #4:status",
+        "paged #1:status",
+        "count-static(n=2) #4:status",
     ]
+
+
+def test_of_a_closed_loop_runs_share_the_requests_and_each_has_its_arrivals():
+    trace = with_arrivals(Trace.of_rows([(0, 50 + i, 20) for i in range(12)], max_new_tokens=50), "users:3:0.5", 0)
+    pair = [simulate(experiment(trace, kv_blocks=20), policy) for policy in ("paged", "count-static(n=2,timeout_s=1)")]
+    table = frame(named(downloads(pair))["requests.csv.gz"])
+    assert "arrival_us" not in table
+    assert table["after_id"].tolist() == trace.turns.after_id.tolist()
+    assert table["think_us"].dropna().unique().tolist() == [500_000]
+    for run in pair:
+        assert table[f"{run.info.label}:arrival_us"].tolist() == (run.requests["arrival_ns"] // 1000).tolist()
+    assert (pair[0].requests["arrival_ns"] != pair[1].requests["arrival_ns"]).any()
 
 
 def test_the_summary_is_what_json_prints_and_what_was_run(runs):
@@ -109,10 +124,41 @@ def test_the_comparison_has_a_row_for_each_run_and_seed(runs):
     assert rows["complete"].all()
 
 
-def test_a_sheet_is_saved_as_it_stands(runs):
-    sheet = Sheet("more.csv", "more", ["a,b", "=1+1"], [[1, 0.1], [None, "@x"], ['"', "\n"]])
-    rows = list(csv.reader(io.StringIO(named(downloads(runs[3:], sheets=[sheet]))["more.csv"].decode(), newline="")))
-    assert rows == [["a,b", "'=1+1"], ["1", "0.1"], ["", "'@x"], ['"', "\n"]]
+@pytest.fixture(scope="module")
+def swept(runs) -> Sweep:
+    def at(rate: float) -> Point:
+        return Point(rate, 1 / rate, [0.5, 1.0], summary_of(runs[3].info))
+
+    policies = [PolicySweep(name, False, 1.0, 2.0, [at(1.0), at(2.0)], []) for name in ("paged", "=1+1")]
+    return Sweep(runs[3].info.scenario, [1.0, 2.0], [4, 5], 0.9, True, policies, {"warpgroup": "1"}, "warpgroup sweep")
+
+
+def test_a_sweep_alone_has_its_capacities_and_every_point(swept, runs):
+    files = named(downloads([], sweeps=[swept]))
+    assert list(files) == ["capacities.json", "points.csv.gz"]
+    shown = json.loads(files["capacities.json"])
+    assert [(each["policy"], each["capacity"]) for each in shown["policies"]] == [("paged", 1.0), ("=1+1", 1.0)]
+    assert (shown["command"], shown["seeds"], shown["scenario"]["model"]) == ("warpgroup sweep", [4, 5], "tiny")
+    points = frame(files["points.csv.gz"])
+    assert points["run"].tolist() == ["paged", "paged", "'=1+1", "'=1+1"]
+    assert points["rate"].tolist() == [1.0, 2.0, 1.0, 2.0]
+    assert points["attainment.seed-5"].tolist() == [1.0] * 4
+    assert points["ttft_s.p50"][0] == runs[3].info.summary["ttft_s"]["p50"]
+
+
+def test_sweeps_beside_runs_have_files_of_their_own(swept, runs):
+    made = downloads(runs[3:], sweeps=[swept, swept])
+    assert [file.name for file in made.files] == [
+        "requests.csv.gz", "summary.json", "comparison.csv", "capacities-1.json", "capacities-2.json",
+        "points-1.csv.gz", "points-2.csv.gz",
+    ]  # fmt: skip
+
+
+def test_points_that_are_too_many_are_left_out_and_the_page_says_where_they_are(swept, monkeypatch):
+    monkeypatch.setattr(module, "LIMIT_BYTES", sum(len(file.href) for file in downloads([], sweeps=[swept]).files) - 99)
+    made = downloads([], sweeps=[swept])
+    assert [file.name for file in made.files] == ["capacities.json"]
+    assert "sweep.json in its folder" in render_page("downloads.html.jinja", downloads=made)
 
 
 @pytest.fixture(scope="module")

@@ -7,21 +7,23 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib.colors import to_hex
 from support.experiments import experiment
 
 from warpgroup.csrc import STATUSES
 from warpgroup.metrics import padding_waste, recompute_tax
 from warpgroup.reports.composition_figure import composition, composition_figure
-from warpgroup.reports.gantt_figure import gantt_figure, phase_shares
+from warpgroup.reports.gantt_figure import gantt_figure, sample, spans
 from warpgroup.reports.latency_figure import latency_figure, quantiles
-from warpgroup.reports.stays import running, stays
-from warpgroup.reports.svg import inline_svg
+from warpgroup.reports.stays import stays
+from warpgroup.reports.svg import INK, inline_svg
 from warpgroup.reports.time_axis import TimeAxis, envelope, time_mean
 from warpgroup.reports.vram_figure import used_curve, vram_figure
 from warpgroup.reports.waste_figure import waste, waste_figure
 from warpgroup.sim import simulate
 
-FIGURES = (latency_figure, vram_figure, composition_figure, waste_figure, gantt_figure)
+PANELS = (vram_figure, composition_figure, gantt_figure)
+FIGURES = (latency_figure, *PANELS, waste_figure)
 STATIC = ("count-static(n=3)", "count-static(n=60)")
 POLICIES = (*STATIC, "count-continuous(n=3)", "paged", "token-ratio", "ffd", "skyline")
 
@@ -79,7 +81,7 @@ def twins(runs):
 
 def test_two_runs_of_one_policy_are_two_lines(runs):
     figure = latency_figure(twins(runs))
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["paged simulated", "paged real"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["paged (simulated)", "paged (real)"]
     lines = [len(panel.get_lines()) for panel in figure.axes]
     assert lines == [3, 3, 2]  # TTFT and TPOT have an SLO
 
@@ -87,7 +89,7 @@ def test_two_runs_of_one_policy_are_two_lines(runs):
 @pytest.mark.parametrize(("figure_of", "panels"), [(vram_figure, 1), (composition_figure, 2), (gantt_figure, 1)])
 def test_two_runs_of_one_policy_have_panels_of_different_names(figure_of, panels, runs):
     titles = [panel.get_title("left") for panel in figure_of(twins(runs)).axes[::panels]]
-    assert [title.partition(":")[0] for title in titles] == ["paged simulated", "paged real"]
+    assert [title.partition(":")[0] for title in titles] == ["paged (simulated)", "paged (real)"]
 
 
 @given(st.lists(st.floats(0.001, 1e4), min_size=1, max_size=300))
@@ -159,50 +161,84 @@ def test_bars_are_a_hundred_percent_wide(runs):
 
 
 @settings(deadline=None, max_examples=40)
-@given(some_requests, st.sampled_from(POLICIES), st.integers(1, 4), st.booleans())
-def test_phases_cover_each_request_from_its_arrival_to_its_end(requests, policy, a_line, plan_ahead):
+@given(some_requests, st.sampled_from(POLICIES), st.booleans())
+def test_phases_follow_one_another_from_the_arrival_of_a_request_to_its_end(requests, policy, plan_ahead):
     run = run_of(requests, policy, plan_ahead=plan_ahead)
     each, rows = stays(run), np.arange(len(requests))
-    end_s = float(each.end.max()) / 1e9 or 1.0
-    shares = phase_shares(each, rows, (0, end_s), a_line=a_line, columns=50)
-    for share in shares.values():
-        assert share.min() >= -1e-6
-        assert share.max() <= 1 + 1e-6
-    seconds = sum(share.sum(axis=1) for share in shares.values()) * end_s / 50 * a_line
-    stayed = np.bincount(rows // a_line, weights=(each.end - each.arrived) / 1e9)
-    assert seconds == pytest.approx(stayed, abs=1e-6)
-    evicted = set(np.flatnonzero(run.requests["preemptions"]).tolist())
-    assert set(each.away.tolist()) == evicted
+    phases = spans(each, rows)
+    evicted, from_ns, to_ns = phases.pop("evicted")
+    ends = np.stack([np.stack(span[1:]) for span in phases.values()])
+    assert all((of == rows).all() for of, _, _ in phases.values())
+    assert ends[0, 0].tolist() == each.arrived.tolist()
+    assert ends[1:, 0].tolist() == ends[:-1, 1].tolist()
+    assert ends[-1, 1].tolist() == each.end.tolist()
+    assert (ends[:, 0] <= ends[:, 1]).all()
+    assert set(evicted.tolist()) == set(np.flatnonzero(run.requests["preemptions"]).tolist())
+    assert (each.arrived[evicted] <= from_ns).all()
+    assert (to_ns <= each.end[evicted]).all()
 
 
-@settings(deadline=None, max_examples=25)
-@given(some_requests, st.sampled_from(POLICIES), st.floats(0, 1), st.floats(0, 1))
-def test_a_close_up_has_a_line_for_each_request_that_runs_in_it(requests, policy, begin, end):
-    each = stays(run_of(requests, policy))
-    begin_s, end_s = sorted((begin * float(each.end.max()) / 1e9, end * float(each.end.max()) / 1e9 + 1e-6))
-    rows = running(each, begin_s, end_s)
-    shares = phase_shares(each, rows, (begin_s, end_s), a_line=1, columns=20)
-    ran = shares["prefill"] + shares["decode"] + shares["evicted"]
-    assert len(ran) == len(rows)
-    assert (ran.sum(axis=1) > 0).all()
+@given(st.integers(0, 5000))
+def test_a_sample_is_even_and_has_both_ends(count):
+    chosen = sample(count)
+    assert len(chosen) == min(count, 60)
+    if count > 1:
+        gaps = np.diff(chosen)
+        assert (chosen[0], chosen[-1]) == (0, count - 1)
+        assert 1 <= gaps.min() <= gaps.max() <= gaps.min() + 1
 
 
-def test_every_line_of_requests_has_a_pixel(many):
+def lines_of(panel) -> set[float]:
+    """At which heights there is a line."""
+    return {y for line in panel.get_lines() for y in line.get_ydata().tolist()}
+
+
+def test_each_request_of_a_sample_has_a_line_where_it_stands_in_the_order_of_arrival(many):
     figure = gantt_figure(many)
-    whole = [panel.images[0].get_array() for panel in figure.axes[::2]]
-    arrived_in_time = [run.requests["arrival_ns"] < TimeAxis.of(many).end_s * 1e9 for run in many]
-    for picture, arrived in zip(whole, arrived_in_time, strict=True):
-        lines = -(-len(arrived) // 67)
-        assert picture.shape[0] == lines
-        visible = (picture[:, :, 3] > 0).any(axis=1)
-        assert visible.tolist() == [arrived[67 * line] for line in range(lines)]
+    end_ns = TimeAxis.of(many).end_s * 1e9
+    for panel, run in zip(figure.axes[::2], many, strict=True):
+        arrivals = np.sort(run.requests["arrival_ns"])
+        assert lines_of(panel) == {place for place in sample(10_000).tolist() if arrivals[place] < end_ns}
+        assert panel.get_title("left").startswith(f"{run.info.label}: 60 of 10,000 requests shown, wait p50 ")
 
 
-def test_a_close_up_ends_though_hundreds_run_at_once():
+def test_a_close_up_has_a_line_for_each_that_runs_or_for_some_if_hundreds_do(many):
+    for panel in gantt_figure(many).axes[1::2]:
+        assert 0 < len(lines_of(panel)) <= 60
     run = simulate(experiment([(0, 20, 100)] * 700, kv_blocks=9000, max_seqs=300, step_tokens=8192), "paged")
     assert run.info.summary["running_max"] == 300
-    lines = gantt_figure([run]).axes[1].images[0].get_array().shape[0]
-    assert 300 <= lines <= 600
+    crowded = gantt_figure([run]).axes[1]
+    assert len(lines_of(crowded)) == 60
+    assert crowded.get_xlabel().startswith("close-up, some of those that run")
+
+
+@pytest.mark.parametrize("figure_of", PANELS)
+def test_runs_that_are_drawn_apart_have_the_axes_of_all(figure_of, runs):
+    whole, part = figure_of(runs).axes, figure_of(runs, [3]).axes
+    each = len(whole) // len(runs)
+    assert len(part) == each
+    for ours, theirs in zip(part, whole[3 * each : 4 * each], strict=True):
+        assert ours.get_title("left") == theirs.get_title("left")
+        assert ours.get_xlim() == theirs.get_xlim()
+        assert ours.get_ylim() == pytest.approx(theirs.get_ylim())
+        assert [line.get_color() for line in ours.get_lines()] == [line.get_color() for line in theirs.get_lines()]
+
+
+def test_the_winners_line_is_the_thickest_and_only_with_a_winner_is_there_one(runs):
+    def widths(*winner):
+        return [
+            [line.get_linewidth() for line in panel.get_lines()[:5]] for panel in latency_figure(runs, *winner).axes
+        ]
+
+    assert all(len(set(each)) == 1 for each in widths())
+    for each in widths(3):
+        assert [width == max(each) for width in each] == [False, False, False, True, False]
+
+
+def test_memory_in_use_wears_no_policys_colour_in_the_legend(runs):
+    legend = vram_figure(runs).legends[0]
+    named = dict(zip((text.get_text() for text in legend.get_texts()), legend.legend_handles, strict=True))
+    assert to_hex(named["in use"].get_facecolor()) == INK
 
 
 def test_a_request_that_was_put_back_when_memory_ran_out_is_queued_until_its_step():

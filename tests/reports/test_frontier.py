@@ -60,6 +60,12 @@ BOUND = policy("oracle", 1, 1, 1, 0.1, upper_bound=True)
         ((NOTHING,), "No policy keeps the SLO for 90 % of the requests, not even at 1 requests/s."),
         ((BOUND, COUNT), "count-continuous(n=8) keeps the SLO at 2 requests/s."),
         (
+            (BOUND, NOTHING),
+            "No policy that an engine could run keeps the SLO for 90 % of the requests, not even at 1 requests/s; "
+            "oracle, which knows true lengths, does at 3 requests/s.",
+        ),
+        ((BOUND,), "oracle (upper bound) keeps the SLO at 3 requests/s."),
+        (
             (BETTER, policy("count-static(n=2)", 0.2)),
             "skyline keeps the SLO at 3 requests/s; the best count, count-static(n=2), does at none of these rates.",
         ),
@@ -117,6 +123,15 @@ def test_the_figure_has_a_line_a_policy_a_ring_at_each_capacity_and_what_was_ask
     assert frontier_figure(strict).axes[0].get_ylabel() == "TTFT, p99 (s)"
 
 
+def test_the_line_of_who_can_take_most_is_the_thickest_unless_two_can(sweep_of):
+    def widths(*policies):
+        shown = frontier([sweep_of(*policies)])[0].svg
+        return sorted({float(width) for width in re.findall(r"stroke-width: (1\.4|2\.8)", shown)})
+
+    assert widths(COUNT, BETTER, BOUND) == [1.4, 2.8]
+    assert widths(COUNT, policy("ffd", 1, 1, 0.5)) == [1.4]
+
+
 def test_policies_of_which_nothing_finished_can_be_drawn(sweep_of):
     nothing = policy("paged", 0.0, 0.0, ttft_s=None)
     assert frontier([sweep_of(nothing)])[0].svg.startswith("<svg")
@@ -147,6 +162,7 @@ def test_a_page_of_sweeps_alone_has_a_heading_and_its_commands_can_be_copied(rea
     for number in (1, 2):
         assert f'<pre id="sweep{number}"' in page
         assert f'data-copies="sweep{number}"' in page
+        assert f'download="points-{number}.csv.gz"' in page
 
 
 def test_without_sweeps_the_section_is_not_there():

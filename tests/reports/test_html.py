@@ -10,10 +10,21 @@ from support.experiments import experiment
 from warpgroup.csrc import parse_policy
 from warpgroup.errors import InvalidRun, OutputRefused
 from warpgroup.metrics import GLOSSARY
-from warpgroup.records import Run
-from warpgroup.reports import Study, render, write_report
-from warpgroup.reports.provenance import facts
+from warpgroup.records import MachineInfo, Run
+from warpgroup.reports import (
+    Study,
+    composition_figure,
+    gantt_figure,
+    latency_figure,
+    render,
+    vram_figure,
+    waste_figure,
+    write_report,
+)
+from warpgroup.reports.figures import protagonists
+from warpgroup.reports.provenance import facts, policies
 from warpgroup.reports.svg import INK
+from warpgroup.reports.verdict import verdict
 from warpgroup.sim import simulate
 
 
@@ -64,9 +75,42 @@ def test_every_policy_fact_and_term_is_on_the_page(page, runs):
 
 
 def test_figures_have_a_title_a_description_and_the_pages_ink(page):
-    assert page.count('role="img" xmlns') == page.count("<desc>") == 5
+    assert page.count('role="img" xmlns') == page.count("<desc>") == 5 + 3  # three are in two parts
     assert INK not in page
     assert "currentColor" in page
+
+
+def test_few_policies_have_open_panels_and_the_others_are_folded_away_each_once(page, runs):
+    """ffd wins before paged; count-static(n=2) is the baseline, and count-continuous(n=3) the best count."""
+    folded = "".join(re.findall("<details>.*?</details>", page, flags=re.DOTALL))
+    names = [run.info.policy for run in runs]
+    for figure in (vram_figure, composition_figure, gantt_figure):
+        titles = re.findall(rf"<title>{figure.TITLE}: (.*?)</title>", page)
+        assert titles == ["count-static(n=2), count-continuous(n=3), paged, ffd", "count-static(n=40)"]
+        assert f"<title>{figure.TITLE}: count-static(n=40)</title>" in folded
+    assert page.count("<summary>The same of count-static(n=40)</summary>") == 3
+    for figure in (latency_figure, waste_figure):
+        assert f"<title>{figure.TITLE}: {', '.join(names)}</title>" in page
+    assert "The same of" not in render(Study.of(runs[2:]))
+
+
+@pytest.mark.parametrize(
+    ("policies", "shown"),
+    [
+        ({"count-static(n=2)": 1, "paged": 3, "sarathi": 2, "ffd": 4, "skyline": 5}, [0, 3, 4]),
+        ({"count-static(n=2)": 1, "count-continuous(n=9)": 2, "paged": 4, "ffd": 3, "orca": 2}, [0, 1, 2, 3]),
+        ({"paged": 3, "sarathi": 2, "ffd": 4, "skyline": 5}, [2, 3]),
+        ({"skyline": 5}, [0]),
+    ],
+)
+def test_open_are_the_winner_the_runner_up_the_best_count_and_the_baseline(info_with, policies, shown):
+    infos = [info_with(policy, goodput_req_s=float(goodput)) for policy, goodput in policies.items()]
+    assert protagonists(infos, verdict(infos)) == shown
+
+
+def test_where_every_count_runs_out_of_memory_the_first_is_open(info_with):
+    infos = [info_with("count-continuous(n=9)", ooms=4), *(info_with(policy) for policy in ("paged", "ffd", "orca"))]
+    assert 0 in protagonists(infos, verdict(infos))
 
 
 def test_ids_are_unique(page):
@@ -146,6 +190,45 @@ def test_the_budget_is_a_fact(runs):
     assert ("VRAM budget", f"{budget / 2**30:.2f} GiB") in facts(Study.of(runs))
 
 
+def test_what_was_done_to_the_requests_is_a_fact_of_the_first_seed_and_of_the_others(runs):
+    def seed(number, *transforms):
+        trace = msgspec.structs.replace(runs[3].info.scenario.trace, transforms=transforms)
+        scenario = msgspec.structs.replace(runs[3].info.scenario, trace=trace)
+        return msgspec.structs.replace(runs[3].info, seed=number, scenario=scenario)
+
+    replicates = [seed(4, "rate x2"), seed(5, "rate x2", "dealt anew, seed 5")]
+    study = Study([_changed(runs[3], seed=4, scenario=replicates[0].scenario)], [replicates], [], [])
+    shown = dict(facts(study))
+    assert shown["transforms"] == "rate ×2"
+    assert shown["seeds"] == "4, 5; after the first, the requests are dealt anew onto the arrival times"
+    assert dict(facts(Study.of(runs)))["seeds"] == "0"
+
+
+def test_every_parameter_is_on_the_page_whether_given_or_not(info_with):
+    names = ("count-static(n=2)", "count-static(n=32)", "ffd(margin=0.2)", "orca", "paged(of another version=1)")
+    shown = {name: parameters for name, _, parameters in policies([info_with(name) for name in names])}
+    assert shown == {
+        "count-static": ["n=2, timeout_s=1", "n=32, timeout_s=1"],
+        "orca": [],
+        "paged": ["of another version=1"],
+        "ffd": ["margin=0.2, age_s=10, window=256"],
+    }
+
+
+def test_a_real_run_says_on_what_it_ran(runs):
+    machine = {field.name: 0 for field in msgspec.structs.fields(MachineInfo)} | {
+        "device": "NVIDIA H200", "driver": "570.1", "dtype": "bfloat16", "attention": "paged", "graphs": 12,
+        "graph_rows": [], "degraded": False,
+    }  # fmt: skip
+    real = _changed(runs[3], kind="real", machine=MachineInfo(**machine))
+    shown = dict(facts(Study.of([real, runs[4]])))["machine"]
+    assert shown == (
+        "NVIDIA H200, driver 570.1, bfloat16, attention by paged, 12 CUDA graphs, each step planned after the last, "
+        "greedy"
+    )
+    assert "machine" not in dict(facts(Study.of(runs)))
+
+
 def test_a_table_of_the_first_seed_is_said_to_be_one_and_no_tied_run_is_best(runs):
     run = runs[3]
     groups = [[run.info], [run.info, msgspec.structs.replace(run.info, seed=1)]]
@@ -169,6 +252,6 @@ def test_tiles_are_of_the_seeds_that_the_verdict_is_of(runs, info_with):
     ]
     compared = [Run(group[0], *_tables(runs[3])) for group in replicates]
     page = render(Study(compared, replicates, ladder=[], sweeps=[]))
-    assert "ffd wins: 2.00x [2.00, 2.00] the goodput of paged" in page
+    assert "ffd wins: 2.00× [2.00, 2.00] the goodput of paged" in page
     assert "2.00 requests/s" in page
     assert "34.3 requests/s" not in page

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from warpgroup.reports.numbers import three_digits
+from warpgroup.reports.numbers import three_digits, typeset
 
 
 @given(st.floats(0.001, 999_999))
@@ -19,3 +19,17 @@ def test_three_digits_are_written_and_nothing_after_them(value):
 )
 def test_rounding_up_to_a_hundred_leaves_no_point(value, text):
     assert three_digits(value) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("wins: 2.48x [2.37, 2.56] the goodput", "wins: 2.48× [2.37, 2.56] the goodput"),
+        (">= 2.00x", "≥ 2.00×"),
+        ("TTFT <= 10 s, TPOT <= 100 ms", "TTFT ≤ 10 s, TPOT ≤ 100 ms"),
+        ("rate x0.5", "rate ×0.5"),
+        ("axis exact 0x10 matrix-x86 v2x 1.0xy", "axis exact 0x10 matrix-x86 v2x 1.0xy"),
+    ],
+)
+def test_a_page_has_signs_where_they_are_meant_and_nowhere_else(text, shown):
+    assert typeset(text) == shown

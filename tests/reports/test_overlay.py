@@ -42,6 +42,37 @@ def test_each_real_run_finds_its_own_prediction():
     assert [(a.info.policy, b.info.policy) for a, b in found] == [("paged", "paged"), ("ffd", "ffd")]
 
 
+def simulated_with(**changes):
+    """The same requests under other circumstances."""
+    run = simulated()
+    info = msgspec.structs.replace(run.info, scenario=msgspec.structs.replace(run.info.scenario, **changes))
+    return dataclasses.replace(run, info=info)
+
+
+def limited(**limits):
+    inputs = simulated().info.scenario.inputs
+    changed = msgspec.structs.replace(inputs, limits=msgspec.structs.replace(inputs.limits, **limits))
+    return simulated_with(inputs=changed)
+
+
+def test_a_simulation_of_another_device_or_with_other_limits_is_no_counterpart():
+    real = as_real(simulated())
+    others = [
+        simulated_with(device="h200"),
+        simulated_with(max_seqs=3),
+        simulated_with(step_tokens=333),
+        limited(kv_blocks=39),
+        limited(max_wait_s=4.0),
+    ]
+    assert pairs([real, *others]) == []
+
+
+def test_what_an_engine_measures_of_itself_and_a_limit_that_is_the_devices_own_make_no_difference():
+    real = as_real(limited(graph_pool_bytes=1 << 30, slack_bytes=1 << 25))
+    same = limited(max_seqs=real.info.scenario.max_seqs, step_tokens=real.info.scenario.step_tokens)
+    assert len(pairs([real, same])) == 1
+
+
 def test_an_overlay_has_the_errors_and_the_worst_requests_of_the_validation():
     real, predicted = as_real(simulated()), simulated(step_ns=2_200_000)
     (shown,) = overlay(study(real, predicted))

@@ -55,13 +55,12 @@ def test_seeds_of_a_comparison_come_together_and_only_the_first_is_read_whole(tm
 def test_what_a_seed_draws_does_not_keep_replicates_apart(tmp_path, write):
     def generated(info):
         sha, repaired = f"file {info.seed}", {"clipped": info.seed}
-        return drawn(info, info.seed, format="generated", file_sha256=sha, repaired=repaired)
+        return drawn(info, info.seed, format="generated", file_sha256=sha, repaired=repaired, waiting=info.seed)
 
     def dealt(info):
         if info.seed == 0:
             return drawn(info, 0, transforms=("rate x2",))
-        dealt_anew = {"arrivals": "trace, dealt anew by seed 1", "transforms": ("rate x2", "dealt anew, seed 1")}
-        return drawn(info, info.seed, **dealt_anew)
+        return drawn(info, info.seed, transforms=("rate x2", "dealt anew, seed 1"))
 
     for policy, change in (("paged", generated), ("ffd", dealt)):
         for seed in (0, 1):

@@ -9,6 +9,8 @@ from warpgroup.records import MachineInfo, Run, RunInfo
 from warpgroup.reports.differences import differences
 from warpgroup.reports.validity import Outcome, validity, worst
 from warpgroup.sim import simulate
+from warpgroup.sim.profile import shipped_profiles
+from warpgroup.workloads import Trace, with_arrivals
 
 MACHINE = MachineInfo(
     device="some card", driver="1", dtype="bfloat16", attention="paged", plan_ahead=1, graphs=0, temperature=0.0,
@@ -29,11 +31,18 @@ def changed(run: Run, summary: dict | None = None, scenario: dict | None = None,
     return Run(told, run.requests, run.steps, run.events)
 
 
+def calibrated(median: float, p95: float) -> str:
+    """What a simulation says of a profile that is that far off."""
+    profile = next(shipped_profiles())
+    error = msgspec.structs.replace(profile.error["all"], median=median, p95=p95)
+    return msgspec.structs.replace(profile, error={"all": error}).step_time().description
+
+
 @pytest.fixture(scope="module")
 def trusted() -> Run:
     """A run that nothing speaks against."""
     run = simulate(experiment([(0, 100, 5)] * 4, kv_blocks=100), parse_policy("paged"))
-    return changed(run, {"finished": 1000}, {"step_time": "calibrated for this"})
+    return changed(run, {"finished": 1000}, {"step_time": calibrated(0.01, 0.04)})
 
 
 def on_seeds(runs: list[Run], seeds: int = 5) -> list[list[RunInfo]]:
@@ -52,6 +61,8 @@ def test_a_run_that_nothing_speaks_against_passes(trusted):
     ("change", "outcome", "text"),
     [
         ({"scenario": {"step_time": "analytic roofline"}}, Outcome.INCONCLUSIVE, "not measured"),
+        ({"scenario": {"step_time": calibrated(0.031, 0.04)}}, Outcome.INCONCLUSIVE, "more than 3 % in the"),
+        ({"scenario": {"step_time": calibrated(0.01, 0.118)}}, Outcome.INCONCLUSIVE, "or 8 % at p95"),
         ({"complete": False}, Outcome.FAIL, "INCOMPLETE"),
         ({"summary": {"finished": 999, "rejected": 1}}, Outcome.INCONCLUSIVE, "5 rejected of 20"),
         ({"summary": {"finished": 999, "failed": 1}}, Outcome.FAIL, "5 failed of 20"),
@@ -73,7 +84,7 @@ def test_a_seed_that_was_interrupted_is_no_seed_and_fails(trusted):
     replicates = on_seeds([trusted, trusted], seeds=3)
     replicates[1][2] = msgspec.structs.replace(replicates[1][2], complete=False)
     answers = {answer.text: answer.outcome for answer in validity([trusted, trusted], replicates)}
-    text = "paged is INCOMPLETE on 1 of 3 seeds: it was interrupted, its figures are of what had run by then."
+    text = "paged #2 is INCOMPLETE on 1 of 3 seeds: it was interrupted, its figures are of what had run by then."
     assert answers[text] is Outcome.FAIL
     assert "2 seeds, the same requests for every policy: differences carry an interval." in answers
 
@@ -100,6 +111,40 @@ def test_who_does_not_keep_up_is_named_with_what_was_asked():
     assert "overloaded" in text
 
 
+def test_who_rejects_keeps_up_with_what_is_left_and_the_answer_says_so():
+    """One request a second for twenty seconds, of which half can never fit."""
+    rows = [(i * 10**9, 100 if i % 2 else 5000, 5) for i in range(20)]
+    run = simulate(experiment(rows, kv_blocks=20), parse_policy("paged"))
+    assert run.info.summary["rejected"] == 10
+    assert "All runs keep up with the 1.00 requests/s that are asked for, rejected ones aside." in said(
+        [run], Outcome.PASS
+    )
+    assert "overloaded" not in said([run], Outcome.INCONCLUSIVE)
+
+
+def test_what_is_said_of_a_run_says_whether_it_is_the_real_one(trusted):
+    run = simulate(experiment([(i * 10**6, 100, 50) for i in range(20)], kv_blocks=20), parse_policy("paged"))
+    real = changed(run, {"failed": 1}, kind="real", machine=MACHINE, complete=False)
+    text = " ".join(answer.text for answer in validity([run, real], on_seeds([run, real])))
+    for told in (" is INCOMPLETE", ": 5 failed", " finishes", ": requests were handed over"):
+        assert f"paged (real){told}" in text
+
+
+def test_runs_of_different_versions_or_commits_differ(trusted):
+    made = {"warpgroup": "1.0", "commit": "abc", "python": "3.11.2"}
+    run = changed(trusted, versions=made)
+    for name, version in (("warpgroup", "1.1"), ("commit", "def")):
+        other = changed(trusted, versions=made | {name: version})
+        assert f"versions.{name}" in said([run, other], Outcome.FAIL)
+        assert differences([run.info, other.info]) == [(f"versions.{name}", [made[name], version])]
+
+
+def test_what_only_one_run_has_and_what_changes_no_result_is_no_difference_in_versions(trusted):
+    here = changed(trusted, versions={"warpgroup": "1.0", "python": "3.11.2"})
+    there = changed(trusted, versions={"warpgroup": "1.0", "python": "3.13.0", "torch": "2.8", "commit": "abc"})
+    assert differences([here.info, there.info]) == []
+
+
 def test_runs_that_differ_in_a_setting_fail_and_in_their_kind_are_inconclusive(trusted):
     other = changed(trusted, scenario={"step_tokens": 7})
     assert "step_tokens" in said([trusted, other], Outcome.FAIL)
@@ -124,3 +169,33 @@ def test_a_limit_is_named_by_its_own_name(trusted):
     limits = msgspec.structs.replace(inputs.limits, max_wait_s=4.0)
     other = changed(trusted, scenario={"inputs": msgspec.structs.replace(inputs, limits=limits)})
     assert differences([trusted.info, other.info]) == [("limits.max_wait_s", [str(inputs.limits.max_wait_s), "4.0"])]
+
+
+def test_a_replay_and_its_simulation_differ_by_what_a_machine_measures_and_that_is_inconclusive(trusted):
+    def divided(context_bytes: int) -> dict:
+        memory = msgspec.structs.replace(trusted.info.scenario.memory, context_bytes=context_bytes, budget_bytes=10**9)
+        limits = msgspec.structs.replace(trusted.info.scenario.inputs.limits, slack_bytes=context_bytes)
+        inputs = msgspec.structs.replace(trusted.info.scenario.inputs, limits=limits)
+        return {"memory": memory, "inputs": inputs, "step_time": f"machine {context_bytes}"}
+
+    versions = {"warpgroup": "1.0", "numpy": "2.0"}
+    simulated = changed(trusted, versions=versions)
+    real = changed(
+        trusted,
+        scenario=divided(7),
+        kind="real",
+        machine=MACHINE,
+        versions=versions | {"numpy": "2.1", "torch": "2.11"},
+    )
+    text = said([real, simulated], Outcome.INCONCLUSIVE)
+    assert "Some runs are simulated and some measured" in text
+    assert "or that of their memory (memory.budget_bytes)." in text
+    other = changed(real, versions=versions | {"torch": "2.12"})
+    assert "versions.torch" in said([real, other, simulated], Outcome.FAIL)
+    assert "versions.warpgroup" in said([real, changed(simulated, versions={"warpgroup": "1.1"})], Outcome.FAIL)
+
+
+def test_of_a_closed_loop_no_rate_is_asked():
+    trace = with_arrivals(Trace.of_rows([(i * 10**6, 100, 50) for i in range(20)], max_new_tokens=100), "users:3", 0)
+    run = simulate(experiment(trace, kv_blocks=20), parse_policy("paged"))
+    assert "A closed loop: 17 of 20 requests come when another has ended" in said([run], Outcome.PASS)

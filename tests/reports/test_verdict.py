@@ -1,8 +1,13 @@
 """Who wins, and what is said of the others."""
 
 import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
 
+from warpgroup.metrics import order_by_merit
 from warpgroup.reports import comparison, verdict
+from warpgroup.reports.lead import MEAN_E2E, deciding
+from warpgroup.reports.verdict import labels_of, summary_of
 
 
 def test_the_winner_is_named_with_both_figures_and_compared_with_the_best_count(info_with):
@@ -69,6 +74,55 @@ def test_a_factor_over_a_figure_near_zero_is_not_given(info_with):
     assert "goodput 1.00 against 0.00100 requests/s of the runner-up" in judged.sentence
 
 
+def test_goodput_of_a_handful_of_requests_decides_nothing(info_with):
+    few = info_with("ffd", goodput_req_s=0.003, attainment=3 / 20_000, total_tok_s=500)
+    judged = verdict([few, info_with("paged", goodput_req_s=0.002, attainment=2 / 20_000)])
+    assert judged.headline == "paged wins: 2.00x the throughput of ffd"
+    assert judged.lead is not None
+    assert judged.lead[1] == "throughput"
+
+
+def test_the_best_count_is_chosen_by_what_decides_between_counts(info_with):
+    """Nearly nothing is good under either, though under the winner half of all requests are."""
+    counts = [
+        info_with(f"count-continuous(n={n})", goodput_req_s=goodput, attainment=1e-4, total_tok_s=speed)
+        for n, goodput, speed in ((8, 0.002, 500), (16, 0.001, 900))
+    ]
+    assert "of count-continuous(n=16), the best count that fits" in verdict([*counts, *two_more(info_with)]).sentence
+
+
+def two_more(info_with):
+    return [info_with("paged", goodput_req_s=0.8), info_with("ffd")]
+
+
+def test_over_seeds_the_share_in_time_is_not_diluted(info_with):
+    replicates = [
+        over_seeds(info_with, policy, [goodput] * 5, attainment=0.06) for policy, goodput in (("paged", 1), ("ffd", 2))
+    ]
+    judged = verdict([group[0] for group in replicates], replicates)
+    assert judged.headline.endswith("the goodput of paged")
+
+
+near = st.integers(95, 105)
+
+
+@given(
+    st.lists(
+        st.tuples(near, st.floats(0.04, 0.06), near, st.floats(1, 100)),
+        min_size=2, max_size=5, unique_by=lambda row: row[3],
+    )
+)  # fmt: skip
+def test_the_figure_that_decides_never_has_the_winner_behind_the_runner_up(info_with, rows):
+    summaries = [
+        summary_of(info_with("paged", goodput_req_s=good / 100, attainment=share, total_tok_s=speed, e2e=mean))
+        for good, share, speed, mean in rows
+    ]
+    best, second = (summaries[i] for i in order_by_merit(summaries)[:2])
+    figure = deciding(best, second)
+    if figure is not MEAN_E2E:
+        assert figure.of(best) > figure.of(second)
+
+
 def test_where_memory_was_never_tight_static_batching_loses_by_padding_and_barrier(info_with):
     judged = verdict(
         [
@@ -88,12 +142,58 @@ def test_runs_that_differ_in_more_than_the_policy_carry_a_caution(info_with):
 
 
 def test_two_runs_of_one_policy_are_told_apart(info_with):
-    judged = verdict([info_with("ffd"), info_with("ffd", kind="real", goodput_req_s=2)])
-    assert judged.sentence.startswith(
-        "ffd real wins: goodput 2.00 against 1.00 requests/s (2.00x) of the runner-up ffd s"
-    )
     same = verdict([info_with("ffd"), info_with("ffd", goodput_req_s=2)])
-    assert "ffd simulated #2 wins" in same.sentence
+    assert same.sentence.startswith("ffd #2 wins: goodput 2.00 against 1.00 requests/s (2.00x) of the runner-up ffd #1")
+    assert labels_of([info_with("ffd"), info_with("paged", kind="real")]) == ["ffd (simulated)", "paged (real)"]
+
+
+def test_a_prediction_does_not_compete_with_its_own_measurement(info_with):
+    """However good it is: the measurement stands for both, and the runner-up is another policy."""
+    infos = [
+        info_with("ffd", goodput_req_s=9),
+        info_with("paged", kind="real", goodput_req_s=1),
+        info_with("ffd", kind="real", goodput_req_s=2),
+        info_with("paged", goodput_req_s=9),
+    ]
+    judged = verdict(infos)
+    assert judged.ranking == [2, 1]
+    assert judged.headline == "ffd (real) wins: 2.00x the goodput of paged (real)"
+    assert judged.name == "ffd (real)"
+    text = "ffd (simulated) and paged (simulated) are out of the contest: what they predict was measured."
+    assert text in judged.details
+    assert "prediction" not in judged.sentence
+    assert [row[0].text for row in comparison(infos, judged).rows] == [
+        "ffd (simulated)",
+        "paged (real)",
+        "ffd (real) (best)",
+        "paged (simulated)",
+    ]
+
+
+def test_a_run_beside_its_simulation_is_compared_with_nobody_else(info_with):
+    infos = [info_with("ffd", goodput_req_s=2), info_with("ffd", kind="real")]
+    judged = verdict(infos)
+    assert judged.winner == 1
+    assert judged.headline == "ffd (real) is compared with its own simulation alone"
+
+
+def test_what_nobody_measured_competes_and_is_called_a_prediction(info_with):
+    infos = [info_with("ffd"), info_with("ffd", kind="real"), info_with("skyline", goodput_req_s=2)]
+    judged = verdict(infos)
+    assert judged.ranking == [2, 1]
+    assert judged.headline == "skyline (simulated) wins: 2.00x the goodput of ffd (real)"
+    assert "of the runner-up ffd (real); skyline (simulated) is a prediction; " in judged.sentence
+    assert any(detail.startswith("ffd (real) (first-fit decreasing) loses to skyline") for detail in judged.details)
+
+
+def test_a_simulation_of_what_was_interrupted_or_of_another_device_stands_for_itself(info_with):
+    for real in (info_with("ffd", kind="real", complete=False), info_with("ffd", kind="real", device="h200")):
+        assert 0 in verdict([info_with("ffd", goodput_req_s=2), real]).ranking
+
+
+def test_a_measurement_that_ran_out_of_memory_is_not_replaced_by_its_simulation(info_with):
+    infos = [info_with("count-static(n=9)", goodput_req_s=9), info_with("count-static(n=9)", kind="real", ooms=3)]
+    assert verdict([*infos, info_with("paged", kind="real")]).ranking == [2]
 
 
 def test_one_run_is_described_and_wins_nothing(info_with):
