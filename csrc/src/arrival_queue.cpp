@@ -25,39 +25,27 @@ ArrivalQueue::ArrivalQueue(std::vector<std::int64_t> arrival_ns,
     std::int64_t& first = first_waiting_[static_cast<std::size_t>(after[request])];
     next_waiting_[request] = std::exchange(first, static_cast<std::int64_t>(request));
   }
-  skip_those_who_wait();
+  find_next();
 }
 
-void ArrivalQueue::skip_those_who_wait() {
+void ArrivalQueue::find_next() {
   while (place_ < arrival_ns_.size() && waits(place_)) ++place_;
-}
-
-bool ArrivalQueue::released_is_next() const {
-  if (released_.empty()) return false;
-  return place_ == arrival_ns_.size() ||
-         released_.top() < Coming{arrival_ns_[place_], static_cast<std::int64_t>(place_)};
-}
-
-std::int64_t ArrivalQueue::next() const {
-  if (released_is_next()) return released_.top().second;
-  return place_ < arrival_ns_.size() ? static_cast<std::int64_t>(place_) : -1;
-}
-
-std::int64_t ArrivalQueue::next_ns() const {
-  const std::int64_t request = next();
-  return request < 0 ? -1 : arrival_ns(request);
+  Coming next{-1, -1};
+  if (place_ < arrival_ns_.size()) next = {arrival_ns_[place_], static_cast<std::int64_t>(place_)};
+  if (!released_.empty() && (next.second < 0 || released_.top() < next)) next = released_.top();
+  next_ns_ = next.first;
+  next_ = next.second;
 }
 
 void ArrivalQueue::pop() {
-  if (released_is_next()) {
+  if (next_ < 0) throw std::logic_error("no request is known to come");
+  if (waits(static_cast<std::size_t>(next_))) {
     released_.pop();
-  } else if (place_ < arrival_ns_.size()) {
-    ++place_;
-    skip_those_who_wait();
   } else {
-    throw std::logic_error("no request is known to come");
+    ++place_;
   }
   --left_;
+  find_next();
 }
 
 void ArrivalQueue::ended(std::int64_t request, std::int64_t at_ns) {
@@ -68,6 +56,7 @@ void ArrivalQueue::ended(std::int64_t request, std::int64_t at_ns) {
     arrival_ns_[index] = at_ns + think_ns_[index];
     released_.push({arrival_ns_[index], waiting});
   }
+  find_next();
 }
 
 }  // namespace warpgroup

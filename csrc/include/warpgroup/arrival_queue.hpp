@@ -20,8 +20,8 @@ class ArrivalQueue {
 
   // The request that comes next, the first of those that come at the same time; -1: it is not known
   // that any will.
-  std::int64_t next() const;
-  std::int64_t next_ns() const;  // when; -1 likewise
+  std::int64_t next() const { return next_; }
+  std::int64_t next_ns() const { return next_ns_; }  // when; -1 likewise
   void pop();
   // Those who wait for a request learn that it has ended.
   void ended(std::int64_t request, std::int64_t at_ns);
@@ -35,15 +35,16 @@ class ArrivalQueue {
   using Coming = std::pair<std::int64_t, std::int64_t>;  // when, who
 
   bool waits(std::size_t request) const { return !think_ns_.empty() && think_ns_[request] >= 0; }
-  void skip_those_who_wait();
-  bool released_is_next() const;
+  void find_next();
 
   std::vector<std::int64_t> arrival_ns_;
   std::vector<std::int64_t> think_ns_;
   std::vector<std::int64_t> first_waiting_;  // for each request, or -1
   std::vector<std::int64_t> next_waiting_;   // for the same request, or -1
-  std::size_t place_ = 0;                    // of the next one that does not wait
+  std::size_t place_ = 0;                    // of the next one that never waited
   std::int64_t left_;
+  std::int64_t next_ = -1;
+  std::int64_t next_ns_ = -1;
   std::priority_queue<Coming, std::vector<Coming>, std::greater<Coming>> released_;
 };
 
