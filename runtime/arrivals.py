@@ -31,7 +31,8 @@ class Arrivals:
     """A trace's requests as they come: into the queue, from which the scheduler's thread takes them.
 
     Those of time 0 are submitted before the clock starts. The others become due one by one; `lag_p99_s` is how late
-    they were submitted.
+    they were submitted. Who waits for an answer cannot come before the engine has told of it, though its arrival counts
+    from the end of that answer on the device: what passes in between is the engine's own, and no lateness.
 
     Args:
         memory: (`intake_tokens`,) int32.
@@ -44,6 +45,7 @@ class Arrivals:
         self._trace, self._prompts = trace, prompts
         self._coming = arrival_queue(trace)
         self._changed = threading.Condition()  # what is coming; and whose turn it is to take from it
+        self._told_ns: dict[int, int] = {}  # when the end of a request was told
         self._submitted = 0
         self._stopped = False
         self._lags_ns: list[int] = []
@@ -68,7 +70,8 @@ class Arrivals:
         with self._changed:
             self._coming.ended(request, at_ns)
             if self._clock is not None:
-                self._submit_due(self._clock.now_ns())
+                self._told_ns[request] = now_ns = self._clock.now_ns()
+                self._submit_due(now_ns)
             self._changed.notify()
 
     def arrival_ns(self, request: int) -> int:
@@ -132,7 +135,9 @@ class Arrivals:
             timeout_s,
             id=request,
         )
-        self._lags_ns.append(self._clock.now_ns() - arrival_ns if self._clock else 0)
+        before = int(trace.turns.after_id[request]) if trace.turns else -1
+        due_ns = max(arrival_ns, self._told_ns.get(before, 0))
+        self._lags_ns.append(self._clock.now_ns() - due_ns if self._clock else 0)
         self._submitted += 1
 
     @property
