@@ -107,7 +107,9 @@ def show_runs(infos: list[RunInfo], replicates: Sequence[Sequence[RunInfo]] = ()
 
 
 def show_trace(summary: TraceSummary) -> None:
-    """Lengths and arrivals of a trace."""
+    """What a trace is like."""
+    from .reports.trace_text import trace_text
+
     table = Table(box=None, pad_edge=False)
     for head in ("tokens", "mean", "p50", "p95", "p99", "max"):
         table.add_column(head, justify="left" if head == "tokens" else "right")
@@ -117,34 +119,35 @@ def show_trace(summary: TraceSummary) -> None:
         table.add_row(name, *(f"{figure:,.0f}" for figure in figures))
     stdout.print(table)
     correlation = "" if summary.correlation is None else f", correlation with prompts {summary.correlation:.2f}"
-    stdout.print(f"output is {summary.output_share:.0%} of all tokens{correlation}", highlight=False)
-    if summary.span_s is None:
-        stdout.print("no arrival times: --arrivals poisson:RATE or at-zero gives it some", highlight=False)
-        return
-    idc = ", ".join(f"{value:.2f} over {window}" for window, value in summary.idc.items())
-    stdout.print(
-        f"arrivals: {summary.rate_s:.3g} /s for {summary.span_s:,.0f} s, CV of gaps {summary.cv:.2f}, "
-        f"index of dispersion {idc} (1 is Poisson)",
-        highlight=False,
-    )
+    stdout.print(f"output is {summary.output_share:.1%} of all tokens{correlation}", highlight=False)
+    for line in trace_text(summary):
+        stdout.print(line, highlight=False)
+
+
+_FITTED = {
+    "turns": "turns of a session",
+    "first_prompt": "first prompt of a session",
+    "growth": "growth of the prompt from turn to turn",
+    "think_s": "think time between turns",
+}
 
 
 def show_fit(report: "FitReport") -> None:
     """How far imitations are from their trace."""
-    table = Table(title=f"{report.requests:,} requests, {report.components} components", title_justify="left")
+    sessions = f" in {report.sessions:,} sessions" if report.sessions else ""
+    table = Table(title=f"{report.requests:,} requests{sessions}, {report.components} components", title_justify="left")
     table.add_column("of")
     for name in ("trace", "model", "distance (KS)"):
         table.add_column(name, justify="right")
     for kind, distance in report.ks.items():
-        table.add_row(f"{kind} tokens", "", "", f"{distance:.3f}")
+        table.add_row(_FITTED.get(kind, f"{kind} tokens"), "", "", f"{distance:.3f}")
     correlations = ("-" if value is None else f"{value:.2f}" for value in report.spearman)
     table.add_row("rank correlation of prompt and output", *correlations, "")
     if arrivals := report.arrivals:
         chosen = arrivals.chosen
         kind = type(chosen.process).__name__.lower()
-        table.add_row(
-            f"gaps between arrivals: {kind}, CV", f"{arrivals.cv:.2f}", f"{chosen.cv:.2f}", f"{chosen.ks:.3f}"
-        )
+        what = "session starts" if report.sessions else "arrivals"
+        table.add_row(f"gaps between {what}: {kind}, CV", f"{arrivals.cv:.2f}", f"{chosen.cv:.2f}", f"{chosen.ks:.3f}")
         for window, value in arrivals.idc.items():
             model = f"{chosen.idc[window]:.2f}" if window in chosen.idc else "-"
             table.add_row(f"index of dispersion over {window}", f"{value:.2f}", model, "")

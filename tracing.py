@@ -12,6 +12,7 @@ from .errors import InvalidScenario, OutputRefused
 from .options import ForceOption, JsonOption
 from .records import refuse_existing
 from .workloads import (
+    ModelSpec,
     Trace,
     clip_context,
     dealt_anew,
@@ -30,6 +31,7 @@ from .workloads import (
     scenario_names,
     shuffle_lengths,
     slice_time,
+    workload_names,
     write_trace,
 )
 from .workloads import head as first_ones
@@ -72,8 +74,8 @@ class _Reading:
     zero_outputs: str
     strict: bool
 
-    def read(self, file: Path) -> Trace:
-        """Raises InvalidTrace, InvalidScenario."""
+    def read(self, file: Path, *, prefix: bool = True) -> Trace:
+        """With the blocks of prompts, unless nobody will look at them. Raises InvalidTrace, InvalidScenario."""
         named = None
         if self.columns is not None:
             named = dict(pair.strip().partition("=")[::2] for pair in self.columns.split(","))
@@ -87,6 +89,7 @@ class _Reading:
             time_unit=self.time_unit,
             zero_outputs=zeros,
             strict=self.strict,
+            prefix=prefix,
         )
 
 
@@ -101,25 +104,38 @@ def inspect(
     time_unit: _UnitOption = None,
     zero_outputs: _ZeroOption = "drop",
     strict: _StrictOption = False,
+    html: Annotated[
+        Path | None,
+        typer.Option("--html", help="Write a page with figures of all that, too.", show_default=False),
+    ] = None,
+    force: ForceOption = False,
     json: JsonOption = False,
 ) -> None:
-    """Show what a trace file holds: lengths, arrivals, and the rows that cannot be used."""
+    """Show what a trace file holds: lengths, arrivals, conversations, shared prefixes, and rows that cannot be used."""
+    if html is not None:
+        refuse_existing(html, "--html", force=force)
+    spec = load_model(model) if model else None
     trace = _Reading(max_new_tokens, columns, time_unit, zero_outputs, strict).read(file)
     summary = describe(trace)
-    over = _over_context(trace, model) if model else None
+    over = _over_context(trace, spec) if spec else None
+    if html is not None:
+        from .reports.trace_page import write_trace_page
+
+        write_trace_page(trace, html, spec)
+        terminal.show_path("page", html)
     if json:
         terminal.print_json({"source": trace.source, "summary": summary, "over_context": over})
         return
     terminal.note_trace(trace)
     terminal.show_trace(summary)
-    if model and over is not None:
+    if spec and over is not None:
         terminal.stdout.print(
-            f"{over:,} requests ({over / len(trace):.1%}) exceed the context of {model}", highlight=False
+            f"{over:,} requests ({over / len(trace):.1%}) exceed the context of {spec.name}", highlight=False
         )
 
 
-def _over_context(trace: Trace, model: str) -> int:
-    return int((trace.prompt_tokens + trace.output_tokens > load_model(model).context_tokens).sum())
+def _over_context(trace: Trace, model: ModelSpec) -> int:
+    return int((trace.prompt_tokens + trace.output_tokens > model.context_tokens).sum())
 
 
 @trace_app.command()
@@ -230,9 +246,12 @@ def fit_model(
     force: ForceOption = False,
     json: JsonOption = False,
 ) -> None:
-    """Fit a model of lengths and arrivals to a trace, and say how far its imitations are from it."""
+    """Fit a model to a trace, and say how far its imitations are from it.
+
+    The model is of lengths and arrivals; where requests wait for each other, of sessions: turns, growth, think times.
+    """
     refuse_existing(output, "-o", force=force)
-    trace = _Reading(max_new_tokens, columns, time_unit, "drop", False).read(file)
+    trace = _Reading(max_new_tokens, columns, time_unit, "drop", False).read(file, prefix=False)
     found, report = fit(trace, seed=seed)
     _write(output, encode_workload(found))
     if json:
@@ -244,14 +263,22 @@ def fit_model(
 
 @trace_app.command()
 def generate(
-    workload: Annotated[str, typer.Argument(help="A built-in model, or a file of `trace fit`.", show_default=False)],
+    workload: Annotated[
+        str,
+        typer.Argument(
+            help=f"A built-in model ({', '.join(workload_names())}), or a file of `trace fit`.", show_default=False
+        ),
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", help="The Parquet file to write.", show_default=False)],
     requests: Annotated[int, typer.Option(help="How many.", min=1)] = 1000,
     seed: _SeedOption = 0,
     max_new_tokens: _MaxNewOption = None,
     force: ForceOption = False,
 ) -> None:
-    """Make a trace that imitates one: the same arguments make the same trace."""
+    """Make a trace that imitates one: the same arguments make the same trace.
+
+    Of a model with sessions it is a closed loop, of which only the first turns arrive; --requests counts turns.
+    """
     refuse_existing(output, "-o", force=force)
     trace = generate_from(load_workload(workload), requests=requests, seed=seed, max_new_tokens=max_new_tokens)
     write_trace(trace, output)

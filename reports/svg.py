@@ -70,7 +70,8 @@ def line_style(position: int, *, wins: bool = False) -> dict[str, Any]:
 def inline_svg(name: str, figure: "Figure", title: str, description: str) -> str:
     """The figure as an SVG element: as wide as its place, with a title and a description for who cannot see it.
 
-    `name` goes before every id in it, so that several figures can share a page.
+    `name` goes before every id in it, so that several figures can share a page. Ids are numbered: matplotlib makes them
+    of coordinates to the last bit, and the layout's solver gets another last bit when memory lies elsewhere.
     """
     buffer = io.StringIO()
     with page_style():
@@ -78,7 +79,8 @@ def inline_svg(name: str, figure: "Figure", title: str, description: str) -> str
     drawn = buffer.getvalue()
     body = drawn[drawn.index(">", drawn.index("<svg")) + 1 :]
     body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
-    body = re.sub(r"<[^>]*>", lambda tag: _page_tag(tag[0], name), re.sub(r">\s+<", "><", body))
+    numbers: dict[str, int] = {}
+    body = re.sub(r"<[^>]*>", lambda tag: _page_tag(tag[0], name, numbers), re.sub(r">\s+<", "><", body))
     box = re.search(r'viewBox="([^"]+)"', drawn)
     assert box is not None, "matplotlib writes a viewBox"
     legible = f"--legible: {_LEGIBLE * float(box[1].split()[2]):.0f}px"
@@ -89,12 +91,14 @@ def inline_svg(name: str, figure: "Figure", title: str, description: str) -> str
     )
 
 
-def _page_tag(tag: str, name: str) -> str:
-    """A tag in the page's ink and type, with the figure's name before ids. Text between tags is left as it is: it may
-    say anything.
+def _page_tag(tag: str, name: str, numbers: dict[str, int]) -> str:
+    """A tag in the page's ink and type, with the figure's name and a number for each id. Text between tags is left as
+    it is: it may say anything.
     """
     tag = _compact(tag).replace(INK, "currentColor").replace("'DejaVu Sans'", "system-ui, sans-serif")
-    return re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", tag)
+    return re.sub(
+        r'(\bid="|href="#|url\(#)([^")]+)', lambda m: f"{m[1]}{name}-{numbers.setdefault(m[2], len(numbers))}", tag
+    )
 
 
 def _compact(tag: str) -> str:

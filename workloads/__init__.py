@@ -6,6 +6,7 @@ from .generator import GeneratorSpec, generate, generate_from
 from .model_fit import FitReport, fit
 from .model_folder import read_model_folder
 from .prefix_blocks import PrefixBlocks
+from .prefix_sharing import PrefixSharing
 from .quantities import parse_bytes
 from .reading import read_trace, scan_trace
 from .request_log import RequestLog, read_request_log
@@ -22,7 +23,7 @@ from .specs import (
     model_names,
 )
 from .trace import Trace, TraceSource
-from .trace_summary import LengthSummary, TraceSummary, describe
+from .trace_summary import Conversations, LengthSummary, TraceSummary, describe
 from .transforms import (
     clip_context,
     dealt_anew,
@@ -43,12 +44,14 @@ __all__ = [
     "DEFAULT_DEVICE",
     "DEFAULT_MODEL",
     "USERS_FORM",
+    "Conversations",
     "DeviceSpec",
     "FitReport",
     "GeneratorSpec",
     "LengthSummary",
     "ModelSpec",
     "PrefixBlocks",
+    "PrefixSharing",
     "RequestLog",
     "RopeScaling",
     "Scenario",

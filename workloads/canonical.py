@@ -88,8 +88,9 @@ def is_canonical(path: Path) -> bool:
         return False
 
 
-def read_canonical(path: Path, *, max_new_tokens: int | None = None) -> Trace:
-    """Read such a file. Outputs beyond another `max_new_tokens` are clipped to it, and counted.
+def read_canonical(path: Path, *, max_new_tokens: int | None = None, prefix: bool = True) -> Trace:
+    """Read such a file, with or without the blocks of prompts. Outputs beyond another `max_new_tokens` are clipped to
+    it, and counted.
 
     Raises InvalidTrace: it is damaged, of a newer schema, or holds what no trace may.
     """
@@ -98,12 +99,13 @@ def read_canonical(path: Path, *, max_new_tokens: int | None = None) -> Trace:
 
     try:
         there = pq.read_schema(path).names
-        known = [*_COLUMNS, *(name for name in (*_TURNS, _PREFIX) if name in there)]
+        wanted = (*_TURNS, _PREFIX) if prefix else _TURNS
+        known = [*_COLUMNS, *(name for name in wanted if name in there)]
         table = pq.read_table(path, columns=known, use_threads=False)
         about = _about(path, table.schema.metadata[_KEY])
         columns = {name: _whole_numbers(path, name, table[name]) for name in _COLUMNS}
         turns = _turns(path, table) if _TURNS[0] in known else None
-        prefix = _prefix(path, table, about) if _PREFIX in known else None
+        blocks = _prefix(path, table, about) if _PREFIX in known else None
     except (OSError, ValueError, KeyError, pa.ArrowException) as error:
         reason = str(error).partition("\n")[0]
         raise InvalidTrace(f"{path} is a damaged trace file ({reason}): convert it again") from None
@@ -116,7 +118,7 @@ def read_canonical(path: Path, *, max_new_tokens: int | None = None) -> Trace:
         has_times=about.has_times,
         source=about.source,
         turns=turns,
-        prefix=prefix,
+        prefix=blocks,
     )
     return _limited(trace, max_new_tokens)
 
@@ -141,7 +143,10 @@ def _prefix(path: Path, table: Any, about: _About) -> PrefixBlocks:
         raise InvalidTrace(f"{path}: {_PREFIX} is not a column of lists: convert it again")
     offsets = np.asarray(lists.offsets.to_numpy(), dtype=np.int64)
     ids = _whole_numbers(path, _PREFIX, lists.flatten())
-    return PrefixBlocks(about.prefix_block_tokens, offsets[1:] - offsets[0], ids)
+    found = PrefixBlocks(about.prefix_block_tokens, offsets[1:] - offsets[0], ids)
+    if (found.counts < 0).any() or found.breaks.any():
+        raise InvalidTrace(f"{path}: equal {_PREFIX} do not have the same before them: convert it again")
+    return found
 
 
 def _whole_numbers(path: Path, name: str, column: Any) -> Column:

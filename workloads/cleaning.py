@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple, get_args
 import numpy as np
 
 from ..errors import InvalidTrace
-from .readers.raw import Flags, Floats, RawRows, RawTurns
+from .readers.raw import Flags, Floats, RawBlocks, RawRows, RawTurns
 from .trace import Column
 
 ZeroOutputs = Literal["drop", "prefill-only"]
@@ -16,6 +16,8 @@ ZeroOutputs = Literal["drop", "prefill-only"]
 _LARGEST = 2**31 - 1
 """Lengths beyond this are mistakes, and would overflow sums of bytes."""
 _PLAUSIBLE_RATE = (1e-4, 1e5)
+_BLOCKS_UNREADABLE = "prefix_blocks_not_readable"
+_BLOCKS_MISFIT = "prefix_blocks_do_not_fit_the_prompt"
 _LONGEST_SPAN_S = 9e9
 """Longer ones, pauses included, are no differences of 64 bits in nanoseconds."""
 
@@ -49,6 +51,7 @@ class Requests:
     prompt_tokens: Column
     output_tokens: Column
     turns: RawTurns | None
+    blocks: RawBlocks | None = None
 
 
 class Finding(NamedTuple):
@@ -79,6 +82,7 @@ class Cleaning:
     _earliest_ns: int = 0
     _latest_ns: int = 0
     _last_ns: int = 0
+    _rows_with_blocks: int = 0
     _pauses_s: float = 0.0
     _left_out: dict[int, tuple[int, bool]] = field(default_factory=dict)
     """By its number, a row that was dropped: the row before it, and whether it waits for that."""
@@ -90,22 +94,38 @@ class Cleaning:
             InvalidTrace: under strict rules, a row that cannot be used as it stands.
         """
         usable, dropped = _usable(raw, self.rules)
-        requests, repaired = _repaired(raw, usable, self.rules, raw.turns and self._bypassed(raw, raw.turns, usable))
+        blocks, without = (None, []) if raw.blocks is None else self._fitting(raw, raw.blocks, usable)
+        turns = raw.turns and self._bypassed(raw, raw.turns, usable)
+        requests, repaired = _repaired(raw, usable, self.rules, turns, blocks)
+        repaired += without
         if raw.time_ns is not None:
             self.has_times = True
             repaired += self._followed(requests)
+        self.note(dropped, repaired)
+        self.rows_read += len(raw.row) + len(raw.unreadable)
+        self.kept += len(requests.row)
+        return requests
+
+    def note(self, dropped: list[Finding], repaired: list[Finding]) -> None:
+        """Count what was found.
+
+        Raises:
+            InvalidTrace: it is something, and the rules are strict.
+        """
         if self.rules.strict and (dropped or repaired):
             worst = min(dropped + repaired, key=lambda finding: finding.first_row)
             raise InvalidTrace(
                 f"{self.path} {worst.example} ({worst.reason}): strict reading leaves no row out and changes none"
             )
-        self.rows_read += len(raw.row) + len(raw.unreadable)
-        self.kept += len(requests.row)
         for counts, findings in ((self.dropped, dropped), (self.repaired, repaired)):
             for finding in findings:
                 counts[finding.reason] = counts.get(finding.reason, 0) + finding.rows
                 self.examples.setdefault(finding.reason, finding.example)
-        return requests
+
+    @property
+    def blocks_fit(self) -> bool:
+        """Whether most prompts have as many blocks as they must; if not, blocks have another size than the format's."""
+        return 2 * self.repaired.get(_BLOCKS_MISFIT, 0) <= self._rows_with_blocks
 
     def finish(self) -> None:
         """To be called after the last rows.
@@ -143,6 +163,24 @@ class Cleaning:
         self._latest_ns = max(self._latest_ns, latest) if self.kept else latest
         self._last_ns = int(times[-1])
         return list(_finding(times < before, "time_went_back_sorted", rows, "earlier than the row before it"))
+
+    def _fitting(self, raw: RawRows, blocks: RawBlocks, usable: Flags) -> tuple[RawBlocks, list[Finding]]:
+        """The blocks of usable rows; a row keeps its requests, but not blocks that are none, or not its prompt's."""
+        counts, row = blocks.counts[usable], raw.row[usable]
+        whole = raw.prompt[usable] // blocks.block_tokens
+        unreadable = counts < 0
+        fits = (counts >= whole) & (counts <= whole + 1)
+        misfit = (counts > 0) & ~fits
+        self._rows_with_blocks += int((counts > 0).sum())
+        each = f", of {blocks.block_tokens} tokens each"
+        found = [
+            *_finding(unreadable, _BLOCKS_UNREADABLE, row, "no list of block ids"),
+            *_finding(misfit, _BLOCKS_MISFIT, row, "the number of prefix blocks", counts, each),
+        ]
+        kept = np.zeros(len(raw.row), dtype=bool)
+        kept[usable] = (counts > 0) & fits
+        ids = blocks.ids[np.repeat(kept, np.maximum(blocks.counts, 0))]
+        return RawBlocks(blocks.block_tokens, np.where(kept, blocks.counts, 0)[usable], ids), found
 
     def _bypassed(self, raw: RawRows, turns: RawTurns, usable: Flags) -> RawTurns:
         """The turns of usable rows; those after a row that is dropped go on after the one before that."""
@@ -188,7 +226,9 @@ def _objections(raw: RawRows, rules: Rules) -> Iterator[tuple[Flags, str, str, F
         yield ~raw.time_known, "time_not_readable", "the arrival time cannot be read", None
 
 
-def _repaired(raw: RawRows, usable: Flags, rules: Rules, turns: RawTurns | None) -> tuple[Requests, list[Finding]]:
+def _repaired(
+    raw: RawRows, usable: Flags, rules: Rules, turns: RawTurns | None, blocks: RawBlocks | None
+) -> tuple[Requests, list[Finding]]:
     """The usable rows as they will be run, and what was changed."""
     row = raw.row[usable]
     prompt, output = raw.prompt[usable].astype(np.int64), raw.output[usable].astype(np.int64)
@@ -208,6 +248,7 @@ def _repaired(raw: RawRows, usable: Flags, rules: Rules, turns: RawTurns | None)
         prompt_tokens=prompt,
         output_tokens=np.clip(output, 1, rules.max_new_tokens),
         turns=turns,
+        blocks=blocks,
     )
     return requests, found
 

@@ -1,4 +1,4 @@
-"""Requests that imitate public traces: lengths and arrivals of the workload models, alone or mixed."""
+"""Requests that imitate public traces: lengths or sessions, and arrivals, of the workload models, alone or mixed."""
 
 import hashlib
 import math
@@ -10,13 +10,21 @@ from ..errors import InvalidScenario, UnknownName
 from . import streams
 from .arrival_processes import Process, arrivals_ns
 from .arrivals import process_named
+from .loops import begun_at, starts_ns
+from .session_model import SessionModel, draw_sessions
 from .streams import stream
-from .trace import Trace, TraceSource
+from .trace import Column, Trace, TraceSource
+from .turns import Turns
 from .workload_model import WorkloadModel, built_in_workloads
+
+_Drawn = tuple[Column, Column, Turns | None, dict[str, int]]  # prompts, outputs, who waits for whom, what was repaired
 
 
 class Component(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A share of the requests, with the lengths of one workload; longer prompts than the limit are clipped to it."""
+    """A share of the requests, with the lengths of one workload; longer prompts than the limit are clipped to it.
+
+    A workload with sessions comes alone; a session that would exceed the limit is reset.
+    """
 
     mixture: str
     share: float = 1.0
@@ -35,7 +43,8 @@ def generate(spec: GeneratorSpec, *, requests: int, seed: int, max_new_tokens: i
 
     Raises:
         UnknownName: a mixture that there is not.
-        InvalidScenario: no component, a share that is not positive, or an arrival process that there is not.
+        InvalidScenario: no component, a share that is not positive, sessions beside something else, or an arrival
+            process that there is not.
     """
     _check(spec)
     return _drawn(
@@ -93,22 +102,16 @@ def _drawn(
 ) -> Trace:
     if requests < 1:
         raise InvalidScenario(f"requests is {requests}, expected at least 1")
-    shares = np.array([component.share for component, _ in parts])
-    chosen = stream(seed, streams.CHOICE).choice(len(shares), requests, p=shares / shares.sum())
-    prompt = np.zeros(requests, dtype=np.int64)
-    output = np.zeros(requests, dtype=np.int64)
-    clipped = 0
-    for index, (component, model) in enumerate(parts):
-        mine = chosen == index
-        clip = (component.max_prompt_tokens or model.clip[0], model.clip[1])
-        lengths = model.mixture.draw(int(mine.sum()), clip, stream(seed, streams.LENGTHS, index))
-        prompt[mine], output[mine], cut = lengths
-        clipped += cut
-    over = int((output > max_new_tokens).sum())
-    repaired = {"length_clipped_to_the_range_of_its_mixture": clipped, "output_clipped_to_max_new_tokens": over}
-    return Trace(
+    component, model = parts[0]
+    if len(parts) == 1 and model.sessions:
+        drawn = _sessions(model.sessions, requests, _clip(component, model), seed)
+    else:
+        drawn = _lengths(parts, requests, seed)
+    prompt, output, turns, repaired = drawn
+    repaired["output_clipped_to_max_new_tokens"] = int((output > max_new_tokens).sum())
+    trace = Trace(
         name="+".join(model.name for _, model in parts),
-        arrival_ns=arrivals_ns(process, requests, seed) if process else np.zeros(requests, dtype=np.int64),
+        arrival_ns=np.zeros(requests, dtype=np.int64),
         prompt_tokens=prompt,
         output_tokens=np.minimum(output, max_new_tokens),
         max_new_tokens=max_new_tokens,
@@ -121,4 +124,35 @@ def _drawn(
             kept=requests,
             repaired={reason: count for reason, count in repaired.items() if count},
         ),
+        turns=turns,
     )
+    return begun_at(trace, arrivals_ns(process, len(starts_ns(trace)), seed)) if process else trace
+
+
+def _lengths(parts: list[tuple[Component, WorkloadModel]], requests: int, seed: int) -> _Drawn:
+    shares = np.array([component.share for component, _ in parts])
+    chosen = stream(seed, streams.CHOICE).choice(len(shares), requests, p=shares / shares.sum())
+    prompt = np.zeros(requests, dtype=np.int64)
+    output = np.zeros(requests, dtype=np.int64)
+    clipped = 0
+    for index, (component, model) in enumerate(parts):
+        if model.mixture is None:
+            raise InvalidScenario(f"workload: {model.name} has sessions, which cannot be mixed: name it alone")
+        mine = chosen == index
+        lengths = model.mixture.draw(int(mine.sum()), _clip(component, model), stream(seed, streams.LENGTHS, index))
+        prompt[mine], output[mine], cut = lengths
+        clipped += int(cut.sum())
+    return prompt, output, None, {"length_clipped_to_the_range_of_its_mixture": clipped}
+
+
+def _sessions(model: SessionModel, requests: int, clip: tuple[int, int], seed: int) -> _Drawn:
+    drawn = draw_sessions(model, requests, clip, seed)
+    repaired = {
+        "length_clipped_to_the_range_of_its_mixture": int(drawn.clipped.sum()),
+        "session_reset_at_the_longest_prompt": int(drawn.reset.sum()),
+    }
+    return drawn.prompt_tokens, drawn.output_tokens, drawn.turns, repaired
+
+
+def _clip(component: Component, model: WorkloadModel) -> tuple[int, int]:
+    return component.max_prompt_tokens or model.clip[0], model.clip[1]

@@ -7,6 +7,7 @@ import numpy as np
 
 from ..errors import InvalidScenario
 from .trace import Column
+from .turns import Flags
 
 
 class LengthMixture(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -33,8 +34,8 @@ class LengthMixture(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             if not (prompt > 0 and output > 0 and both**2 <= prompt * output):
                 raise InvalidScenario(f"mixture: cov_ln[{index}] is not the covariance of anything")
 
-    def draw(self, count: int, clip: tuple[int, int], rng: np.random.Generator) -> tuple[Column, Column, int]:
-        """Prompts and outputs of so many requests, and how many were clipped to 1 .. `clip`."""
+    def draw(self, count: int, clip: tuple[int, int], rng: np.random.Generator) -> tuple[Column, Column, Flags]:
+        """Prompts and outputs of so many requests, and which of them were clipped to 1 .. `clip`."""
         weights = np.array(self.w)
         which = rng.choice(len(weights), count, p=weights / weights.sum())
         mean, cov = np.array(self.mean_ln)[which], np.array(self.cov_ln)[which]
@@ -46,4 +47,4 @@ class LengthMixture(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         logs = mean + np.stack([first * z[:, 0], slope * z[:, 0] + rest * z[:, 1]], axis=1)
         drawn = np.rint(np.exp(np.minimum(logs, 43))).astype(np.int64)  # beyond e^43 int64 ends, and any clip
         lengths: Column = np.clip(drawn, 1, np.array(clip))
-        return lengths[:, 0], lengths[:, 1], int((lengths != drawn).any(axis=1).sum())
+        return lengths[:, 0], lengths[:, 1], (lengths != drawn).any(axis=1)

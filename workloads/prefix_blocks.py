@@ -5,7 +5,9 @@ from typing import Self
 
 import numpy as np
 
-from .turns import Column
+from .turns import Column, Flags
+
+_NOTHING = -1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,6 +34,18 @@ class PrefixBlocks:
         """How many blocks each request has."""
         return np.diff(self.ends, prepend=0)
 
+    @property
+    def breaks(self) -> Flags:
+        """Which blocks come after another one than the same block did before: none do in what a trace may hold."""
+        before = np.empty_like(self.ids)
+        before[1:] = self.ids[:-1]
+        before[(self.ends - self.counts)[self.counts > 0]] = _NOTHING
+        order = np.argsort(self.ids, kind="stable")
+        ids, before = self.ids[order], before[order]
+        found = np.zeros(len(ids), dtype=bool)
+        found[order[1:][(ids[1:] == ids[:-1]) & (before[1:] != before[:-1])]] = True
+        return found
+
     def at(self, positions: Column) -> Self:
         """The requests at these positions, in this order."""
         counts = self.counts
@@ -46,5 +60,6 @@ class PrefixBlocks:
         """So many of the first blocks of each of these requests."""
         starts = (self.ends - self.counts)[positions]
         ends = np.cumsum(counts)
-        within = np.arange(int(ends[-1]) if len(ends) else 0) - np.repeat(ends - counts, counts)
-        return type(self)(self.block_tokens, ends, self.ids[np.repeat(starts, counts) + within])
+        places = np.arange(int(ends[-1]) if len(ends) else 0)
+        places += np.repeat(starts - (ends - counts), counts)
+        return type(self)(self.block_tokens, ends, self.ids[places])

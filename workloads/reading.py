@@ -8,7 +8,8 @@ import numpy as np
 
 from ..errors import InvalidTrace
 from .canonical import is_canonical, read_canonical
-from .cleaning import Cleaning, Requests, Rules, ZeroOutputs
+from .cleaning import Cleaning, Finding, Requests, Rules, ZeroOutputs
+from .prefix_blocks import PrefixBlocks
 from .readers import READERS, Reader, plain_reader
 from .readers.tables import beginning
 from .trace import Column, Trace, TraceSource
@@ -17,6 +18,8 @@ from .turns import NOBODY, Turns
 
 MOST_REQUESTS = 1 << 26
 """What is held in memory at once, 24 bytes each; more can only be scanned."""
+MOST_BLOCKS = 1 << 27
+"""Of prompts' blocks, 8 bytes each."""
 
 
 class TraceScan:
@@ -29,14 +32,15 @@ class TraceScan:
         max_new_tokens: what every request may generate at most; outputs are clipped to it.
     """
 
-    def __init__(self, file: TraceFile, reader: Reader, rules: Rules) -> None:
+    def __init__(self, file: TraceFile, reader: Reader, rules: Rules, *, prefix: bool = False) -> None:
         self._file, self._reader = file, reader
+        self._read = reader.read_prefix if prefix and reader.read_prefix is not None else reader.read
         self._cleaning = Cleaning(file.path, rules)
         self.max_new_tokens = rules.max_new_tokens
 
     def __iter__(self) -> Iterator[Requests]:
         """Raises InvalidTrace where the file is damaged further on, has no usable row, or times in another unit."""
-        for raw in self._reader.read(self._file):
+        for raw in self._read(self._file):
             yield self._cleaning.clean(raw)
         self._cleaning.finish()
 
@@ -49,6 +53,15 @@ class TraceScan:
     def went_back(self) -> bool:
         """Whether some row was earlier than the one before it, as far as the file has been read."""
         return "time_went_back_sorted" in self._cleaning.repaired
+
+    @property
+    def blocks_fit(self) -> bool:
+        """Whether most prompts have as many blocks as they must, as far as the file has been read."""
+        return self._cleaning.blocks_fit
+
+    def repaired_later(self, finding: Finding) -> None:
+        """Count what only all rows together show. Raises InvalidTrace if reading is strict."""
+        self._cleaning.note([], [finding])
 
     @property
     def source(self) -> TraceSource:
@@ -75,6 +88,7 @@ def scan_trace(
     time_unit: str | None = None,
     zero_outputs: ZeroOutputs = "drop",
     strict: bool = False,
+    prefix: bool = False,
     unpacked_limit_bytes: int = UNPACKED_LIMIT_BYTES,
 ) -> Iterator[TraceScan]:
     """Open a trace file to go through it some rows at a time, for files of any length; arguments as in `read_trace`."""
@@ -84,7 +98,7 @@ def scan_trace(
         limit = max_new_tokens if max_new_tokens is not None else reader.max_new_tokens
         if limit < 1:
             raise InvalidTrace(f"{path}: max_new_tokens is {limit}, expected at least 1")
-        yield TraceScan(file, reader, Rules(limit, zero_outputs, strict))
+        yield TraceScan(file, reader, Rules(limit, zero_outputs, strict), prefix=prefix)
 
 
 def read_trace(
@@ -95,6 +109,7 @@ def read_trace(
     time_unit: str | None = None,
     zero_outputs: ZeroOutputs = "drop",
     strict: bool = False,
+    prefix: bool = False,
     unpacked_limit_bytes: int = UNPACKED_LIMIT_BYTES,
 ) -> Trace:
     """Read a trace file, plain, gzip or zstd, in any format of `readers`, or a canonical one.
@@ -109,13 +124,16 @@ def read_trace(
         time_unit: the file is a table, and its arrivals are in `s`, `ms`, `us` or `ns`; default: seconds, or dates.
         zero_outputs: drop requests without output, or keep them as `prefill-only`, with an output of 1 token.
         strict: refuse the file at the first row that would be dropped or changed.
+        prefix: read the blocks of prompts too, where the format has them. No run looks at them, and they may be many
+            times as much as the rest. A row whose blocks cannot be used, or are not as many as its prompt has, keeps
+            none; if that is so of most rows, blocks are of another size than the format's, and no row keeps any.
         unpacked_limit_bytes: what a packed file may unpack to.
 
     Raises:
         InvalidTrace: the file is missing, damaged, of an unknown format, unpacks to too much or holds no usable row.
     """
     if columns is None and time_unit is None and is_canonical(path):
-        return read_canonical(path, max_new_tokens=max_new_tokens)
+        return read_canonical(path, max_new_tokens=max_new_tokens, prefix=prefix)
     with scan_trace(
         path,
         max_new_tokens=max_new_tokens,
@@ -123,6 +141,7 @@ def read_trace(
         time_unit=time_unit,
         zero_outputs=zero_outputs,
         strict=strict,
+        prefix=prefix,
         unpacked_limit_bytes=unpacked_limit_bytes,
     ) as scan:
         return _gathered(path, scan)
@@ -130,20 +149,24 @@ def read_trace(
 
 def _gathered(path: Path, scan: TraceScan) -> Trace:
     times, prompts, outputs = columns = (_GrowingColumn(), _GrowingColumn(), _GrowingColumn())
-    conversations = _Conversations()
+    conversations, blocks = _Conversations(), _Blocks()
     for requests in scan:
         times.extend(requests.time_ns)
         prompts.extend(requests.prompt_tokens)
         outputs.extend(requests.output_tokens)
         conversations.extend(requests)
+        blocks.extend(requests)
         if len(times) > MOST_REQUESTS:
             raise InvalidTrace(f"{path} has more than {MOST_REQUESTS:,} requests: cut it into several files")
-    turns = conversations.turns()
+        if len(blocks) > MOST_BLOCKS:
+            raise InvalidTrace(f"{path} has more than {MOST_BLOCKS:,} prefix blocks: cut it into several files")
+    turns, prefix = conversations.turns(), blocks.prefix(scan)
     if scan.went_back or (turns is not None and turns.waits.any()):
         order = np.argsort(times.values, kind="stable")
         for column in columns:
             column.reorder(order)
         turns = turns and turns.at(order)
+        prefix = prefix and prefix.at(order)
     arrival_ns = times.values
     arrival_ns -= arrival_ns[0]
     return Trace(
@@ -155,6 +178,7 @@ def _gathered(path: Path, scan: TraceScan) -> Trace:
         has_times=scan.has_times,
         source=scan.source,
         turns=turns,
+        prefix=prefix,
     )
 
 
@@ -180,6 +204,39 @@ class _Conversations:
             return None
         after_id = np.where(before > 0, np.searchsorted(self._row.values, before), NOBODY)
         return Turns(session, after_id, self._think_ns.values)
+
+
+class _Blocks:
+    """The blocks of prompts, as they are read."""
+
+    def __init__(self) -> None:
+        self._row, self._counts, self._ids = (_GrowingColumn() for _ in range(3))
+        self._block_tokens = 0
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def extend(self, requests: Requests) -> None:
+        """Some requests more. Of a file without blocks nothing is kept."""
+        if requests.blocks is None:
+            return
+        self._block_tokens = requests.blocks.block_tokens
+        self._row.extend(requests.row)
+        self._counts.extend(requests.blocks.counts)
+        self._ids.extend(requests.blocks.ids)
+
+    def prefix(self, scan: TraceScan) -> PrefixBlocks | None:
+        """By position in the file; None if they are none, of another size than they must be, or no chains."""
+        if not len(self) or not scan.blocks_fit:
+            return None
+        found = PrefixBlocks.of_lists(self._block_tokens, self._counts.values, self._ids.values)
+        breaks = np.flatnonzero(found.breaks)
+        if len(breaks):
+            rows = self._row.values[np.unique(np.searchsorted(found.ends, breaks, side="right"))]
+            what = f"row {rows[0]}: block {found.ids[breaks[0]]} comes after another one than earlier"
+            scan.repaired_later(Finding("prefix_blocks_do_not_say_what_is_before", len(rows), int(rows[0]), what))
+            return None
+        return found
 
 
 class _GrowingColumn:

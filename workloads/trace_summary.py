@@ -1,15 +1,19 @@
-"""A trace in numbers: lengths, rate, burstiness."""
+"""A trace in numbers: lengths, rate, burstiness, conversations, and how much of its prompts begin alike."""
 
 import msgspec
 import numpy as np
 
+from .arrival_processes import NS
+from .loops import starts_ns
+from .prefix_sharing import PrefixSharing, prefix_sharing
 from .trace import Column, Trace
+from .turns import Turns
 
 _IDC_WINDOWS_S = (1, 10, 60)
 
 
 class LengthSummary(msgspec.Struct, frozen=True):
-    """Tokens of one kind over all requests."""
+    """Tokens of one kind over all requests, or turns over all conversations."""
 
     mean: float
     p50: float
@@ -18,9 +22,26 @@ class LengthSummary(msgspec.Struct, frozen=True):
     max: int
 
 
+class Conversations(msgspec.Struct, frozen=True):
+    """Requests that belong together.
+
+    Attributes:
+        conversations: how many there are; one may have a single turn.
+        turns: requests of each.
+        waiting: share of all requests that come only when the one before them has ended: a closed loop.
+        think_s: from that end to their arrival: p50, p90, p99; empty where none waits.
+    """
+
+    conversations: int
+    turns: LengthSummary
+    waiting: float
+    think_s: dict[str, float]
+
+
 class TraceSummary(msgspec.Struct, frozen=True):
     """What a trace is like. Arrival figures are None where the trace has no times, or too few of them.
 
+    They are of the `arrivals` requests that come by themselves: when one comes that waits for another, no trace says.
     `cv` is the coefficient of variation of the gaps between arrivals (1 for Poisson). `idc` is the index of dispersion
     of counts, variance / mean, over windows of 1, 10 and 60 s (1 for Poisson).
     """
@@ -32,17 +53,20 @@ class TraceSummary(msgspec.Struct, frozen=True):
     total_tokens: LengthSummary
     output_share: float
     correlation: float | None
+    arrivals: int
     span_s: float | None
     rate_s: float | None
     cv: float | None
     idc: dict[str, float]
+    conversations: Conversations | None
+    prefix: PrefixSharing | None
 
 
 def describe(trace: Trace) -> TraceSummary:
-    """Summarise lengths and arrivals."""
-    prompt, output = trace.prompt_tokens, trace.output_tokens
-    span_s = float(trace.arrival_ns[-1]) / 1e9 if trace.has_times and len(trace) > 1 else 0.0
-    gaps = np.diff(trace.arrival_ns)
+    """Summarise all that a trace holds."""
+    prompt, output, starts = trace.prompt_tokens, trace.output_tokens, starts_ns(trace)
+    span_s = float(starts[-1]) / NS if trace.has_times and len(starts) > 1 else 0.0
+    gaps = np.diff(starts)
     varied = len(trace) > 1 and prompt.std() > 0 and output.std() > 0
     return TraceSummary(
         requests=len(trace),
@@ -52,10 +76,31 @@ def describe(trace: Trace) -> TraceSummary:
         total_tokens=_lengths(prompt + output),
         output_share=float(output.sum() / (prompt + output).sum()),
         correlation=float(np.corrcoef(prompt, output)[0, 1]) if varied else None,
+        arrivals=len(starts),
         span_s=span_s or None,
-        rate_s=(len(trace) - 1) / span_s if span_s else None,
+        rate_s=(len(starts) - 1) / span_s if span_s else None,
         cv=float(gaps.std() / gaps.mean()) if span_s else None,
-        idc=dispersion(trace.arrival_ns) if span_s else {},
+        idc=dispersion(starts) if span_s else {},
+        conversations=None if trace.turns is None else _conversations(trace.turns),
+        prefix=prefix_sharing(trace),
+    )
+
+
+def turns_of_conversations(turns: Turns) -> Column:
+    """How many requests each conversation has."""
+    counts = np.bincount(turns.session[turns.session >= 0])
+    return counts[counts > 0]
+
+
+def _conversations(turns: Turns) -> Conversations | None:
+    counts, think_s = turns_of_conversations(turns), turns.think_ns[turns.waits] / NS
+    if not len(counts) and not len(think_s):
+        return None
+    return Conversations(
+        conversations=len(counts),
+        turns=_lengths(counts if len(counts) else np.zeros(1, dtype=np.int64)),
+        waiting=float(turns.waits.mean()),
+        think_s={f"p{p}": float(np.percentile(think_s, p)) for p in (50, 90, 99)} if len(think_s) else {},
     )
 
 

@@ -1,4 +1,4 @@
-"""A workload in a few numbers: lengths, limits, arrivals. The built-in ones are in `data/workloads.json`."""
+"""A workload in a few numbers: lengths or sessions, arrivals. The built-in ones are in `data/workloads.json`."""
 
 from functools import cache
 from importlib.resources import files
@@ -11,30 +11,36 @@ from msgspec import Meta
 from ..errors import InvalidScenario, UnknownName
 from .arrival_processes import Process
 from .length_mixture import LengthMixture
+from .session_model import SessionModel
 
 Tokens = Annotated[int, Meta(ge=1, le=2**40)]
 
 
 class WorkloadModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What is needed to imitate a trace.
+    """What is needed to imitate a trace: of requests that have nothing to do with each other a mixture, else sessions.
 
     Attributes:
         clip: the longest prompt and the longest output of the trace; what is drawn beyond is cut to them.
         max_new_tokens: what every request may generate at most.
-        arrivals: None where the trace has no times.
-        ks: Kolmogorov distances of the lengths to those of the trace, where they could be measured.
+        arrivals: of requests, or of sessions; None where the trace has no times.
+        ks: Kolmogorov distances to the trace, of lengths and of the parts of sessions, where they could be measured.
         source: the trace, and who took its measure.
         notes: what the model does not imitate.
     """
 
     name: str
-    mixture: LengthMixture
     clip: tuple[Tokens, Tokens]
     max_new_tokens: Tokens
+    mixture: LengthMixture | None = None
+    sessions: SessionModel | None = None
     arrivals: Process | None = None
     ks: dict[str, float] = {}
     source: str = ""
     notes: str = ""
+
+    def __post_init__(self) -> None:
+        if (self.mixture is None) == (self.sessions is None):
+            raise InvalidScenario("expected either a mixture or sessions")
 
 
 @cache

@@ -1,11 +1,14 @@
 """A page of each kind, made of small simulated runs and gates with figures of our choosing."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
+import numpy as np
 from support.experiments import experiment
 from support.gate_results import exact, gate, timed
+from support.prefixes import blocks_of
 
 from warpgroup.csrc import parse_policy
 from warpgroup.metrics import Summary
@@ -14,9 +17,12 @@ from warpgroup.reports import validate, write_report, write_validation
 from warpgroup.reports.gate.page import write_gate_page
 from warpgroup.reports.gate.result import Check, GateResult, Kind, Outcome
 from warpgroup.reports.study import Study
+from warpgroup.reports.trace_page import write_trace_page
 from warpgroup.reports.verdict import summary_of
 from warpgroup.sim import simulate
 from warpgroup.sweep_record import Point, PolicySweep, Sweep
+from warpgroup.workloads import Trace, load_model
+from warpgroup.workloads.turns import Turns
 
 MARKUP = "</script><img src=x onerror=window.hit=1>"
 POLICIES = ("count-static(n=40)", "paged", "ffd")
@@ -141,12 +147,24 @@ def _hostile_gate(path: Path) -> None:
     write_gate_page(*gates(HOSTILE), path)
 
 
+def _inspected(path: Path) -> None:
+    rows = [(i * i * 10**7, 20 + i * 97 % 9000, 1 + i % 37) for i in range(200)]
+    i = np.arange(len(rows))
+    blocks = blocks_of(512, [[each % 3] * (row[1] // 512 + 1) for each, row in enumerate(rows)])
+    turns = Turns(i // 4, np.where(i % 4, i - 1, -1), np.full(len(rows), -1))
+    trace = replace(Trace.of_rows(rows, max_new_tokens=50, name="r" * 120), turns=turns, prefix=blocks)
+    reasons = {"repaired": {"output_clipped": 7}, "examples": {"output_clipped": "row 3: " + "9" * 90}}
+    source = msgspec.structs.replace(trace.source, **reasons)
+    write_trace_page(replace(trace, source=source), path, load_model("llama-2-7b"))
+
+
 PAGES = {
     "comparison": _compared,
     "single": _single,
     "sweep": _swept,
     "validation": _validated,
     "gate": _gated,
+    "trace": _inspected,
     "hostile comparison": _hostile_comparison,
     "hostile validation": _hostile_validation,
     "hostile gate": _hostile_gate,

@@ -30,6 +30,30 @@ def test_what_was_converted_is_the_same_trace(place):
     assert before == after
 
 
+def test_a_page_is_written_beside_what_is_said(place):
+    done = warpgroup("trace", "inspect", "t.csv", "--html", "a.html", "--model", "llama-2-7b")
+    assert done.returncode == 0, done.stderr
+    assert "page: a.html" in done.stderr
+    assert "arrivals: 4.00 /s" in done.stdout
+    written = (place / "a.html").read_bytes()
+    assert b"t.csv" in written
+    refused = warpgroup("trace", "inspect", "t.csv", "--html", "a.html")
+    assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+    assert "a.html exists: choose another --html, or --force" in refused.stderr
+    again = warpgroup("trace", "inspect", "t.csv", "--html", "a.html", "--model", "llama-2-7b", "--force", "--json")
+    assert json.loads(again.stdout)["over_context"] == 0
+    assert (place / "a.html").read_bytes() == written
+
+
+def test_shared_prefixes_are_found_and_kept(place):
+    rows = [{"timestamp": i, "input_length": 1024, "output_length": 1, "hash_ids": [0, i + 1]} for i in range(9)]
+    (place / "m.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    assert warpgroup("trace", "convert", "m.jsonl", "-o", "m.parquet").returncode == 0
+    found = inspected("m.parquet")["summary"]["prefix"]
+    assert (found["hit"], found["used_once"], found["block_tokens"]) == (8 / 18, 9 / 10, 512)
+    assert inspected("m.jsonl")["summary"]["prefix"] == found
+
+
 def test_changes_are_made_and_said(place):
     done = warpgroup(
         *("trace", "convert", "t.csv", "-o", "t.parquet", "--end-s", "50", "--head", "100", "--rate-scale", "2"),

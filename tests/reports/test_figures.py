@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
 from support.experiments import experiment
 
 from warpgroup.csrc import STATUSES
@@ -343,3 +344,15 @@ def test_a_long_name_leaves_room_for_what_is_said_of_it(figure_of, fact, runs):
 def test_a_long_name_fits_into_a_legend(runs):
     named = [changed(run, policy="x" * 300) for run in runs[:2]]
     assert all(len(text.get_text()) <= 100 for text in latency_figure(named).legends[0].get_texts())
+
+
+def test_the_last_bit_of_a_layout_changes_no_byte():
+    """The layout's solver has another one when memory lies elsewhere, and matplotlib makes ids of coordinates."""
+
+    def svg(left: float) -> str:
+        figure = Figure()
+        figure.add_axes((left, 0.1, 0.8, 0.8)).plot([1, 2])
+        return inline_svg("name", figure, "title", "description")
+
+    assert svg(0.1) == svg(np.nextafter(0.1, 1))
+    assert 'clip-path="url(#name-' in svg(0.1)

@@ -89,8 +89,12 @@ def burstgpt_lines(rows: Rows) -> str:
 
 
 def mooncake(rows: Rows) -> str:
+    """The shorter of two prompts is the beginning of the other."""
     return json_lines(
-        [{"timestamp": ms, "input_length": p, "output_length": o, "hash_ids": [46, 47]} for ms, p, o in rows]
+        [
+            {"timestamp": ms, "input_length": p, "output_length": o, "hash_ids": list(range(-(-p // 512)))}
+            for ms, p, o in rows
+        ]
     )
 
 
@@ -109,11 +113,11 @@ def aiperf_without_times(rows: Rows) -> str:
 
 
 def bailian(rows: Rows) -> str:
-    """One conversation, each chat after the one before."""
+    """One conversation, each chat after the one before. The shorter of two prompts is the beginning of the other."""
     return json_lines(
         [
             {"chat_id": i, "parent_chat_id": i - 1, "timestamp": ms / 1000, "input_length": p, "output_length": o,
-             "type": "text", "turn": i + 1, "hash_ids": [1]}
+             "type": "text", "turn": i + 1, "hash_ids": list(range(-(-p // 16)))}
             for i, (ms, p, o) in enumerate(rows)
         ]
     )  # fmt: skip
@@ -131,11 +135,12 @@ def ragpulse(rows: Rows) -> str:
 
 
 def weka_session(rows: Rows, name: str = "trace_0001") -> dict:
-    """A session whose last request is a subagent's."""
+    """A session whose last request is a subagent's. The shorter of two prompts is the beginning of the other."""
     entries = [
-        {"t": ms / 1000, "type": "n", "in": p, "out": o, "hash_ids": [1, 2], "api_time": 2.5, "think_time": 1.5}
+        {"t": ms / 1000, "type": "n", "in": p, "out": o, "hash_ids": list(range(p // 64)), "api_time": 2.5,
+         "think_time": 1.5}
         for ms, p, o in rows
-    ]
+    ]  # fmt: skip
     agent = {"t": 1.0, "type": "subagent", "agent_id": "agent_001", "requests": entries[-1:]}
     return {"id": name, "block_size": 64, "hash_id_scope": "local", "requests": [*entries[:-1], agent], "totals": {}}
 

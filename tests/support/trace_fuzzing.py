@@ -10,9 +10,9 @@ import pyarrow as pa
 from support.trace_dialects import DIALECTS
 
 from warpgroup.errors import InvalidTrace
-from warpgroup.workloads import Trace, read_trace
+from warpgroup.workloads import PrefixBlocks, Trace, describe, read_trace
 
-ROWS = [(0, 374, 44), (120, 396, 109), (1200, 879, 55), (2345, 91, 16), (9000, 4085, 700)]
+ROWS = [(0, 374, 44), (120, 396, 109), (1200, 879, 55), (2345, 91, 16), (9000, 1085, 700)]
 SAMPLES = {name: dialect.file(ROWS) for name, dialect in DIALECTS.items()}
 
 NUMBERS = (
@@ -29,7 +29,8 @@ PIECES = (
     b"\x1f\x8b\x08\x00", b"\x28\xb5\x2f\xfd",
 )  # fmt: skip
 OPTIONS = (
-    {}, {}, {}, {"strict": True}, {"zero_outputs": "prefill-only"}, {"max_new_tokens": 10},
+    {}, {}, {"prefix": True}, {"prefix": True}, {"prefix": True, "strict": True}, {"strict": True},
+    {"zero_outputs": "prefill-only"}, {"max_new_tokens": 10},
     {"columns": {"prompt": "input_length", "output": "output_length", "arrival": "timestamp"}, "time_unit": "ms"},
     {"columns": {"prompt": "ContextTokens", "output": "GeneratedTokens", "arrival": "TIMESTAMP"}},
     {"time_unit": "us"}, {"unpacked_limit_bytes": 300},
@@ -139,3 +140,19 @@ def check(trace: Trace, options: dict) -> None:
     assert (np.diff(trace.arrival_ns) >= 0).all()
     assert trace.has_times or not trace.arrival_ns.any()
     assert {column.dtype for column in (trace.arrival_ns, trace.prompt_tokens, trace.output_tokens)} == {np.dtype("i8")}
+    if trace.prefix is not None:
+        assert options.get("prefix"), "nobody asked for blocks"
+        check_blocks(trace, trace.prefix)
+
+
+def check_blocks(trace: Trace, prefix: PrefixBlocks) -> None:
+    """What holds for the blocks of every trace that was read."""
+    assert len(prefix.ends) == len(trace)
+    assert prefix.ends[-1] == len(prefix.ids) > 0
+    assert {prefix.ends.dtype, prefix.ids.dtype} == {np.dtype("i8")}
+    whole = trace.prompt_tokens // prefix.block_tokens
+    assert ((prefix.counts == 0) | (prefix.counts == whole) | (prefix.counts == whole + 1)).all()
+    assert not prefix.breaks.any()
+    sharing = describe(trace).prefix
+    assert 0 <= sharing.hit < 1
+    assert all(0 <= share <= sharing.hit for share in sharing.hit_within.values())

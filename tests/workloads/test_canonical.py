@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.conversations import conversations
+from support.prefixes import CONTENTS, blocks_of
 
 from warpgroup.errors import InvalidTrace, OutputRefused
 from warpgroup.workloads import Trace, read_trace
@@ -49,15 +50,24 @@ def test_what_was_written_is_read(tmp_path_factory, rows):
     assert read_canonical(path).content_hash == trace.content_hash
 
 
-@settings(deadline=None)
-@given(trace=conversations())
-def test_conversations_and_prefix_blocks_are_kept(tmp_path_factory, trace):
+@settings(deadline=None, max_examples=40)
+@given(trace=conversations(), contents=CONTENTS)
+def test_conversations_and_prefix_blocks_are_kept(tmp_path_factory, trace, contents):
     path = tmp_path_factory.mktemp("canonical") / "trace.parquet"
-    counts = trace.prompt_tokens % 4
-    blocks = PrefixBlocks.of_lists(16, counts, np.arange(int(counts.sum())) % 7)
+    blocks = blocks_of(16, [*contents, *[[]] * len(trace)][: len(trace)])
     for written in (trace, replace(trace, prefix=blocks), replace(trace, turns=None, prefix=blocks)):
         write_trace(written, path)
         assert same(read_canonical(path), written)
+        assert same(read_trace(path, prefix=True), written)
+        assert same(read_trace(path), replace(written, prefix=None))
+
+
+def test_blocks_that_do_not_say_what_is_before_them_are_refused(tmp_path):
+    blocks = PrefixBlocks.of_lists(16, np.array([2, 1]), np.array([1, 2, 2]))
+    trace = Trace.of_rows([(0, 30, 4), (5, 16, 7)], max_new_tokens=9)
+    write_trace(replace(trace, prefix=blocks), tmp_path / "t.parquet")
+    with pytest.raises(InvalidTrace, match="do not have the same before them: convert it again"):
+        read_canonical(tmp_path / "t.parquet")
 
 
 @pytest.mark.parametrize(

@@ -65,8 +65,9 @@ def test_the_swell_is_burstier_than_poisson_over_a_minute():
     assert summary.idc["60s"] > 5
 
 
-# The content of each before there were workload models, with the seed of the scenario and with seed 7.
+# The content of each before there were workload models (agent-141: when it came), with its own seed and with seed 7.
 SCENARIOS = {
+    "agent-141": ("f70e0394d8604f73", "f50821499641c473"),
     "chat-24": ("2d52cfd0636a9e5c", "3f5041876d9db020"),
     "control-141": ("2dab2b615ed985f4", "9e05d519f6b6606e"),
     "growth-24": ("b298815bf57bcb67", "0b04b74e1abfd12a"),

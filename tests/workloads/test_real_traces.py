@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from warpgroup.workloads import describe, read_trace
+from warpgroup.workloads.prefix_sharing import NEVER_NS, block_ages_ns, hits_of
 
 TRACES = Path(__file__).parents[3] / "shared" / "traces"
 AZURE = "azure_llm_2023/AzureLLMInferenceTrace_conv.csv.gz"
@@ -20,10 +21,10 @@ WEKA = "weka_claude_code/traces.first60.jsonl.gz"
 pytestmark = pytest.mark.skipif(not TRACES.is_dir(), reason="the shared traces are not here")
 
 
-def read(file: str):
+def read(file: str, **options):
     if not (TRACES / file).is_file():
         pytest.skip(f"{file} is not here")
-    return read_trace(TRACES / file, max_new_tokens=10**6)
+    return read_trace(TRACES / file, max_new_tokens=10**6, **options)
 
 
 def rounded(lengths) -> tuple[int, ...]:
@@ -91,6 +92,25 @@ def test_weka_has_all_requests_of_all_sessions_and_subagents():
     assert (trace.source.rows_read, trace.source.dropped) == (4_083 + 121, {"output_tokens_zero": 1})
     assert 50_000 < np.median(trace.prompt_tokens) < 150_000
     assert 100 < np.median(trace.output_tokens) < 400
+
+
+def test_mooncake_shares_what_is_published():
+    """Of the whole: 37.4 %, and 4.4, 6.0, 10.5 and 29 % within 10, 30, 60 and 300 s; 76 % of blocks are used once."""
+    sharing = describe(read(MOONCAKE, prefix=True)).prefix
+    assert sharing.requests == 7_851
+    assert sharing.hit == pytest.approx(0.374, abs=0.02)
+    assert list(sharing.hit_within.values()) == pytest.approx([0.044, 0.060, 0.105, 0.29], abs=0.005)
+    assert sharing.used_once == pytest.approx(0.76, abs=0.01)
+
+
+def test_of_wekas_prompts_nearly_all_is_the_one_before():
+    trace = read(WEKA, prefix=True)
+    conversations = describe(trace).conversations
+    assert (conversations.conversations, conversations.waiting > 0.98) == (60, True)
+    hits = hits_of(trace, trace.prefix, block_ages_ns(trace.prefix, trace.arrival_ns) < NEVER_NS)
+    later = trace.turns.waits
+    assert hits[later].sum() / trace.prompt_tokens[later].sum() == pytest.approx(0.965, abs=0.01)
+    assert hits[~later].sum() == 0  # sessions share nothing
 
 
 def test_what_a_trace_was_before_it_still_is():

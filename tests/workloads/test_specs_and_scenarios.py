@@ -1,10 +1,12 @@
 """What ships: models, devices and scenarios."""
 
+import numpy as np
 import pytest
 
 from warpgroup.csrc import parse_policy
 from warpgroup.errors import InvalidScenario, UnknownName
 from warpgroup.experiment import geometry_of
+from warpgroup.options import Options, experiment_from
 from warpgroup.workloads import (
     device_names,
     load_device,
@@ -58,8 +60,17 @@ def test_every_scenario_is_whole(name):
 
 
 def test_the_issues_scenarios_are_there():
-    wanted = {"chat-24", "tight-24", "growth-24", "long-24", "reason-24", "control-141"}
+    wanted = {"chat-24", "tight-24", "growth-24", "long-24", "reason-24", "control-141", "agent-141"}
     assert wanted <= set(scenario_names())
+
+
+def test_agents_are_twelve_users_in_a_closed_loop():
+    trace = experiment_from(Options(scenario="agent-141"))[0].trace
+    assert len(trace) == 4_000
+    assert (~trace.turns.waits).sum() == 12
+    assert not trace.arrival_ns.any()
+    pauses = trace.turns.think_ns[trace.turns.waits]
+    assert 5e9 < np.median(pauses) < 20e9  # think time is kept
 
 
 GOOD = """

@@ -24,11 +24,22 @@ MEASURED = {
     "sharegpt-8k": ("etalon_lengths/sharegpt_8k_filtered_stats_llama2_tokenizer.csv.gz", (0.022, 0.037, 0.026)),
     "bwb": ("etalon_lengths/bwb_stats_llama2_tokenizer_filtered_v2.csv.gz", (0.007, 0.019, 0.016)),
     "lmsys": ("nanoflow_lengths/lmsys.rows1-80000.csv.gz", (0.013, 0.036, 0.017)),
+    "claude-code": ("weka_claude_code/traces.first60.jsonl.gz", (0.059, 0.016, 0.059)),
 }
 
 
 def test_the_issues_workloads_are_there():
-    wanted = {"azure-conv", "mooncake", "ragpulse", "sharegpt", "bwb", "lmsys", "deepseek-r1", "burstgpt"}
+    wanted = {
+        "azure-conv",
+        "mooncake",
+        "ragpulse",
+        "sharegpt",
+        "bwb",
+        "lmsys",
+        "deepseek-r1",
+        "burstgpt",
+        "claude-code",
+    }
     assert wanted <= set(workload_names())
 
 
@@ -38,7 +49,9 @@ def test_every_model_is_whole_and_says_where_it_is_from(name):
     assert model.name == name
     assert model.source
     assert model.notes
-    assert sum(model.mixture.w) == pytest.approx(1, abs=0.001)
+    sessions = model.sessions
+    for mixture in [sessions.starts, sessions.growth, sessions.early_growth] if sessions else [model.mixture]:
+        assert sum(mixture.w) == pytest.approx(1, abs=0.001)
 
 
 @pytest.mark.parametrize("name", MEASURED)
@@ -48,14 +61,17 @@ def test_lengths_are_as_near_to_the_trace_as_published(name):
         pytest.skip(f"{file} is not here")
     real = read_trace(TRACES / file, max_new_tokens=10**6)
     made = generate_from(load_workload(name), requests=REQUESTS, seed=1, max_new_tokens=10**6)
-    chance = 1.63 / np.sqrt(REQUESTS)  # 99 % bound of what drawing adds; the distance is that to these very rows
+    # The 99 % bound of what drawing adds; the distance is that to these very rows. The turns of a session are alike:
+    # distances of the prompts of 50,000 vary by 0.02 from seed to seed.
+    chance = 0.03 if made.is_closed_loop else 1.63 / np.sqrt(REQUESTS)
     found = [
         ks_distance(real.prompt_tokens, made.prompt_tokens),
         ks_distance(real.output_tokens, made.output_tokens),
         ks_distance(real.prompt_tokens + real.output_tokens, made.prompt_tokens + made.output_tokens),
     ]
     assert all(distance <= limit + chance for distance, limit in zip(found, published, strict=True)), found
-    assert load_workload(name).ks == dict(zip(("prompt", "output", "total"), published, strict=True))
+    known = load_workload(name).ks
+    assert tuple(known[kind] for kind in ("prompt", "output", "total")) == published
     assert spearman(made.prompt_tokens, made.output_tokens) == pytest.approx(
         spearman(real.prompt_tokens, real.output_tokens), abs=0.03
     )

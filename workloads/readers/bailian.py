@@ -1,10 +1,15 @@
-"""Alibaba's Bailian traces: one JSON object a row, seconds, and which request a request follows."""
+"""Alibaba's Bailian traces: one JSON object a row, seconds, and which request a request follows.
+
+`hash_ids` are the prompt's blocks of 16 tokens, each with all before it.
+"""
 
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 
 from ..trace_file import TraceFile
+from .block_lists import block_ids, raw_blocks
 from .json_table import JsonTable
 from .raw import Integers, RawRows, RawTurns, to_ns
 from .reader import Reader, keys_of_first_line
@@ -13,11 +18,12 @@ from .tables import Wanted
 _NUMBERS = ("timestamp", "input_length", "output_length")
 _CHATS = ("chat_id", "parent_chat_id")
 _NO_PARENT = "-1"
+_BLOCKS, _BLOCK_TOKENS = "hash_ids", 16
 
 
-def _read(file: TraceFile) -> Iterator[RawRows]:
+def _read(file: TraceFile, *, prefix: bool = False) -> Iterator[RawRows]:
     chats = _Chats()
-    for cells in JsonTable(file).cells(Wanted(_NUMBERS, labels=_CHATS)):
+    for cells in JsonTable(file).cells(Wanted(_NUMBERS, labels=_CHATS, raw=(_BLOCKS,) if prefix else ())):
         time_ns, known = to_ns(cells.numbers["timestamp"], 10**9)
         yield RawRows(
             row=cells.row,
@@ -26,6 +32,7 @@ def _read(file: TraceFile) -> Iterator[RawRows]:
             time_ns=time_ns,
             time_known=known,
             turns=chats.turns(cells.row, *(cells.labels[name] for name in _CHATS)),
+            blocks=raw_blocks(_BLOCK_TOKENS, [block_ids(text) for text in cells.raw[_BLOCKS]]) if prefix else None,
             unreadable=cells.unreadable,
         )
 
@@ -57,4 +64,5 @@ READER = Reader(
     max_new_tokens=8_192,
     recognises=lambda file: {*_NUMBERS, *_CHATS} <= keys_of_first_line(file),
     read=_read,
+    read_prefix=partial(_read, prefix=True),
 )

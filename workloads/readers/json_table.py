@@ -14,6 +14,7 @@ from .tables import Cells, Wanted, beginning, calendar_times, number_of
 
 DOCUMENT_LIMIT_BYTES = 64 << 20
 """A document must be in memory whole, and its objects take many times its bytes."""
+_NOTHING = msgspec.Raw()
 _SHOWN_BYTES = 1000
 _SAMPLED_ROWS = 100
 _SAMPLED_CHARACTERS = 1 << 16
@@ -101,10 +102,12 @@ def _objects(texts: Iterator[Any]) -> list[dict[str, Any]]:
 
 
 def _decoder(file: TraceFile, wanted: Wanted) -> Callable[[Any], Any]:
-    """Of one row, with the columns in the order numbers, times, labels. Numbers may be written as text."""
+    """Of one row, with the columns in the order numbers, times, labels, raw. Numbers may be written as text."""
     columns: list[tuple[str, Any]] = [(name, float | None) for name in wanted.numbers]
     columns += [(name, Any) for name in (*wanted.times, *wanted.labels)]
-    fields = [(f"field_{i}", kind, None) for i, (_, kind) in enumerate(columns)]
+    fields: list[tuple[str, Any, Any]] = [(f"field_{i}", kind, None) for i, (_, kind) in enumerate(columns)]
+    fields += [(f"field_{i}", msgspec.Raw, _NOTHING) for i, _ in enumerate(wanted.raw, len(columns))]
+    columns += [(name, msgspec.Raw) for name in wanted.raw]
     try:
         row = msgspec.defstruct("Row", fields, rename={f"field_{i}": name for i, (name, _) in enumerate(columns)})
     except ValueError:
@@ -126,7 +129,9 @@ def _cells(rows: Iterable[tuple[int, Any]], decode: Callable[[Any], Any], wanted
         name = f"field_{place}"
         return [getattr(row, name) for row in kept]
 
-    first_time, first_label = len(wanted.numbers), len(wanted.numbers) + len(wanted.times)
+    first_time = len(wanted.numbers)
+    first_label = first_time + len(wanted.times)
+    first_raw = first_label + len(wanted.labels)
     return Cells(
         row=np.array(numbers, dtype=np.int64),
         numbers={name: np.array(column(i), dtype=np.float64) for i, name in enumerate(wanted.numbers)},
@@ -136,6 +141,7 @@ def _cells(rows: Iterable[tuple[int, Any]], decode: Callable[[Any], Any], wanted
         },
         labels={name: [_text(each) for each in column(i)] for i, name in enumerate(wanted.labels, first_label)},
         unreadable=unreadable,
+        raw={name: column(i) for i, name in enumerate(wanted.raw, first_raw)},
     )
 
 

@@ -2,21 +2,25 @@
 
 There a row may lack its time: a turn of a conversation, which waits for the answer to the one before it and comes a
 `delay` later, or any row of a file whose first row has no time. A prompt that is given as `text_input` has no number of
-tokens.
+tokens. `hash_ids` are the prompt's blocks of 512 tokens, the last of which may have fewer, each with all before it.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
 from ..trace_file import TraceFile
+from .block_lists import block_ids, raw_blocks
 from .json_table import JsonTable
 from .raw import Flags, Integers, RawRows, RawTurns, SessionNumbers, to_ns
 from .reader import Reader, keys_of_first_line
 from .tables import Cells, Wanted
 
 _WANTED = Wanted(("timestamp", "input_length", "output_length", "delay"), labels=("session_id",))
+_BLOCKS, _BLOCK_TOKENS = "hash_ids", 512
 _MS = 10**6
 
 
@@ -25,9 +29,9 @@ def _recognises(file: TraceFile) -> bool:
     return "output_length" in keys and bool({"input_length", "text_input"} & keys)
 
 
-def _read(file: TraceFile) -> Iterator[RawRows]:
+def _read(file: TraceFile, *, prefix: bool = False) -> Iterator[RawRows]:
     conversations, has_times = _Conversations(), None
-    for cells in JsonTable(file).cells(_WANTED):
+    for cells in JsonTable(file).cells(replace(_WANTED, raw=(_BLOCKS,)) if prefix else _WANTED):
         if has_times is None and len(cells.row):
             has_times = not np.isnan(cells.numbers["timestamp"][0])
         time_ns, known = to_ns(cells.numbers["timestamp"], _MS)
@@ -39,6 +43,7 @@ def _read(file: TraceFile) -> Iterator[RawRows]:
             time_ns=time_ns if has_times else None,
             time_known=known,
             turns=turns,
+            blocks=raw_blocks(_BLOCK_TOKENS, [block_ids(text) for text in cells.raw[_BLOCKS]]) if prefix else None,
             unreadable=cells.unreadable,
         )
 
@@ -79,4 +84,5 @@ READER = Reader(
     max_new_tokens=2_000,
     recognises=_recognises,
     read=_read,
+    read_prefix=partial(_read, prefix=True),
 )

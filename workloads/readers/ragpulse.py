@@ -1,4 +1,7 @@
-"""RAGPulse's trace: one JSON object a row, whole seconds as text; two streams one after the other, each in order."""
+"""RAGPulse's trace: one JSON object a row, whole seconds as text; two streams one after the other, each in order.
+
+Its `hash_ids` are five lists of chunks whose sizes stand in other files. They are no blocks of a prompt, and not read.
+"""
 
 import re
 from dataclasses import replace

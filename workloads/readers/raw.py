@@ -32,6 +32,21 @@ class RawTurns:
 
 
 @dataclass(frozen=True, slots=True)
+class RawBlocks:
+    """The blocks that the prompts of some rows consist of, as `PrefixBlocks` has them.
+
+    Attributes:
+        block_tokens: tokens in each.
+        counts: of each row; 0: not known; -1: what stands there is no list of blocks.
+        ids: of all rows, end to end.
+    """
+
+    block_tokens: int
+    counts: Integers
+    ids: Integers
+
+
+@dataclass(frozen=True, slots=True)
 class RawRows:
     """Some rows of a file, in its order.
 
@@ -41,6 +56,7 @@ class RawRows:
         prompt, output, total: tokens; NaN where there is no number. `total` is None where the format has none.
         time_ns: None in all rows of a file that has lengths alone.
         time_known: whether the time can be read.
+        blocks: None where the format has none, or nobody asked for them.
         unreadable: the numbers of rows that could not be told into columns, and how they begin.
     """
 
@@ -51,6 +67,7 @@ class RawRows:
     time_known: Flags = field(default_factory=lambda: np.empty(0, dtype=bool))
     total: Floats | None = None
     turns: RawTurns | None = None
+    blocks: RawBlocks | None = None
     unreadable: list[tuple[int, str]] = field(default_factory=list)
 
 

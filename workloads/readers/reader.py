@@ -16,13 +16,17 @@ _KEYS_WITHIN_BYTES = 1 << 16
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """A format, with the `max_new_tokens` that its traces are run with by default."""
+    """A format, with the `max_new_tokens` that its traces are run with by default.
+
+    `read_prefix` reads the same with the blocks of prompts, where the format has them.
+    """
 
     name: str
     looks_like: str
     max_new_tokens: int
     recognises: Callable[[TraceFile], bool]
     read: Callable[[TraceFile], Iterator[RawRows]]
+    read_prefix: Callable[[TraceFile], Iterator[RawRows]] | None = None
 
 
 def csv_reader(name: str, columns: Columns, max_new_tokens: int) -> Reader:

@@ -1,7 +1,7 @@
 """What all kinds of tables have in common: columns by name, some rows at a time."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,11 +13,12 @@ _SHOWN = 80
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Names of the columns to read: as numbers, as calendar times (ISO 8601), as text."""
+    """Names of the columns to read: as numbers, as calendar times (ISO 8601), as text; of JSON, some as they stand."""
 
     numbers: tuple[str, ...]
     times: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
+    raw: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,7 @@ class Cells:
     times: dict[str, tuple[Integers, Flags]]
     labels: dict[str, list[str | None]]
     unreadable: list[tuple[int, str]]
+    raw: dict[str, list[Any]] = field(default_factory=dict)
 
 
 class Table(Protocol):

@@ -3,21 +3,27 @@
 They are a closed loop: a request comes `think_time` after the answer to the one before it, and when a session begins
 nobody says. So they have lengths and turns, but no arrivals. A subagent's requests stand within its entry; they are
 turns of its own, after the request that stands before it. A row is a request, counted through the file.
+
+`hash_ids` are the whole blocks of 64 tokens in a prompt. They say what is in a block, and mean nothing beyond their
+session; here each gets a number with all before it.
 """
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import msgspec
 import numpy as np
 
 from ..trace_file import LONGEST_LINE_BYTES, TraceFile
+from .block_lists import block_ids, raw_blocks
 from .json_table import decoded, shown
-from .raw import RawRows, RawTurns, to_ns
+from .raw import Integers, RawRows, RawTurns, to_ns
 from .reader import Reader, keys_of_first_lines
 
 _DEEPEST = 8
-_ROWS_AT_ONCE = 50_000
+_BLOCK_TOKENS = 64
+_ROWS_AT_ONCE, _BLOCKS_AT_ONCE = 50_000, 1 << 20
 
 
 class _Entry(msgspec.Struct):
@@ -27,6 +33,7 @@ class _Entry(msgspec.Struct):
     output: float | None = msgspec.field(default=None, name="out")
     think_time: float | None = None
     requests: list[msgspec.Raw] | None = None
+    hash_ids: msgspec.Raw = msgspec.Raw()
 
 
 class _Session(msgspec.Struct):
@@ -41,11 +48,11 @@ def _recognises(file: TraceFile) -> bool:
     return {"requests", "t", "in"} <= keys_of_first_lines(file)
 
 
-def _read(file: TraceFile) -> Iterator[RawRows]:
-    rows = _Rows()
+def _read(file: TraceFile, *, prefix: bool = False) -> Iterator[RawRows]:
+    rows = _Rows(_Chains() if prefix else None)
     for text in _sessions(file):
         rows.add_session(text)
-        if rows.count >= _ROWS_AT_ONCE:
+        if rows.are_many:
             yield rows.taken()
     yield rows.taken()
 
@@ -64,7 +71,8 @@ def _sessions(file: TraceFile) -> Iterator[bytes]:
 class _Rows:
     """Requests in order, as they pile up."""
 
-    def __init__(self) -> None:
+    def __init__(self, chains: "_Chains | None") -> None:
+        self._chains = chains
         self._row = 0
         self._session = -1
         self._start_anew()
@@ -72,10 +80,13 @@ class _Rows:
     def _start_anew(self) -> None:
         self._columns: list[tuple[int, float | None, float | None, float | None, int, int]] = []
         self._unreadable: list[tuple[int, str]] = []
+        self._blocks: list[Integers | None] = []
+        self._block_count = 0
 
     @property
-    def count(self) -> int:
-        return len(self._columns) + len(self._unreadable)
+    def are_many(self) -> bool:
+        rows = len(self._columns) + len(self._unreadable)
+        return rows >= _ROWS_AT_ONCE or self._block_count >= _BLOCKS_AT_ONCE
 
     def add_session(self, text: bytes) -> None:
         """All requests of a session; one that cannot be read counts as a row."""
@@ -84,6 +95,8 @@ class _Rows:
             self._refuse(text)
             return
         self._session += 1
+        if self._chains is not None:
+            self._chains.forget()
         self._add(session.requests, before=0, depth=0)
 
     def _add(self, texts: list[msgspec.Raw], before: int, depth: int) -> None:
@@ -98,6 +111,13 @@ class _Rows:
                 lengths = (entry.prompt, entry.output, entry.think_time)
                 self._columns.append((self._row, *lengths, self._session, before))
                 before = self._row
+                if self._chains is not None:
+                    self._add_blocks(self._chains, entry.hash_ids)
+
+    def _add_blocks(self, chains: "_Chains", text: msgspec.Raw) -> None:
+        ids = block_ids(text)
+        self._blocks.append(None if ids is None else chains.numbers(ids))
+        self._block_count += 0 if ids is None else len(ids)
 
     def _refuse(self, text: Any) -> None:
         self._row += 1
@@ -111,9 +131,39 @@ class _Rows:
         # Some say nothing of the pause: then there was none that anybody measured.
         think_ns = np.where(before > 0, np.where(has_think, np.maximum(think_ns, 0), 0), -1)
         turns = RawTurns(session.astype(np.int64), before.astype(np.int64), think_ns)
-        rows = RawRows(row.astype(np.int64), prompt, output, turns=turns, unreadable=self._unreadable)
+        blocks = None if self._chains is None else raw_blocks(_BLOCK_TOKENS, self._blocks)
+        rows = RawRows(row.astype(np.int64), prompt, output, turns=turns, blocks=blocks, unreadable=self._unreadable)
         self._start_anew()
         return rows
+
+
+class _Chains:
+    """Numbers blocks through the file so that two have the same only if all before them is the same too."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[tuple[int, int], int] = {}
+        self._earlier = 0
+        self._last = self._last_numbers = np.empty(0, dtype=np.int64)
+
+    def forget(self) -> None:
+        """Another session begins, in which the same ids are other blocks."""
+        self._earlier += len(self._numbers)
+        self._numbers.clear()
+        self._last = self._last_numbers = np.empty(0, dtype=np.int64)
+
+    def numbers(self, ids: Integers) -> Integers:
+        """Of the blocks of one prompt; most stand in the one before it, and keep theirs."""
+        shortest = min(len(ids), len(self._last))
+        differs = ids[:shortest] != self._last[:shortest]
+        same = int(differs.argmax()) if differs.any() else shortest
+        before = int(self._last_numbers[same - 1]) if same else -1
+        others = []
+        for each in ids[same:].tolist():
+            before = self._numbers.setdefault((before, each), self._earlier + len(self._numbers))
+            others.append(before)
+        numbers = np.concatenate([self._last_numbers[:same], np.array(others, dtype=np.int64)])
+        self._last, self._last_numbers = ids, numbers
+        return numbers
 
 
 READER = Reader(
@@ -122,4 +172,5 @@ READER = Reader(
     max_new_tokens=32_768,
     recognises=_recognises,
     read=_read,
+    read_prefix=partial(_read, prefix=True),
 )
