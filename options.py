@@ -187,11 +187,12 @@ def experiment_from(
     """
     scenario = _scenario(options) if trace is None else None
     seed = _first(options.seed, scenario and scenario.seed, 0)
-    trace, arrivals = (trace, "trace") if trace is not None else _trace(options, scenario, seed)
-    trace = trace.first(first) if first else trace
+    trace, arrivals = (trace, "trace") if trace is not None else _trace(options, scenario, seed, first)
     rate_scale = _first(options.rate_scale, scenario and scenario.rate_scale, 1.0)
     if not 0 < rate_scale < float("inf"):
         raise InvalidScenario(f"--rate-scale is {rate_scale:g}, expected a positive number")
+    if rate_scale != 1 and arrivals.startswith("users"):
+        raise InvalidScenario(f"arrivals {arrivals} have no rate to be scaled: users come when they are answered")
     experiment = build_experiment(
         scale_rate(trace, rate_scale),
         model_named(_first(options.model, scenario and scenario.model, DEFAULT_MODEL)),
@@ -249,8 +250,8 @@ def _scenario(options: Options) -> Scenario | None:
     return load_scenario(options.scenario or DEFAULT_SCENARIO)
 
 
-def _trace(options: Options, scenario: Scenario | None, seed: int) -> tuple[Trace, str]:
-    """The requests with their arrivals, before any scaling of the rate."""
+def _trace(options: Options, scenario: Scenario | None, seed: int, first: int) -> tuple[Trace, str]:
+    """The requests, the first so many alone if not 0, with their arrivals, before any scaling of the rate."""
     arrivals = options.arrivals or (scenario.arrivals if scenario else "trace")
     max_new_tokens = options.max_new_tokens or (scenario.max_new_tokens if scenario else None)
     if options.trace is not None:
@@ -259,7 +260,7 @@ def _trace(options: Options, scenario: Scenario | None, seed: int) -> tuple[Trac
         assert scenario is not None, "without a trace there is a scenario"
         limit = options.max_new_tokens or scenario.max_new_tokens
         trace = generate(scenario.workload, requests=scenario.requests, seed=seed, max_new_tokens=limit)
-    return with_arrivals(trace, arrivals, seed), arrivals
+    return with_arrivals(trace.first(first) if first else trace, arrivals, seed), arrivals
 
 
 def _limits(options: Options, scenario: Scenario | None, default_block: int, device: DeviceSpec | None) -> Limits:

@@ -44,7 +44,8 @@ class Arrivals:
     def __init__(self, trace: Trace, prompts: list[Integers], memory: Integers) -> None:
         self._trace, self._prompts = trace, prompts
         self._coming = arrival_queue(trace)
-        self._changed = threading.Condition()  # what is coming; and whose turn it is to take from it
+        self._changed = threading.Condition()  # holds all of what follows
+        self._in_hand = False  # one was taken out by the thread, and is not submitted yet: nobody may overtake it
         self._told_ns: dict[int, int] = {}  # when the end of a request was told
         self._submitted = 0
         self._stopped = False
@@ -67,16 +68,20 @@ class Arrivals:
 
     def ended(self, request: int, at_ns: int) -> None:
         """A request has ended, whichever way: those that wait for it become due, some of them at once."""
+        if not self._trace.is_closed_loop:
+            return
         with self._changed:
             self._coming.ended(request, at_ns)
             if self._clock is not None:
                 self._told_ns[request] = now_ns = self._clock.now_ns()
-                self._submit_due(now_ns)
+                if not self._in_hand:
+                    self._submit_due(now_ns)
             self._changed.notify()
 
     def arrival_ns(self, request: int) -> int:
         """When a request came that was submitted."""
-        return self._coming.arrival_ns(request)
+        with self._changed:
+            return self._coming.arrival_ns(request)
 
     def check(self) -> None:
         """Raise what ended the submitting thread before its time, if anything did."""
@@ -94,15 +99,18 @@ class Arrivals:
 
     def _feed(self) -> None:
         try:
-            while (request := self._next_due()) is not None:
-                self._submit(request, None)
+            while (due := self._next_due()) is not None:
+                self._queue(*due, None)
+                with self._changed:
+                    self._in_hand = False
+                    self._count(*due)
         except QueueFull:  # closed
             return
         except BaseException as failure:
             self._failure = failure  # for the thread that waits for these requests
 
-    def _next_due(self) -> int | None:
-        """Wait until one is due, and take it; None: none is to be submitted any more."""
+    def _next_due(self) -> tuple[int, int] | None:
+        """Wait until one is due, and take it: who, and when it arrived. None: none is to be submitted any more."""
         clock = self._clock
         assert clock is not None
         with self._changed:
@@ -111,22 +119,25 @@ class Arrivals:
                 seconds = None if request < 0 else (due_ns - clock.now_ns()) / 1e9
                 if seconds is not None and seconds <= 0:
                     self._coming.pop()
-                    return request
+                    self._in_hand = True
+                    return request, due_ns
                 self._changed.wait(seconds)
         return None
 
     def _submit_due(self, now_ns: int) -> bool:
         """Submit those that are due, as long as there is room for them; whether there was."""
         while 0 <= self._coming.next_ns <= now_ns:
+            due = self._coming.next, self._coming.next_ns
             try:
-                self._submit(self._coming.next, 0.0)
+                self._queue(*due, 0.0)
             except QueueFull:
                 return False
             self._coming.pop()
+            self._count(*due)
         return True
 
-    def _submit(self, request: int, timeout_s: float | None) -> None:
-        trace, arrival_ns = self._trace, self._coming.arrival_ns(request)
+    def _queue(self, request: int, arrival_ns: int, timeout_s: float | None) -> None:
+        trace = self._trace
         self.intake.submit(
             self._prompts[request],
             trace.max_new_tokens,
@@ -135,9 +146,12 @@ class Arrivals:
             timeout_s,
             id=request,
         )
-        before = int(trace.turns.after_id[request]) if trace.turns else -1
-        due_ns = max(arrival_ns, self._told_ns.get(before, 0))
-        self._lags_ns.append(self._clock.now_ns() - due_ns if self._clock else 0)
+
+    def _count(self, request: int, arrival_ns: int) -> None:
+        """One more was submitted, so late."""
+        turns = self._trace.turns
+        told_ns = self._told_ns.get(int(turns.after_id[request]), 0) if turns else 0
+        self._lags_ns.append(self._clock.now_ns() - max(arrival_ns, told_ns) if self._clock else 0)
         self._submitted += 1
 
     @property

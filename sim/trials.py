@@ -12,7 +12,7 @@ from ..experiment import Experiment
 from ..metrics import Summary, good_mask
 from ..outcome import describe
 from ..records import versions
-from ..workloads import with_arrivals
+from ..workloads import starts_ns, with_arrivals
 from .capacity import rate_text
 from .search import best_safe_count
 from .simulate import simulate
@@ -63,8 +63,11 @@ class Setting:
     step_time: StepTime
 
     def experiment(self, rate: float, seed: int) -> Experiment:
-        """A Poisson stream of that rate, over the lengths of that seed."""
-        given, arrivals = self.experiments[seed], f"poisson:{rate_text(rate)}"
+        """A Poisson stream of so many requests a second, over the lengths of that seed. Where requests wait for each
+        other conversations are streamed, fewer by as many as each has.
+        """
+        given = self.experiments[seed]
+        arrivals = f"poisson:{rate_text(rate * len(starts_ns(given.trace)) / len(given.trace))}"
         return replace(given, trace=with_arrivals(given.trace, arrivals, seed), arrivals=arrivals, rate_scale=1.0)
 
     def key(self, kind: str, policy: PolicySpec, rate: float, seed: int) -> str:

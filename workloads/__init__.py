@@ -3,6 +3,7 @@
 from .arrivals import ARRIVAL_FORMS, USERS_FORM, are_drawn, with_arrivals
 from .canonical import write_trace
 from .generator import GeneratorSpec, generate, generate_from
+from .loops import starts_ns
 from .model_fit import FitReport, fit
 from .model_folder import read_model_folder
 from .prefix_blocks import PrefixBlocks
@@ -88,6 +89,7 @@ __all__ = [
     "scenario_names",
     "shuffle_lengths",
     "slice_time",
+    "starts_ns",
     "with_arrivals",
     "workload_names",
     "write_trace",

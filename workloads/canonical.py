@@ -29,7 +29,7 @@ import numpy as np
 from ..errors import InvalidTrace, OutputRefused
 from .prefix_blocks import PrefixBlocks
 from .trace import Column, Trace, TraceSource
-from .turns import Turns
+from .turns import LONGEST_SPAN_S, Turns
 
 SCHEMA = 2
 _KEY = b"warpgroup.trace"
@@ -167,10 +167,14 @@ def _check(path: Path, columns: dict[str, Any], about: _About) -> None:
 
 
 def _check_turns(path: Path, arrival_ns: Column, turns: Turns | None) -> None:
-    row = None if turns is None else turns.fault(arrival_ns)
-    if turns is not None and row is not None:
+    if turns is None:
+        return
+    row = turns.fault(arrival_ns)
+    if row is not None:
         values = ", ".join(f"{name} {int(getattr(turns, name)[row])}" for name in _TURNS)
         raise InvalidTrace(f"{path} row {row}: {values}: it does not wait for an earlier request: convert it again")
+    if int(arrival_ns[-1]) / 1e9 + turns.pauses_s > LONGEST_SPAN_S:
+        raise InvalidTrace(f"{path}: its requests take longer than {LONGEST_SPAN_S:g} s: convert it again")
 
 
 def _limited(trace: Trace, max_new_tokens: int | None) -> Trace:

@@ -10,6 +10,7 @@ import numpy as np
 from ..errors import InvalidTrace
 from .readers.raw import Flags, Floats, RawBlocks, RawRows, RawTurns
 from .trace import Column
+from .turns import LONGEST_SPAN_S
 
 ZeroOutputs = Literal["drop", "prefill-only"]
 
@@ -18,8 +19,6 @@ _LARGEST = 2**31 - 1
 _PLAUSIBLE_RATE = (1e-4, 1e5)
 _BLOCKS_UNREADABLE = "prefix_blocks_not_readable"
 _BLOCKS_MISFIT = "prefix_blocks_do_not_fit_the_prompt"
-_LONGEST_SPAN_S = 9e9
-"""Longer ones, pauses included, are no differences of 64 bits in nanoseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +139,7 @@ class Cleaning:
         span_s = (self._latest_ns - self._earliest_ns) / 1e9
         rate = (self.kept - 1) / span_s if span_s else 0.0
         lowest, highest = _PLAUSIBLE_RATE
-        if span_s + self._pauses_s > _LONGEST_SPAN_S:
+        if span_s + self._pauses_s > LONGEST_SPAN_S:
             raise InvalidTrace(
                 f"{self.path}: {self.kept} requests take {span_s + self._pauses_s:.3g} s: is the time in another unit "
                 "than the format says?"

@@ -11,7 +11,7 @@ from . import streams
 from .arrival_processes import NS
 from .streams import stream
 from .trace import Column, Trace
-from .turns import Turns
+from .turns import LONGEST_SPAN_S, Turns
 
 _LONGEST_PAUSE_S = 1e6
 
@@ -29,6 +29,8 @@ def begun_at(trace: Trace, start_ns: Column, order: Column | None = None) -> Tra
         order: (loops,), which loop begins at each of these times; default: as they stand. Of loops that begin together
             the requests stand in this order.
     """
+    if trace.turns is None and order is None and (np.diff(start_ns) >= 0).all():
+        return replace(trace, arrival_ns=start_ns)
     loop = _loop_of(trace)
     turn = np.arange(len(start_ns))
     if order is not None:
@@ -53,7 +55,7 @@ def by_users(trace: Trace, users: int, pause_s: float, seed: int) -> Trace:
         pause_s: from that end to the next beginning.
 
     Raises:
-        InvalidScenario: no user, or a pause that is none.
+        InvalidScenario: no user, a pause that is none, or pauses that together are longer than a run can last.
     """
     if users < 1 or not 0 <= pause_s <= _LONGEST_PAUSE_S:
         raise InvalidScenario(
@@ -65,7 +67,10 @@ def by_users(trace: Trace, users: int, pause_s: float, seed: int) -> Trace:
     lasts = np.append(begins[1:], len(trace)) - 1
     after_id, think_ns = turns.after_id.copy(), turns.think_ns.copy()
     after_id[begins[users:]], think_ns[begins[users:]] = lasts[:-users], round(pause_s * NS)
-    return replace(trace, turns=Turns(turns.session, after_id, think_ns))
+    chained = Turns(turns.session, after_id, think_ns)
+    if chained.pauses_s > LONGEST_SPAN_S:
+        raise InvalidScenario(f"{len(trace):,} requests of {users} users with pauses of {pause_s:g} s take too long")
+    return replace(trace, turns=chained)
 
 
 def _loop_of(trace: Trace) -> Column:

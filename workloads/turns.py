@@ -11,6 +11,9 @@ Flags = np.ndarray[Any, np.dtype[np.bool_]]
 
 NOBODY = -1
 
+LONGEST_SPAN_S = 9e9
+"""From the first arrival to the last, all pauses included: longer ones are no differences of 64 bits in nanoseconds."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Turns:
@@ -72,6 +75,11 @@ class Turns:
         return type(self)(
             self.session[positions], before, np.where(waits & (before >= 0), self.think_ns[positions], NOBODY)
         )
+
+    @property
+    def pauses_s(self) -> float:
+        """All of them, one after another."""
+        return float(self.think_ns[self.waits].sum(dtype=np.float64)) / 1e9
 
     def loops_alone(self) -> Self:
         """The same without those who only go on with a conversation, and wait for nobody."""

@@ -98,7 +98,8 @@ void SimulatedEngine::run_one_plan(std::int64_t until_ns) {
     if (done_ && (scheduler_.waiting() > 0 || trace_.arrivals.left() > 0)) {
       throw std::logic_error("requests wait, nothing runs and nothing is to come");
     }
-    if (!done_) planned_fs_ = clock_fs_ = Femtoseconds{wake_ns} * kFsPerNs;
+    // Who waited for one that this plan failed comes now, which is not before the clock.
+    if (!done_) planned_fs_ = clock_fs_ = std::max(clock_fs_, Femtoseconds{wake_ns} * kFsPerNs);
   } else if (plan.predicted_bytes > recorder_.budget_bytes) {
     run_out_of_memory(plan);
   } else {
@@ -194,7 +195,9 @@ void SimulatedEngine::run_out_of_memory(const StepPlan& plan) {
 // arrives or the caller wants to be called.
 void SimulatedEngine::run_steps(const StepPlan& plan, std::int64_t until_ns) {
   std::int64_t steps = endings_.steps_until_next(plan);
-  if (!macro_steps_) steps = 1;
+  // Beyond what the device has a step runs out of memory, and the scheduler does not know where.
+  const bool deceived = recorder_.budget_bytes < scheduler_.memory().budget_bytes();
+  if (!macro_steps_ || deceived) steps = 1;
   if (steps > 1 && trace_.arrivals.next_ns() >= 0) {
     steps = steps_until_seen(plan, steps, trace_.arrivals.next_ns());
   }

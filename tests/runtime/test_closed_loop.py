@@ -1,5 +1,6 @@
 """Closed loops on an engine: the next request comes when the answer is there, and the plans can be made again."""
 
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 from support.conversations import check_arrivals
 from support.replays import replay
 
+from warpgroup.runtime.arrivals import Arrivals
 from warpgroup.sim import follow
 from warpgroup.workloads import Trace, Turns, with_arrivals
 
@@ -45,3 +47,26 @@ def test_a_queue_too_small_for_all_who_begin_loses_nobody(monkeypatch):
     run = replay(trace, "paged", kv_blocks=40, step_tokens=160).run
     check_arrivals(run, trace)
     assert run.info.summary["finished"] == len(ROWS)
+
+
+@pytest.mark.parametrize("arrivals", ["trace", "users:12"])
+def test_nobody_overtakes_the_one_that_is_about_to_be_submitted(monkeypatch, arrivals):
+    """The submitting thread falls asleep with a request in its hand, while others end and become due."""
+    slept = []
+
+    def drowsy(self):
+        due = next_due(self)
+        if not slept:
+            slept.append(due)
+            time.sleep(0.2)
+        return due
+
+    next_due = Arrivals._next_due
+    monkeypatch.setattr(Arrivals, "_next_due", drowsy)
+    rows = [(0, 20, 3)] * 3 + [(MS, 30 + (i * 7) % 40, 3) for i in range(30)]
+    trace = with_arrivals(Trace.of_rows(rows, max_new_tokens=10), arrivals, 0)
+    run = replay(trace, "paged", max_seqs=8).run
+    assert follow(run).difference is None
+    assert slept
+    if arrivals == "trace":
+        assert np.argsort(run.requests["admitted_ns"], kind="stable").tolist() == list(range(33))

@@ -9,9 +9,12 @@ from hypothesis import strategies as st
 from support.conversations import check_arrivals, conversations
 from support.experiments import experiment
 
+from warpgroup.errors import InvalidScenario
+from warpgroup.options import Options, experiment_from
 from warpgroup.outcome import restore
 from warpgroup.records import read_run, write_run
-from warpgroup.sim import follow, simulate
+from warpgroup.sim import AnalyticStepTime, follow, simulate
+from warpgroup.sim.trials import Setting
 from warpgroup.workloads import Trace, Turns, dealt_anew, with_arrivals
 
 MS = 10**6
@@ -115,3 +118,20 @@ def test_conversations_that_are_dealt_anew_stay_whole(seed):
     run = simulate(experiment(dealt_anew(replace(pair, turns=both), seed)), "paged", step_time=constant)
     order = np.argsort(run.requests["arrival_ns"], kind="stable")
     assert [run.requests["prompt_tokens"][i] % 10 for i in order] == [0, 0, 1, 1, 2, 2]
+
+
+def test_users_have_no_rate_and_the_first_requests_are_cut_before_they_are_theirs():
+    options = Options(scenario="mixed-24", arrivals="users:8")
+    few, _ = experiment_from(options, first=20)
+    assert int((~few.trace.turns.waits).sum()) == 8
+    with pytest.raises(InvalidScenario, match="arrivals users:8 have no rate to be scaled"):
+        experiment_from(replace(options, rate_scale=4.0))
+
+
+def test_a_sweep_asks_for_requests_a_second_of_conversations_too():
+    turns = Turns.joined([chain(*[(10, 2, 0)] * 4).turns] * 50)
+    made = experiment(replace(Trace.of_rows([(0, 10, 2)] * 200, max_new_tokens=9), turns=turns))
+    stream = Setting({0: made}, AnalyticStepTime(made.memory.geometry, made.device)).experiment(20.0, 0)
+    assert stream.arrivals == "poisson:5"
+    assert 200 / (stream.trace.arrival_ns[-1] / 1e9) == pytest.approx(20, rel=0.5)
+    check_arrivals(simulate(stream, "paged", step_time=constant), stream.trace)

@@ -60,3 +60,17 @@ def test_macro_steps_are_single_steps_ahead_of_time_too(policy, step_time, annou
     assert runs[0].info.plan_hash == runs[1].info.plan_hash
     admitted = runs[0].requests["admitted_ns"]
     assert (admitted[admitted >= 0] >= runs[0].requests["arrival_ns"][admitted >= 0]).all()
+
+
+@pytest.mark.parametrize("policy", ["paged", "count-continuous(n=4)", "no-evict", "count-static(n=4,timeout_s=0.02)"])
+def test_where_a_cache_outgrows_what_others_left_macro_steps_find_out_as_single_ones_do(policy):
+    made = experiment([(0, 38 + 5 * i, 90) for i in range(4)], kv_blocks=60)
+    most = int(simulate(made, policy, step_time=constant, macro_steps=False).steps["predicted_bytes"][5:].max())
+    for half_blocks in range(1, 24, 2):
+        left = most - half_blocks * made.memory.block_bytes // 2
+        pressure = [(15 * MS, left), (1200 * MS, made.memory.budget_bytes)]
+        runs = [
+            simulate(made, policy, step_time=constant, macro_steps=macro, pressure=pressure) for macro in (True, False)
+        ]
+        assert runs[0].info.summary["ooms"] == runs[1].info.summary["ooms"]
+        assert runs[0].requests["finish_ns"].tolist() == runs[1].requests["finish_ns"].tolist()

@@ -90,6 +90,17 @@ def test_a_request_that_does_not_wait_for_an_earlier_one_is_refused(tmp_path, na
         read_canonical(path)
 
 
+def test_pauses_that_no_run_can_hold_are_refused(tmp_path):
+    pair = Trace.of_rows([(0, 3, 4), (0, 5, 6)], max_new_tokens=9)
+    turns = Turns(*(np.array(v) for v in ([0, 0], [-1, 0], [-1, 2**62 + 2**61])))
+    write_trace(replace(pair, turns=turns), tmp_path / "t.parquet")
+    assert read_canonical(tmp_path / "t.parquet").turns.think_ns[1] > 0
+    longer = Turns(turns.session, turns.after_id, np.array([-1, 2**63 - 1]))
+    write_trace(replace(pair, turns=longer), tmp_path / "t.parquet")
+    with pytest.raises(InvalidTrace, match="its requests take longer than 9e\\+09 s"):
+        read_canonical(tmp_path / "t.parquet")
+
+
 def test_the_same_trace_gives_the_same_bytes(tmp_path):
     trace = Trace.of_rows([(0, 3, 4), (5, 6, 7)], max_new_tokens=9)
     for name in ("a.parquet", "b.parquet"):

@@ -140,3 +140,17 @@ def test_loops_that_begin_as_they_did_are_as_they_were(trace):
     made = begun_at(trace, starts_ns(trace))
     assert links(made) == links(trace)
     assert made.arrival_ns.tolist() == trace.arrival_ns.tolist()
+
+
+def test_pauses_that_no_run_can_hold_are_refused():
+    trace = Trace.of_rows([(0, 1, 1)] * 9400, max_new_tokens=1)
+    with pytest.raises(InvalidScenario, match="9,400 requests of 1 users with pauses of 1e\\+06 s take too long"):
+        with_arrivals(trace, "users:1:1e6", 0)
+
+
+@given(rows=st.lists(st.integers(0, 5), min_size=1, max_size=20).map(sorted), order=st.booleans())
+def test_times_in_order_keep_the_requests_in_theirs(rows, order):
+    trace = Trace.of_rows([(i, i + 1, 1) for i in range(len(rows))], max_new_tokens=1)
+    made = begun_at(trace, np.array(rows, dtype=np.int64), np.arange(len(rows)) if order else None)
+    assert made.arrival_ns.tolist() == rows
+    assert made.prompt_tokens.tolist() == trace.prompt_tokens.tolist()
