@@ -41,6 +41,7 @@ void Scheduler::plan_continuous() {
   }
   // A step that had to evict admits nobody: the newcomer would take what the evicted one needs.
   if (all_held || running_.empty()) {
+    if (running_.empty()) prefill_budget_ = prefill_limit();  // the last one failed, or nobody ran
     admit_waiting(token_budget);
   } else if (!waiting_.empty()) {
     plan_.blocked_by = BlockedBy::kMemory;

@@ -135,3 +135,12 @@ def test_a_sweep_asks_for_requests_a_second_of_conversations_too():
     assert stream.arrivals == "poisson:5"
     assert 200 / (stream.trace.arrival_ns[-1] / 1e9) == pytest.approx(20, rel=0.5)
     check_arrivals(simulate(stream, "paged", step_time=constant), stream.trace)
+
+
+def test_a_plan_in_which_the_last_one_fails_is_no_other_when_it_is_made_with_the_next():
+    """It has no step, and so stands in no record."""
+    grows, later = (100, 400, 0), (149, 3, 4 * MS)
+    trace = chain(grows, later)
+    run = simulate(experiment(trace, kv_blocks=30), "skyline", step_time=constant, macro_steps=False)
+    assert run.info.summary["failed"] == 1
+    assert follow(run).difference is None
