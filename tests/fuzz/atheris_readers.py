@@ -1,16 +1,22 @@
 """Trace files that libFuzzer damages, guided by which lines of the readers they reach.
 
-    pip install atheris  # there are wheels for Python 3.11 to 3.13, on Linux
+    pip install '.[fuzz]'
     python tests/fuzz/atheris_readers.py CORPUS -max_total_time=600
 
-CORPUS is a folder; what reaches new lines is kept there, and small files of every format are put there to begin with.
-Options are libFuzzer's. What must hold is what must hold in `fuzz_readers.py`; an input for which it does not is saved
-as `crash-*`.
+CORPUS is a folder; what reaches new lines is kept there. To begin with it gets small files of every format, and those of
+`corpus.zip`, which earlier runs found. Options are libFuzzer's. What must hold is what must hold in `fuzz_readers.py`; an
+input for which it does not is saved as `crash-*`.
+
+To write what was found into `corpus.zip`, the least of it that reaches as much:
+
+    mkdir least && python tests/fuzz/atheris_readers.py least -merge=1 CORPUS
+    cd least && zip -X -9 -q ../tests/fuzz/corpus.zip *
 """
 
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from zipfile import ZipFile
 
 import atheris
 
@@ -19,6 +25,17 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 with atheris.instrument_imports(include=["warpgroup.workloads"]):
     from support.trace_fuzzing import OPTIONS, SAMPLES, read_or_refuse
 
+FOUND = Path(__file__).with_name("corpus.zip")
+
+
+def begin(corpus: Path) -> None:
+    """Put into the folder what is to be damaged."""
+    corpus.mkdir(parents=True, exist_ok=True)
+    for name, data in SAMPLES.items():
+        (corpus / name.replace(" ", "-")).write_bytes(b"\x00" + data)
+    if FOUND.exists():
+        ZipFile(FOUND).extractall(corpus)
+
 
 def main() -> None:
     """Does not return: libFuzzer ends the process."""
@@ -26,9 +43,8 @@ def main() -> None:
     if not arguments or arguments[0].startswith("-"):
         sys.exit("usage: python tests/fuzz/atheris_readers.py CORPUS [OPTIONS OF LIBFUZZER]")
     corpus = Path(arguments[0])
-    corpus.mkdir(parents=True, exist_ok=True)
-    for name, data in SAMPLES.items():
-        (corpus / name.replace(" ", "-")).write_bytes(b"\x00" + data)
+    if not any(argument.startswith("-merge") for argument in arguments):
+        begin(corpus)
     with TemporaryDirectory() as folder:
         path = Path(folder) / "trace"
 
