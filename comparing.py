@@ -147,8 +147,11 @@ def _ladder(study: "Study", experiment: Experiment) -> "list[Rung]":
 
     infos = [run.info for run in study.runs]
     baseline = next((info for info in infos if info.policy.startswith(_BASELINE)), None)
-    winner = infos[verdict(infos, study.replicates).winner]
-    if baseline is None or winner.upper_bound or winner.policy == baseline.policy:
+    best = verdict(infos, study.replicates).winner
+    if baseline is None or best is None:
+        return []
+    winner = infos[best]
+    if winner.upper_bound or winner.policy == baseline.policy:
         return []
     return ladder(parse_policy(winner.policy), parse_policy(baseline.policy), experiment.max_seqs)
 

@@ -9,7 +9,7 @@
     ├── DeviceUnavailable a GPU, a Ray cluster, or a library for one of them, that is not there
     ├── OutputRefused     a folder or file that must not or cannot be written
     ├── QueueFull         a request that the submission queue has no room for, or that came after its end
-    ├── InvalidRun        a run folder that cannot be read
+    ├── InvalidRun        a run folder that cannot be read, or whose files do not belong together
     └── InvalidProfile    a calibrated profile that cannot be read, or steps from which none can be fitted
 
 Each message is one line: what is wrong, where, and what to do about it. Expected overload (a rejected
@@ -74,7 +74,7 @@ class QueueFull(WarpGroupError):
 
 
 class InvalidRun(WarpGroupError):
-    """A run folder is missing, incomplete beyond reading, or of a newer schema."""
+    """A run folder is missing, incomplete beyond reading, of a newer schema, or its files are not of one run."""
 
 
 class InvalidProfile(WarpGroupError):

@@ -18,6 +18,9 @@ ENOUGH_IN_TIME = 0.05
 """Share of the requests that must keep the SLO if goodput is to decide. Where far more is asked than can be done, only
 those keep it that came before the queue was long: three of 20,000 here and one there, which is no merit of a policy."""
 
+FEWEST_IN_TIME = 10
+"""So many requests at least must keep the SLO for that: one of six here and none there is no merit either."""
+
 GLOSSARY = {
     "TTFT": "time to first token: first_token - arrival. Queueing is inside.",
     "TPOT": "time per output token: (E2E - TTFT) / (n - 1) for n >= 2 output tokens.",
@@ -29,6 +32,10 @@ GLOSSARY = {
     "throughput": "prompt and output tokens of finished requests / makespan.",
     "goodput": "finished requests that keep the SLO / makespan. A request with one output token has no TPOT and "
     "only its TTFT counts.",
+    "geometric mean": "of a figure over seeds: the n-th root of the product of its n values. So that the ratio of two "
+    "means is the mean of the ratios, whichever way round. A factor is the first figure over the second: above 1 is "
+    "better for goodput and throughput, below 1 for latencies. Where a value is 0 the mean is arithmetic, and there is "
+    "no factor.",
     "attainment": "finished requests that keep the SLO / all requests, rejected and failed ones too.",
     "OOM": "steps whose memory was not there. They have no effect; simulated, one costs what a step without work "
     "costs, since the allocation fails before anything is computed.",
@@ -238,6 +245,12 @@ def recompute_tax(run: Run) -> float:
     return _ratio(int(r["recomputed_tokens"].sum()), needed)
 
 
+def running_mean(run: Run) -> float:
+    """Time mean of the requests that run."""
+    steps = run.steps
+    return _ratio(float((steps["running"] * steps["duration_ns"]).sum()), makespan_ns(run))
+
+
 def summarize(run: Run) -> Summary:
     """All of it. Formulas: `GLOSSARY`."""
     r, steps, done = run.requests, run.steps, finished_mask(run)
@@ -268,7 +281,7 @@ def summarize(run: Run) -> Summary:
         mean_kv_use=mean_kv_use(run),
         padding_waste=padding_waste(run),
         memory_bound_share=memory_bound_share(run),
-        running_mean=_ratio(float((steps["running"] * steps["duration_ns"]).sum()), makespan),
+        running_mean=running_mean(run),
         running_max=int(steps["running"].max(initial=0)),
         attainment=_ratio(good, len(r["status"])),
     )
@@ -319,12 +332,13 @@ def order_by_merit(summaries: Sequence[Summary]) -> list[int]:
 
 
 def goodput_decides(summaries: Sequence[Summary]) -> bool:
-    """Whether goodput says anything about these: whoever has most of it has it of `ENOUGH_IN_TIME` of the requests.
+    """Whether goodput says anything about these: whoever has most of it has it of `ENOUGH_IN_TIME` of the requests, and
+    of `FEWEST_IN_TIME` at least.
 
     Of others it is not asked, lest a run that is worse in everything could change what decides.
     """
     most = max(summaries, key=lambda s: (s.goodput_req_s, s.attainment))
-    return most.attainment >= ENOUGH_IN_TIME
+    return most.attainment >= ENOUGH_IN_TIME and round(most.attainment * most.requests) >= FEWEST_IN_TIME
 
 
 def _leading(positions: list[int], figures: list[float]) -> list[int]:

@@ -25,6 +25,7 @@ from .workloads import (
     are_drawn,
     dealt_anew,
     generate,
+    holds_clients,
     load_device,
     load_model,
     load_scenario,
@@ -51,7 +52,7 @@ class Options:
     """Values as given on the command line; None where nothing was given and the scenario decides."""
 
     trace: Annotated[
-        Path | None, _option("A trace file, plain or gzip; its format is recognised by content.", panel=_WHAT)
+        Path | None, _option("A trace file, plain or packed, or ServeGen's clients; known by content.", panel=_WHAT)
     ] = None
     scenario: Annotated[
         str | None,
@@ -112,7 +113,11 @@ class Options:
     step_tokens: Annotated[int | None, _option("Tokens that one step may compute. Default: by device.", min=1)] = None
     max_wait: Annotated[
         float | None,
-        _option("Reject a request that would wait longer than so many seconds. Default: everybody may wait.", min=0),
+        _option(
+            "Reject a request that would wait longer than so many seconds; 0: none, whatever the scenario says. "
+            "Default: the scenario's limit, or none.",
+            min=0,
+        ),
     ] = None
 
 
@@ -213,7 +218,7 @@ def replicate(experiment: Experiment, options: Options, seed: int) -> Experiment
     What is drawn at random is drawn anew, as `--seed` would. Where nothing is, since requests and times are a file's,
     the requests are dealt anew onto the times.
     """
-    if options.trace is None or are_drawn(experiment.arrivals):
+    if options.trace is None or are_drawn(experiment.arrivals) or holds_clients(options.trace):
         return experiment_from(replace(options, seed=seed))[0]
     return replace(experiment, trace=dealt_anew(experiment.trace, seed), seed=seed)
 
@@ -255,7 +260,7 @@ def _trace(options: Options, scenario: Scenario | None, seed: int, first: int) -
     arrivals = options.arrivals or (scenario.arrivals if scenario else "trace")
     max_new_tokens = options.max_new_tokens or (scenario.max_new_tokens if scenario else None)
     if options.trace is not None:
-        trace = read_trace(options.trace, max_new_tokens=max_new_tokens)
+        trace = read_trace(options.trace, max_new_tokens=max_new_tokens, seed=seed)
     else:
         assert scenario is not None, "without a trace there is a scenario"
         limit = options.max_new_tokens or scenario.max_new_tokens

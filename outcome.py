@@ -10,7 +10,8 @@ from .metrics import Summary, summarize
 from .records import Columns, MachineInfo, MemoryInfo, Run, RunInfo, ScenarioInfo, TraceInfo, versions
 from .workloads import Trace, TraceSource, Turns
 
-_TURNS = ("session", "after_id", "think_ns")
+TURNS = ("session", "after_id", "think_ns")
+"""Columns of requests that wait for each other."""
 
 
 def conclude(
@@ -67,13 +68,13 @@ def _requests(experiment: Experiment, recorder: Recorder) -> Columns:
         "output_tokens": trace.output_tokens,
         "max_new_tokens": np.full(count, trace.max_new_tokens, dtype=np.int64),
         **outcomes,
-        **({"ticket": ticket, **{name: getattr(turns, name) for name in _TURNS}} if turns else {}),
+        **({"ticket": ticket, **{name: getattr(turns, name) for name in TURNS}} if turns else {}),
         "reason": np.array([reasons.get(i, "") for i in range(count)], dtype=object),
     }
 
 
 def _turns(requests: Columns) -> Turns | None:
-    return Turns(*(requests[name] for name in _TURNS)) if _TURNS[0] in requests else None
+    return Turns(*(requests[name] for name in TURNS)) if TURNS[0] in requests else None
 
 
 def _check_conservation(run: Run, summary: Summary, scheduler: Scheduler) -> None:
@@ -147,16 +148,10 @@ def describe(experiment: Experiment, step_time: str) -> ScenarioInfo:
     )
 
 
-def restore(run: Run) -> tuple[Experiment, PolicySpec]:
-    """What a run was made of: the inverse of `describe`.
-
-    Raises InvalidRun: the record is of a version that did not keep it, or does not fit together.
-    """
-    scenario, requests, turns = run.info.scenario, run.requests, _turns(run.requests)
-    inputs, told = scenario.inputs, scenario.trace
-    if inputs is None:
-        raise InvalidRun("the record does not say what the run was made of: make it again with this version")
-    trace = Trace(
+def requests_of(run: Run) -> Trace:
+    """The requests as they were before the run; whether they are those of `run.json`, their hash tells."""
+    told, requests, turns = run.info.scenario.trace, run.requests, _turns(run.requests)
+    return Trace(
         name=told.name,
         arrival_ns=requests["arrival_ns"] if turns is None else requests["arrival_ns"][turns.first_of_loop()],
         prompt_tokens=requests["prompt_tokens"],
@@ -175,6 +170,18 @@ def restore(run: Run) -> tuple[Experiment, PolicySpec]:
         ),
         turns=turns,
     )
+
+
+def restore(run: Run) -> tuple[Experiment, PolicySpec]:
+    """What a run was made of: the inverse of `describe`.
+
+    Raises InvalidRun: the record is of a version that did not keep it, or does not fit together.
+    """
+    scenario, told = run.info.scenario, run.info.scenario.trace
+    inputs = scenario.inputs
+    if inputs is None:
+        raise InvalidRun("the record does not say what the run was made of: make it again with this version")
+    trace = requests_of(run)
     if trace.content_hash != told.content_hash:
         raise InvalidRun("requests.parquet and run.json are not of one run: their requests differ")
     experiment = build_experiment(

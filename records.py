@@ -20,7 +20,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import numpy as np
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 SCHEMA = 1
+_INFO = "run.json"
+AS_RECORDED = "as recorded: "
+"""So begins the step-time model of a run that was made again from another's record."""
 BLOCKED_BY = ("none", "memory", "count", "tokens", "compute")
 
 Columns = dict[str, np.ndarray[Any, Any]]
@@ -64,14 +67,18 @@ class TraceInfo(msgspec.Struct, frozen=True):
     transforms: tuple[str, ...] = ()  # what was done to the trace after it was read or generated
 
 
+_Positive = Annotated[int, msgspec.Meta(gt=0)]
+_Size = Annotated[int, msgspec.Meta(ge=0)]
+
+
 class MemoryInfo(msgspec.Struct, frozen=True):
     """Where the VRAM budget goes, in bytes."""
 
-    budget_bytes: int
-    weight_bytes: int
-    context_bytes: int
-    graph_pool_bytes: int
-    activation_reserve_bytes: int  # no step needs more
+    budget_bytes: _Positive
+    weight_bytes: _Size
+    context_bytes: _Size
+    graph_pool_bytes: _Size
+    activation_reserve_bytes: _Size  # no step needs more
     largest_prefill: dict[str, int]  # the tensors of a step that prefills all it may, by name
     largest_decode: dict[str, int]  # of a step in which all decode that may run
     kv_pool_bytes: int
@@ -148,6 +155,11 @@ class RunInfo(msgspec.Struct):
         """The policy as it is shown."""
         return f"{self.policy} (upper bound)" if self.upper_bound else self.policy
 
+    @property
+    def is_planned_again(self) -> bool:
+        """A simulation with a measurement's own times: it says whether the plans agree, and predicts nothing."""
+        return self.kind == "simulated" and self.scenario.step_time.startswith(AS_RECORDED)
+
 
 @dataclass(frozen=True, slots=True)
 class Run:
@@ -217,12 +229,13 @@ def write_run(folder: Path, run: Run) -> None:
     try:
         with _interrupts_deferred():
             folder.mkdir(parents=True, exist_ok=True)
-            _write_json(folder / "run.json", msgspec.structs.replace(run.info, complete=False))
+            _write_json(folder / _INFO, msgspec.structs.replace(run.info, complete=False))
             for name, columns in (("requests", run.requests), ("steps", run.steps), ("events", run.events)):
-                pq.write_table(_table(columns, _CODED[name]), folder / f"{name}.parquet.part", compression="zstd")
-                (folder / f"{name}.parquet.part").replace(folder / f"{name}.parquet")
+                part = folder / f"{name}.parquet.part"
+                pq.write_table(_table(columns, _CODED[name]), part, compression="zstd", write_page_checksum=True)
+                part.replace(folder / f"{name}.parquet")
             if run.info.complete:
-                _write_json(folder / "run.json", run.info)
+                _write_json(folder / _INFO, run.info)
     except OSError as error:
         raise OutputRefused(f"cannot write the run to {folder}: {error.strerror or error}") from None
 
@@ -230,7 +243,7 @@ def write_run(folder: Path, run: Run) -> None:
 def remove_run(folder: Path) -> None:
     """Delete the four files, and the folder if that was all in it. Raises OutputRefused if that is impossible."""
     try:
-        for name in ("run.json", *(f"{table}.parquet" for table in _CODED)):
+        for name in (_INFO, *(f"{table}.parquet" for table in _CODED)):
             (folder / name).unlink(missing_ok=True)
         if not any(folder.iterdir()):
             folder.rmdir()
@@ -256,52 +269,88 @@ def _interrupts_deferred() -> Iterator[None]:
 
 def read_info(folder: Path) -> RunInfo:
     """`run.json` alone. Raises InvalidRun."""
-    path = folder / "run.json"
+    from .record_check import fault_of_info
+
+    path = folder / _INFO
     try:
         info = msgspec.json.decode(path.read_bytes(), type=RunInfo)
+        msgspec.json.encode(info)  # some of what can be read is too large to be written again
     except (FileNotFoundError, NotADirectoryError):
-        if not folder.exists():
-            raise InvalidRun(f"there is no file or folder {folder}: expected the folder of a run") from None
-        inside = ", ".join(str(each.parent) for each in sorted(folder.glob("*/run.json")))
-        hint = f"; runs in it: {inside}" if inside else ""
-        raise InvalidRun(f"{folder} is not a run: it has no run.json{hint}") from None
+        raise InvalidRun(_no_run(folder)) from None
     except OSError as error:
         raise InvalidRun(f"cannot read {path}: {error.strerror}") from None
-    except msgspec.MsgspecError as error:
-        raise InvalidRun(f"{path} is not a run record: {error}") from None
+    except (msgspec.MsgspecError, UnicodeError, OverflowError) as error:
+        raise InvalidRun(f"{path} is not a run record: {_reason(error)}; run it again") from None
     if info.schema > SCHEMA:
         raise InvalidRun(f"{path} has schema {info.schema}, this version reads up to {SCHEMA}: update warpgroup")
+    if fault := fault_of_info(info):
+        raise InvalidRun(f"{path}: {fault}; run it again, or update warpgroup if a newer one made it")
     return info
 
 
+def _no_run(folder: Path) -> str:
+    """Why there is no run in it, and where there is one."""
+    if not folder.exists():
+        return f"there is no file or folder {folder}: expected the folder of a run"
+    if not folder.is_dir():
+        return f"{folder} is a file: expected the folder of a run{', its own' if folder.name == _INFO else ''}"
+    refuse_stripped(folder)
+    inside = ", ".join(str(each.parent) for each in sorted(folder.glob(f"*/{_INFO}")))
+    return f"{folder} is not a run: it has no {_INFO}{f'; runs in it: {inside}' if inside else ''}"
+
+
+def refuse_stripped(folder: Path) -> None:
+    """Raises InvalidRun: a folder with tables of a run, whole or in parts, that has lost its `run.json`."""
+    if (folder / _INFO).exists():
+        return
+    names = [f"{_INFO}.part", *(f"{table}.parquet{end}" for table in _CODED for end in ("", ".part"))]
+    if left := [name for name in names if (folder / name).exists()]:
+        raise InvalidRun(f"{folder} has {left[0]}, but no {_INFO}: run it again, or take it away")
+
+
 def read_run(folder: Path) -> Run:
-    """A whole run, complete or not. Raises InvalidRun."""
+    """A whole run, complete or not. Raises InvalidRun: it cannot be read, or its files do not belong together."""
+    from .record_check import fault_of
+
+    info = read_info(folder)
+    run = Run(info, **{name: _read_table(folder / f"{name}.parquet", codes) for name, codes in _CODED.items()})
+    if fault := fault_of(run):
+        raise InvalidRun(f"{folder}: {fault}; run it again")
+    return run
+
+
+def _read_table(path: Path, codes: Mapping[str, tuple[str, ...]]) -> Columns:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    info = read_info(folder)
-    tables = {}
-    for name, codes in _CODED.items():
-        path = folder / f"{name}.parquet"
-        try:
-            tables[name] = _columns(pq.read_table(path), codes)
-        except (OSError, pa.ArrowInvalid, KeyError, ValueError) as error:
-            raise InvalidRun(f"cannot read {path}: {str(error).splitlines()[0]}; run it again") from None
-    return Run(info, tables["requests"], tables["steps"], tables["events"])
+    try:
+        return _columns(pq.read_table(path, page_checksum_verification=True), codes)
+    except FileNotFoundError:
+        raise InvalidRun(f"{path} is missing; run it again") from None
+    except (OSError, pa.ArrowException, LookupError, TypeError, ValueError, OverflowError, MemoryError) as error:
+        raise InvalidRun(f"cannot read {path}: {_reason(error)}; run it again") from None
+
+
+def _reason(error: Exception) -> str:
+    """In one line that can be gone on with."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
 def run_folders(path: Path) -> list[Path]:
     """The folder itself, or the runs in it, in the order of the policies' catalogue.
 
-    Raises InvalidRun: a folder without a run.
+    Raises InvalidRun: a folder without a run, or with one that has lost its `run.json`.
     """
-    if (path / "run.json").exists() or not path.is_dir():
+    if (path / _INFO).exists() or not path.is_dir():
         return [path]
+    refuse_stripped(path)
+    for each in sorted(path.iterdir()):
+        refuse_stripped(each)
     shown = [info.id for info in policy_catalogue()]
-    below = [each.parent for each in sorted(path.glob("*/run.json"))]
+    below = [each.parent for each in sorted(path.glob(f"*/{_INFO}"))]
     below.sort(key=lambda folder: shown.index(read_info(folder).policy.partition("(")[0]))
     if not below:
-        raise InvalidRun(f"{path} holds no run: expected run.json in it, or in a folder below it")
+        raise InvalidRun(f"{path} holds no run: expected {_INFO} in it, or in a folder below it")
     return below
 
 

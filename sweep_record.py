@@ -103,8 +103,20 @@ def read_sweep(folder: Path) -> Sweep:
         raise InvalidRun(f"{folder} is not a finished sweep: it has no {FILE}; --resume continues it") from None
     except OSError as error:
         raise InvalidRun(f"cannot read {path}: {error.strerror}") from None
-    except msgspec.MsgspecError as error:
-        raise InvalidRun(f"{path} is not the record of a sweep: {error}") from None
+    except (msgspec.MsgspecError, UnicodeError) as error:
+        raise InvalidRun(f"{path} is not the record of a sweep: {error}; --resume makes it again") from None
     if sweep.schema > SCHEMA:
         raise InvalidRun(f"{path} has schema {sweep.schema}, this version reads up to {SCHEMA}: update warpgroup")
+    if not _fits_together(sweep):
+        raise InvalidRun(f"{path} does not fit together: a policy, rate or seed is missing; --resume makes it again")
     return sweep
+
+
+def _fits_together(sweep: Sweep) -> bool:
+    """Whether of every policy there are points on the grid, each with all seeds, and its capacity is one of them."""
+    return bool(sweep.rates and sweep.seeds) and all(
+        bool(policy.points)
+        and {policy.capacity, policy.first_failing} - {None} <= {point.rate for point in policy.points}
+        and all(point.rate in sweep.rates and len(point.by_seed) == len(sweep.seeds) for point in policy.points)
+        for policy in sweep.policies
+    )

@@ -76,9 +76,11 @@ def replaying(requests: int) -> Iterator[tuple[Any, Any]]:
 
 
 def note_trace(trace: Trace) -> None:
-    """Which rows were used, and which were not and why."""
+    """Which rows were used, what was done to them, and which were not used and why."""
     source = trace.source
     note(f"trace {trace.name} ({source.format}): {len(trace):,} of {source.rows_read:,} rows")
+    for what in source.transforms:
+        note(f"  {what}")
     for verb, reasons in (("dropped", source.dropped), ("repaired", source.repaired)):
         for reason, count in reasons.items():
             example = source.examples.get(reason)

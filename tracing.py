@@ -15,6 +15,7 @@ from .workloads import (
     ModelSpec,
     Trace,
     clip_context,
+    columns_given,
     dealt_anew,
     dequantize,
     describe,
@@ -30,18 +31,22 @@ from .workloads import (
     scale_rate,
     scenario_names,
     shuffle_lengths,
-    slice_time,
     workload_names,
     write_trace,
 )
 from .workloads import head as first_ones
+from .workloads.readers import READERS
 
 trace_app = typer.Typer(help="Read, change, imitate and make traces.", no_args_is_help=True)
 scenario_app = typer.Typer(help="The built-in scenarios, and what each is meant to show.")
 
 _File = Annotated[
     Path,
-    typer.Argument(help="A trace file, plain, gzip or zstd; its format is recognised by content.", show_default=False),
+    typer.Argument(
+        help="A trace file, plain, gzip or zstd; its format is recognised by content. Or ServeGen's clients, a folder "
+        "or a tar of one, from whom the first hour is drawn.",
+        show_default=False,
+    ),
 ]
 _MaxNewOption = Annotated[int | None, typer.Option(help="As in `compare`.", min=1, show_default=False)]
 _ColumnsOption = Annotated[
@@ -74,11 +79,17 @@ class _Reading:
     zero_outputs: str
     strict: bool
 
-    def read(self, file: Path, *, prefix: bool = True) -> Trace:
+    def read(
+        self,
+        file: Path,
+        *,
+        prefix: bool = True,
+        seed: int = 0,
+        start_s: float | None = None,
+        end_s: float | None = None,
+    ) -> Trace:
         """With the blocks of prompts, unless nobody will look at them. Raises InvalidTrace, InvalidScenario."""
-        named = None
-        if self.columns is not None:
-            named = dict(pair.strip().partition("=")[::2] for pair in self.columns.split(","))
+        named = None if self.columns is None else columns_given(self.columns)
         if self.zero_outputs not in ("drop", "prefill-only"):
             raise InvalidScenario(f"--zero-outputs is '{self.zero_outputs}', expected drop or prefill-only")
         zeros: Literal["drop", "prefill-only"] = "drop" if self.zero_outputs == "drop" else "prefill-only"
@@ -90,10 +101,13 @@ class _Reading:
             zero_outputs=zeros,
             strict=self.strict,
             prefix=prefix,
+            seed=seed,
+            start_s=start_s,
+            end_s=end_s,
         )
 
 
-@trace_app.command()
+@trace_app.command(epilog=f"Formats: {'; '.join(f'{reader.name}: {reader.looks_like}' for reader in READERS)}.")
 def inspect(
     file: _File,
     model: Annotated[
@@ -158,7 +172,13 @@ def convert(
     file: _File,
     output: Annotated[Path, typer.Option("--output", "-o", help="The Parquet file to write.", show_default=False)],
     start_s: Annotated[float | None, typer.Option(help="Leave out what comes before.", show_default=False)] = None,
-    end_s: Annotated[float | None, typer.Option(help="Leave out what comes from then on.", show_default=False)] = None,
+    end_s: Annotated[
+        float | None,
+        typer.Option(
+            help="Leave out what comes from then on. Of ServeGen's clients, default: an hour after the start.",
+            show_default=False,
+        ),
+    ] = None,
     head: Annotated[int | None, typer.Option(help="Only so many requests.", min=1, show_default=False)] = None,
     rate_scale: Annotated[float, typer.Option(help="Of the arrivals: 2 makes time half as long.")] = 1.0,
     dequantized: Annotated[
@@ -176,7 +196,9 @@ def convert(
     mixed_with: Annotated[
         Path | None, typer.Option("--mix", help="Another trace, whose requests come between.", show_default=False)
     ] = None,
-    share: Annotated[float, typer.Option(help="Of the requests that are the other trace's.")] = 0.5,
+    share: Annotated[
+        float | None, typer.Option(help="Of the requests that are the other trace's. Default: 0.5.", show_default=False)
+    ] = None,
     shuffle: Annotated[
         str | None,
         typer.Option(
@@ -198,9 +220,7 @@ def convert(
     """
     refuse_existing(output, "-o", force=force)
     reading = _Reading(max_new_tokens, columns, time_unit, zero_outputs, strict)
-    trace = reading.read(file)
-    if start_s is not None or end_s is not None:
-        trace = slice_time(trace, start_s or 0.0, float("inf") if end_s is None else end_s)
+    trace = reading.read(file, seed=seed, start_s=start_s, end_s=end_s)
     if head is not None:
         trace = first_ones(trace, head)
     if rate_scale != 1.0:
@@ -209,7 +229,9 @@ def convert(
         trace = dequantize(trace, seed)
     trace = _within_context(trace, fit_context, model)
     if mixed_with is not None:
-        trace = mix(trace, reading.read(mixed_with), share)
+        trace = mix(trace, reading.read(mixed_with, seed=seed), 1 - (0.5 if share is None else share))
+    elif share is not None:
+        raise InvalidScenario("--share needs --mix: of which other trace?")
     trace = _shuffled(trace, shuffle, seed)
     write_trace(trace, output)
     terminal.note_trace(trace)
@@ -218,6 +240,8 @@ def convert(
 
 def _within_context(trace: Trace, how: str | None, model: str | None) -> Trace:
     if how is None:
+        if model is not None:
+            raise InvalidScenario("--model needs --fit-context: clip or drop what exceeds its context?")
         return trace
     if how not in ("clip", "drop"):
         raise InvalidScenario(f"--fit-context is '{how}', expected clip or drop")

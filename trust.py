@@ -12,7 +12,7 @@ from .errors import DeviceUnavailable, InvalidProfile, InvalidRun, InvalidScenar
 from .experiment import Experiment, Limits, geometry_of
 from .options import Options, experiment_from, with_some_options
 from .records import command_line, read_run, refuse_existing, run_folders, versions
-from .workloads import RequestLog, load_model, parse_bytes, read_request_log
+from .workloads import RequestLog, columns_given, load_model, parse_bytes, read_request_log
 
 if TYPE_CHECKING:
     from .reports import Validation
@@ -184,7 +184,7 @@ def _log_and_experiment(
     """What was logged, and what the engine had."""
     if options.model is None:
         raise InvalidScenario("--log does not say which model it was: --model is missing")
-    named = dict(pair.partition("=")[::2] for pair in columns.split(",")) if columns else {}
+    named = columns_given(columns) if columns else {}
     log = read_request_log(path, columns=named, unit=unit or "s", max_new_tokens=options.max_new_tokens)
     terminal.note_trace(log.trace)
     if not log.same_clock:

@@ -141,7 +141,15 @@ def sentence(measure: Measure, rungs: Sequence[Rung]) -> str:
     gains = _listed("brings", measure, [rung for rung in turned if rung.after > rung.before])
     costs = _listed("costs", measure, [rung for rung in turned if rung.after < rung.before])
     moved = "; ".join(filter(None, (gains, costs))) or f"no switch moves it by more than {TIE:.0%}"
-    return f"{whole}: {moved}. {ending}"
+    return f"{whole}: {moved}. {_out_of_memory(rungs)}{ending}"
+
+
+def _out_of_memory(rungs: Sequence[Rung]) -> str:
+    """Which rungs nobody could serve with, lest what they brought be taken for a gain."""
+    out = " and would be out of the contest" if not rungs[-1].ooms else ""
+    return "".join(
+        f"{rung.policy} ({rung.switch}) ran out of memory in {rung.ooms:,} steps{out}. " for rung in rungs if rung.ooms
+    )
 
 
 def _size(measure: Measure, rung: Rung) -> float:

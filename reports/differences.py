@@ -16,7 +16,8 @@ _OURS = ("warpgroup", "commit")
 
 
 def differences(infos: Sequence[RunInfo]) -> list[tuple[str, list[str]]]:
-    """Name of each of these, and its value in every run."""
+    """Name of each of these, and its value in every run, but for those that are planned again: they are another's."""
+    infos = [info for info in infos if not info.is_planned_again] or infos
     flat = [_settings(info) for info in infos]
     keys = dict.fromkeys(key for each in flat for key in each)
     if any(info.kind == "real" for info in infos):

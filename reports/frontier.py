@@ -8,14 +8,19 @@ from ..sweep_record import PolicySweep, Sweep
 from .frontier_figure import DESCRIPTION, TITLE, frontier_figure
 from .numbers import typeset
 from .svg import inline_svg
+from .sweep_validity import fits, sweep_validity
 from .table import Cell, Table
+from .validity import Answer
 
 _HEADS = [
     ("policy", "what batched the requests"),
     ("capacity", "the highest rate, in requests per second, at which enough requests kept the SLO"),
     ("kept", "share of all requests that kept the SLO at that rate"),
     ("fails at", "the lowest rate that was measured at which too few did"),
-    ("of best count", "capacity over that of the best policy that caps its batches by count"),
+    (
+        "of best count",
+        "capacity over that of the best policy that caps its batches by count, and the bounds that the grid leaves it",
+    ),
     ("tokens/s", "prompt and output tokens of finished requests over the makespan, at capacity"),
     ("OOMs", "steps that ran out of memory at capacity, of all seeds"),
     ("trials", "simulations that were made"),
@@ -28,6 +33,7 @@ class Frontier:
 
     Attributes:
         facts: what was simulated, by name.
+        validity: what may be doubted.
         notes: what has to be known of single policies.
         command: what made the sweep.
     """
@@ -37,6 +43,7 @@ class Frontier:
     svg: str
     table: Table
     facts: list[tuple[str, str]]
+    validity: list[Answer]
     notes: list[str]
     command: str
 
@@ -56,6 +63,7 @@ def _section(sweep: Sweep, number: int, known: Sequence[str]) -> Frontier:
         svg=inline_svg(f"frontier{number}", figure, f"{TITLE}: {policies}", DESCRIPTION),
         table=capacities(sweep),
         facts=_facts(sweep),
+        validity=sweep_validity(sweep),
         notes=notes(sweep),
         command=sweep.command,
     )
@@ -67,18 +75,28 @@ def sentence(sweep: Sweep) -> str:
     if not best:
         return _nobody(sweep)
     verb = "keeps" if len(best) == 1 else "keep"
-    text = f"{' and '.join(each.label for each in best)} {verb} the SLO at {_most(best)}"
+    text = f"{' and '.join(each.label for each in best)} {verb} the SLO at {_most(best)}{_despite(best)}"
     if baseline is None or baseline in best:
         return f"{text}."
     if baseline.capacity is None:
         return f"{text}; the best count, {baseline.label}, does at none of these rates."
-    return f"{text}, the best count ({baseline.label}) at {baseline.capacity:g}: {_ratio(best[0], baseline)}."
+    which = "best count" if fits(baseline) else "best count, which does not fit"
+    there = f"{baseline.capacity:g}{_despite([baseline])}"
+    return f"{text}, the {which} ({baseline.label}) at {there}: {_ratio(best[0], baseline)}."
+
+
+def _despite(policies: Sequence[PolicySweep]) -> str:
+    """How many steps ran out of memory at these capacities."""
+    found = " and ".join(f"{at.summary.ooms:,}" for each in policies if (at := each.at_capacity) and at.summary.ooms)
+    return f" with {found} out-of-memory steps" if found else ""
 
 
 def _best(sweep: Sweep) -> list[PolicySweep]:
-    """Who keeps the SLO at the highest rate; upper bounds are only among themselves."""
+    """Who keeps the SLO at the highest rate; upper bounds are only among themselves, and so is who ran out of memory
+    there.
+    """
     contest = [each for each in sweep.policies if not each.upper_bound] or sweep.policies
-    return _highest(contest)
+    return _highest([each for each in contest if fits(each)]) or _highest(contest)
 
 
 def _highest(policies: Sequence[PolicySweep]) -> list[PolicySweep]:
@@ -105,7 +123,13 @@ def _nobody(sweep: Sweep) -> str:
 
 def notes(sweep: Sweep) -> list[str]:
     """What has to be known of single policies."""
-    return [f"{each.label}: {note}." for each in sweep.policies for note in each.notes]
+    out = "" if any(not fits(each) for each in _best(sweep)) else ", and is out of the contest"
+    ooms = [
+        f"{each.label} keeps the SLO at {each.capacity:g} requests/s{_despite([each])}{out}."
+        for each in sweep.policies
+        if not fits(each)
+    ]
+    return ooms + [f"{each.label}: {note}." for each in sweep.policies for note in each.notes]
 
 
 def capacities(sweep: Sweep) -> Table:
@@ -133,18 +157,23 @@ def _row(policy: PolicySweep, baseline: PolicySweep | None, seeds: int) -> list[
 
 
 def _best_count(sweep: Sweep) -> PolicySweep | None:
+    """Of the counts that did not run out of memory at their capacity, or else of all."""
     counts = [each for each in sweep.policies if each.policy.startswith("count-")]
-    return max(counts, key=lambda each: each.capacity or 0, default=None)
+    chosen = [each for each in counts if fits(each) and each.capacity] or counts
+    return max(chosen, key=lambda each: each.capacity or 0, default=None)
 
 
 def _ratio(policy: PolicySweep, baseline: PolicySweep) -> str:
-    """Of their capacities; a capacity that no rate exceeded is larger than what was measured."""
+    """Of their capacities, with its bounds: each capacity lies between a rate that passed and the next, which failed;
+    where none failed there is one bound.
+    """
     if policy is baseline or policy.capacity is None or baseline.capacity is None:
         return "-"
-    if policy.first_failing is None and baseline.first_failing is None:
-        return "-"
-    sign = ">= " if policy.first_failing is None else "<= " if baseline.first_failing is None else ""
-    return f"{sign}{policy.capacity / baseline.capacity:.2f}x"
+    low = policy.capacity / baseline.first_failing if baseline.first_failing else None
+    high = policy.first_failing / baseline.capacity if policy.first_failing else None
+    if low is None or high is None:
+        return f">= {low:.2f}x" if low else f"<= {high:.2f}x" if high else "-"
+    return f"{policy.capacity / baseline.capacity:.2f}x [{low:.2f}, {high:.2f}]"
 
 
 def _asked(sweep: Sweep) -> str:

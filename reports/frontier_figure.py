@@ -26,7 +26,7 @@ def frontier_figure(sweep: Sweep, known: Sequence[str] = (), winner: str | None 
     """Two panels, one line a policy in each: TTFT over throughput, and attainment over the rate.
 
     Args:
-        known: the policies of other figures, in order: here they look as they do there.
+        known: the policies of other figures, in order, as often as they are there: here they look as they do there.
         winner: the policy whose line is the thickest.
     """
     from matplotlib.figure import Figure
@@ -34,7 +34,7 @@ def frontier_figure(sweep: Sweep, known: Sequence[str] = (), winner: str | None 
     with page_style():
         figure = Figure(figsize=(9, 3.6), layout="constrained")
         latency, attainment = figure.subplots(1, 2)
-        looks = list(dict.fromkeys([*known, *(each.label for each in sweep.policies)]))
+        looks = [*known, *(each.label for each in sweep.policies if each.label not in known)]
         styles = [line_style(looks.index(each.label), wins=each.label == winner) for each in sweep.policies]
         lines = [
             _draw(latency, attainment, sweep, each, style) for each, style in zip(sweep.policies, styles, strict=True)

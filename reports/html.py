@@ -11,16 +11,17 @@ from .differences import differences
 from .downloads import downloads
 from .figures import figures
 from .frontier import frontier
-from .numbers import gib, three_digits
+from .lead import ends
+from .numbers import gib, percent, three_digits
 from .overlay import overlay
 from .page import render_page, write_page
-from .paired import Estimate, mean
+from .paired import Estimate, typical
 from .paired_table import paired_table
 from .provenance import facts, memory_parts, policies
 from .study import Study
 from .table import comparison
 from .validity import Answer, Outcome, validity, worst
-from .verdict import Verdict, labels_of, summary_of, verdict
+from .verdict import Verdict, summary_of, verdict
 
 
 def render(study: Study) -> str:
@@ -28,7 +29,7 @@ def render(study: Study) -> str:
     if not study.runs and not study.sweeps:
         raise InvalidRun("there is no run to report on")
     sections = _sections(study) if study.runs else {"judged": None}
-    shown = frontier(study.sweeps, labels_of([run.info for run in study.runs]))
+    shown = frontier(study.sweeps, [run.info.label for run in study.runs])
     files = downloads(study.runs, study.replicates, study.sweeps)
     return render_page("report.html.jinja", **sections, frontier=shown, glossary=GLOSSARY, downloads=files)
 
@@ -42,7 +43,7 @@ def _sections(study: Study) -> dict[str, object]:
     return {
         "judged": judged,
         "trust": worst(answers),
-        "trust_line": _in_short(answers),
+        "trust_line": in_short(answers),
         "tiles": _tiles(study, judged),
         "infos": infos,
         "facts": facts(study),
@@ -52,8 +53,8 @@ def _sections(study: Study) -> dict[str, object]:
         "differences": differences(infos),
         "validity": answers,
         "table": comparison(infos, judged),
-        "paired": paired_table(study, judged.winner if judged.contested and not judged.tied else None),
-        "attribution": attribution(study.ladder),
+        "paired": None if judged.winner is None else paired_table(study, None if judged.tied else judged.winner),
+        "attribution": None if judged.winner is None else attribution(study.ladder),
         "slo": summary_of(infos[0]).slo,
         **figures(runs, judged),
         "overlay": overlay(study),
@@ -66,41 +67,52 @@ def write_report(study: Study, path: Path) -> None:
     write_page(render(study), path)
 
 
-def _in_short(answers: Sequence[Answer]) -> str:
+def in_short(answers: Sequence[Answer]) -> str:
     """Why the whole is judged as it is."""
     outcome = worst(answers)
     if outcome is Outcome.PASS:
         return "nothing speaks against these figures"
     reasons = [answer.text for answer in answers if answer.outcome is outcome]
-    more = f" And {len(reasons) - 1} more." if len(reasons) > 1 else ""
-    return reasons[0] + more
+    if len(reasons) == 1:
+        return reasons[0]
+    others = "1 more answer is" if len(reasons) == 2 else f"{len(reasons) - 1} more answers are"
+    return f"{reasons[0]} And {others} {outcome.value}."
 
 
 def _tiles(study: Study, judged: Verdict) -> list[tuple[str, str, str]]:
+    """Name, value and what is to be known of it: of the winner, if there is one."""
+    if judged.winner is None:
+        return []
     seeds = [summary_of(info) for info in on_common_seeds(study.replicates)[judged.winner]]
     best = averaged(seeds)
-    goodput = mean([s.goodput_req_s for s in seeds])
+    goodput = [s.goodput_req_s for s in seeds]
     share = best.peak_vram_bytes / best.vram_budget_bytes
     tiles = [
         (
-            "mean goodput" if len(seeds) > 1 else "goodput",
-            f"{three_digits(goodput.value)} requests/s",
-            _interval(goodput) or best.slo,
+            _named("goodput", goodput),
+            f"{three_digits(typical(goodput).value)} requests/s",
+            _interval(typical(goodput)) or best.slo,
         ),
         (
             "out of memory",
-            f"{best.ooms:,} steps",
+            f"{best.ooms:,} steps{' in all' if best.ooms and len(seeds) > 1 else ''}",
             f"requests waited for memory {best.memory_bound_share:.0%} of the time",
         ),
-        ("peak VRAM", gib(best.peak_vram_bytes), f"{share:.0%} of a budget of {gib(best.vram_budget_bytes)}"),
+        ("peak VRAM", gib(best.peak_vram_bytes), f"{percent(share)} of a budget of {gib(best.vram_budget_bytes)}"),
     ]
     if judged.lead is None:
-        throughput = mean([s.total_tok_s for s in seeds])
-        under = _interval(throughput) or f"{best.output_tok_s:,.0f} of them output"
-        return [("throughput", f"{throughput.value:,.0f} tokens/s", under), *tiles]
+        throughput = [s.total_tok_s for s in seeds]
+        under = _interval(typical(throughput)) or f"{best.output_tok_s:,.0f} of them output"
+        return [(_named("throughput", throughput), f"{typical(throughput).value:,.0f} tokens/s", under), *tiles]
     other, figure, factor = judged.lead
-    certain = _interval(factor) or "one seed, no interval"
-    return [(f"{figure} against {other}", f"{factor.value:.2f}x", certain), *tiles]
+    certain = f"{ends(factor)} over {factor.seeds} seeds" if factor.low is not None else "one seed, no interval"
+    better = "; below 1 is better" if figure.smaller_is_better else ""
+    return [(f"{figure.name} against {other}", f"{factor.value:.2f}x", certain + better), *tiles]
+
+
+def _named(figure: str, values: Sequence[float]) -> str:
+    """With the mean that `typical` takes of several values."""
+    return f"{'geometric' if min(values) > 0 else 'arithmetic'} mean {figure}" if len(values) > 1 else figure
 
 
 def _interval(estimate: Estimate) -> str:

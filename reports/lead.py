@@ -7,7 +7,7 @@ from statistics import geometric_mean
 import msgspec
 
 from ..metrics import Summary, averaged, close, goodput_decides
-from .numbers import three_digits
+from .numbers import ENOUGH_FOR_P99, three_digits
 from .paired import Estimate, difference, ratio
 
 Seeds = Mapping[str, Mapping[int, Summary]]
@@ -41,7 +41,7 @@ def deciding(best: Summary, other: Summary) -> Figure:
 
 
 def compared(figure: Figure, mine: Summary, other: Summary, seeds: Seeds) -> str:
-    """Both values, and their ratio unless it would only say that one of them is near zero.
+    """Both values, and the first over the second unless that would only say that one of them is near zero.
 
     Over several seeds a ratio is a geometric mean, and so are the values, whose ratio it is, unless one is 0.
     """
@@ -50,6 +50,13 @@ def compared(figure: Figure, mine: Summary, other: Summary, seeds: Seeds) -> str
     means = map(geometric_mean, sides) if min(map(min, sides)) > 0 else (figure.of(each) or 0 for each in (mine, other))
     a, b = map(three_digits, means)
     return f"{figure.name} {a} against {b} {figure.unit}" + (f" ({times(found)})" if found else "")
+
+
+def against(mine: Summary, other: Summary, seeds: Seeds) -> str:
+    """The same in every figure that both have."""
+    last = P99_E2E if min(mine.finished, other.finished) >= ENOUGH_FOR_P99 else MEAN_E2E
+    known = [each for each in (GOODPUT, THROUGHPUT, last) if None not in (each.of(mine), each.of(other))]
+    return ", ".join(compared(each, mine, other, seeds) for each in known)
 
 
 def central(summaries: Sequence[Summary]) -> Summary:
@@ -73,33 +80,32 @@ def _central(figure: Figure, mean: Summary, summaries: Sequence[Summary]) -> flo
 
 def times(factor: Estimate) -> str:
     """As text, with its interval if it has one."""
-    interval = f" [{factor.low:.2f}, {factor.high:.2f}]" if factor.low is not None else ""
-    return f"{factor.value:.2f}x{interval}"
+    return f"{factor.value:.2f}x {ends(factor)}".rstrip()
+
+
+def ends(factor: Estimate) -> str:
+    """Of its interval, as text; nothing if it has none."""
+    return f"[{factor.low:.2f}, {factor.high:.2f}]" if factor.low is not None else ""
 
 
 def factor(figure: Figure, mine: Summary, other: Summary, seeds: Seeds) -> Estimate | None:
-    """How many times better, above 1 if so; None where a figure is missing or near zero."""
-    better, worse = _ordered(figure, mine, other, seeds)
-    if min(*better, *worse) <= 0:
+    """How many times the other's, whichever of them is better; None where a figure is missing or near zero."""
+    sides = _sides(figure, mine, other, seeds)
+    if min(map(min, sides)) <= 0:
         return None
-    found = ratio(better, worse)
+    found = ratio(*sides)
     return found if 1 / LARGEST_FACTOR <= found.value <= LARGEST_FACTOR else None
 
 
 def may_be_chance(figure: Figure, best: Summary, other: Summary, seeds: Seeds) -> bool:
     """Whether the interval of the lead reaches down to none; one seed has no interval."""
-    better, worse = _ordered(figure, best, other, seeds)
+    sides = _sides(figure, best, other, seeds)
+    better, worse = sides[::-1] if figure.smaller_is_better else sides
     if min(*better, *worse) > 0:
         low = ratio(better, worse).low
         return low is not None and low <= 1
     low = difference(better, worse).low
     return low is not None and low <= 0
-
-
-def _ordered(figure: Figure, mine: Summary, other: Summary, seeds: Seeds) -> list[list[float]]:
-    """Both sides, first the one that is larger if mine is better."""
-    sides = _sides(figure, mine, other, seeds)
-    return sides[::-1] if figure.smaller_is_better else sides
 
 
 def _sides(figure: Figure, mine: Summary, other: Summary, seeds: Seeds) -> list[list[float]]:

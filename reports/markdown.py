@@ -7,6 +7,7 @@ from ..sweep_record import Sweep
 from .escaping import markdown_block, markdown_text
 from .frontier import capacities, notes, sentence
 from .study import Study
+from .sweep_validity import sweep_validity
 from .table import Table, comparison
 from .validity import Answer, validity, worst
 from .verdict import summary_of, verdict
@@ -56,6 +57,8 @@ def _swept(sweep: Sweep) -> str:
         f"**{markdown_text(sentence(sweep), _SENTENCE)}**\n\n"
         f"{_listed(notes(sweep))}\n"
         f"{_table(capacities(sweep), None)}\n"
+        f"Simulated: {markdown_text(scenario.step_time, _CELL)}; seeds {', '.join(map(str, sweep.seeds))}.\n\n"
+        f"{_folded(sweep_validity(sweep))}\n"
         f"{markdown_block(sweep.command[:_COMMAND], 'sh')}"
     )
 

@@ -1,8 +1,10 @@
 """How figures are written, the same way everywhere."""
 
 import re
+from collections.abc import Sequence
 
 GIB = 1 << 30
+MIB = 1 << 20
 
 ENOUGH_FOR_P99 = 662
 """Finished requests below which a p99 is rough: MLPerf's bound for a conservative p99 estimate."""
@@ -18,12 +20,23 @@ def seconds(value: float) -> str:
     return f"{value * 1000:.0f} ms" if value < 1 else f"{three_digits(value)} s"
 
 
-def gib(size: float) -> str:
-    """A size in GiB."""
-    return f"{size / GIB:.1f} GiB"
+def gib(size: float, decimals: int = 1) -> str:
+    """A size in GiB, or one of which that would not leave a digit in MiB."""
+    return f"{size / GIB:.{decimals}f} GiB" if size >= GIB / 10 else f"{size / MIB:.{decimals}f} MiB"
+
+
+def percent(share: float) -> str:
+    """A share that is not nothing is not 0 %."""
+    return "<1%" if 0 < share < 0.005 else f"{share:.0%}"
+
+
+def listed(items: Sequence[str]) -> str:
+    """One, two and three."""
+    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"
 
 
 def typeset(text: str) -> str:
-    """For a page, the signs that text for a terminal does without: 1.25×, rate ×2, ≤ and ≥."""
+    """For a page, the signs that text for a terminal does without: 1.25×, rate ×2, ≤, ≥ and the minus sign."""
     text = text.replace("<=", "≤").replace(">=", "≥")
+    text = re.sub(r"(?<![^\s(\[])-(?=\d)", "\N{MINUS SIGN}", text)
     return re.sub(r"(?<=\.\d\d)x\b|(?<= )x(?=\d)", "×", text)

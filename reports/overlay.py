@@ -10,7 +10,7 @@ from ..metrics import e2e_s, finished_mask
 from ..records import Run
 from .contest import case_of
 from .latency_figure import quantiles, scale_seconds, scale_shares
-from .numbers import GIB
+from .numbers import GIB, gib
 from .study import Study
 from .svg import COLOURS, DASHES, INK, inline_svg, legend_above, page_style
 from .time_axis import TimeAxis, time_mean
@@ -52,9 +52,9 @@ def overlay(study: Study) -> list[Overlay] | None:
 
 
 def pairs(runs: Sequence[Run]) -> list[tuple[Run, Run]]:
-    """Each complete real run with the first complete simulated one of the same case, if requests finished in both."""
+    """Each complete real run with the first complete prediction of the same case, if requests finished in both."""
     complete = [run for run in runs if run.info.complete]
-    simulated = [run for run in complete if run.info.kind == "simulated"]
+    simulated = [run for run in complete if run.info.kind == "simulated" and not run.info.is_planned_again]
     found = ((real, _counterpart(real, simulated)) for real in complete if real.info.kind == "real")
     return [(real, other) for real, other in found if other is not None]
 
@@ -104,7 +104,7 @@ def _draw_memory(panel: "Axes", real: Run, simulated: Run) -> None:
     panel.plot(axis.middles, measured, color=_REAL, linewidth=1.4)
     panel.plot(axis.middles, predicted, color=_SIMULATED, linewidth=1.2, dashes=DASHES[1])
     panel.axhline(real.info.scenario.memory.budget_bytes / GIB, color=INK, linewidth=1)
-    panel.set_title(f"half of the time off by less than {error:.2f} GiB", fontsize=9)
+    panel.set_title(f"half of the time off by less than {gib(error * GIB, 2)}", fontsize=9)
     panel.set_ylabel("VRAM (GiB)")
     axis.label(panel)
 

@@ -58,6 +58,11 @@ def ratio(mine: Sequence[float], other: Sequence[float]) -> Estimate:
     return Estimate(math.exp(logs.value), low, high, logs.seeds)
 
 
+def typical(values: Sequence[float]) -> Estimate:
+    """Of one figure as a geometric mean, whose ratios are those of `ratio`; as an arithmetic one where a value is 0."""
+    return ratio(values, [1.0] * len(values)) if min(values) > 0 else mean(values)
+
+
 def interval(values: Sequence[float]) -> tuple[float, float] | tuple[None, None]:
     """The 95 % interval of the mean: a percentile bootstrap over seeds, its ends moved out from the mean.
 

@@ -38,8 +38,8 @@ def paired_table(study: Study, best: int | None) -> Table | None:
 
 
 def _heads(baseline: str) -> list[tuple[str, str]]:
-    how = "mean over the seeds and its 95 % interval"
-    over = f"over that of {baseline} on the same requests: geometric {how}"
+    how = "arithmetic mean over the seeds and its 95 % interval"
+    over = f"over that of {baseline} on the same requests: geometric mean over the seeds and its 95 % interval"
     return [
         ("policy", "what batched the requests"),
         ("throughput, ratio", f"tokens/s {over}; above 1 is better"),

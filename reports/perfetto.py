@@ -18,6 +18,7 @@ from ..errors import InvalidRun, OutputRefused
 from ..records import BLOCKED_BY, Run
 from .escaping import line
 from .numbers import GIB
+from .stays import arrivals_ns
 from .verdict import labels_of
 
 Array = np.ndarray[Any, Any]
@@ -165,7 +166,7 @@ def _phases_ns(run: Run) -> Array:
     first = np.where(r["first_token_ns"] >= 0, r["first_token_ns"], end)
     admitted = np.where(r["admitted_ns"] >= 0, r["admitted_ns"], first)
     # A step planned ahead may fail a request before its first token, of the step before, is there.
-    return np.asarray(np.maximum.accumulate(np.stack([r["arrival_ns"], admitted, first, end])))
+    return np.asarray(np.maximum.accumulate(np.stack([arrivals_ns(run, end), admitted, first, end])))
 
 
 def _rows(*columns: Array) -> Iterator[tuple[Any, ...]]:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from ..csrc import parse_policy, policy_catalogue
 from ..errors import WarpGroupError
 from ..records import MemoryInfo, RunInfo, TraceInfo
-from .numbers import GIB, typeset
+from .numbers import gib, typeset
 from .study import Study
 from .verdict import labels_of, summary_of
 
@@ -25,7 +25,7 @@ def facts(study: Study) -> list[tuple[str, str]]:
         ("max_new_tokens", f"{trace.max_new_tokens:,}, the same for every request"),
         ("model", scenario.model),
         ("device", scenario.device),
-        ("VRAM budget", f"{scenario.memory.budget_bytes / GIB:.2f} GiB"),
+        ("VRAM budget", gib(scenario.memory.budget_bytes, 2)),
         ("limits", f"{scenario.max_seqs:,} requests at once, {scenario.step_tokens:,} tokens a step"),
         ("KV pool", f"{scenario.memory.pool_blocks:,} blocks of {scenario.memory.block_tokens} tokens"),
         ("SLO", typeset(summary_of(info).slo)),
@@ -110,4 +110,4 @@ def memory_parts(memory: MemoryInfo) -> list[tuple[str, str, float]]:
         f"KV pool of {tokens:,} tokens": memory.kv_pool_bytes,
     }
     shown = {name: size for name, size in parts.items() if size}
-    return [(name, f"{size / GIB:.2f} GiB", 100 * size / memory.budget_bytes) for name, size in shown.items()]
+    return [(name, gib(size, 2), 100 * size / memory.budget_bytes) for name, size in shown.items()]

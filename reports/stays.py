@@ -29,10 +29,17 @@ class Stays:
 
 
 def stays(run: Run) -> Stays:
-    """The stays of all requests. One that was turned away ends when it comes."""
-    arrived, end = run.requests["arrival_ns"], _ends_ns(run)
+    """The stays of all requests. One that was turned away ends when it comes, one that never came comes at the end."""
+    end = _ends_ns(run)
+    arrived = arrivals_ns(run, end)
     first = _or(run.requests["first_token_ns"], end)
     return Stays(arrived, np.minimum(_begun_ns(run, end), first), first, end, *evictions(run, end))
+
+
+def arrivals_ns(run: Run, end_ns: Array) -> Array:
+    """When each request came. Those of a closed loop that an interruption kept from coming: when they ended."""
+    r = run.requests
+    return np.where(r["ticket"] < 0, end_ns, r["arrival_ns"]) if "ticket" in r else np.asarray(r["arrival_ns"])
 
 
 def running(each: Stays, from_s: float, to_s: float) -> Array:

@@ -7,7 +7,7 @@ from typing import Self
 
 import msgspec
 
-from ..records import Run, RunInfo, read_info, read_run, run_folders
+from ..records import Run, RunInfo, read_info, read_run, refuse_stripped, run_folders
 from ..sweep_record import FILE as SWEEP
 from ..sweep_record import Sweep, read_sweep
 
@@ -43,15 +43,19 @@ def read_study(paths: Sequence[Path]) -> Study:
     folders of sweeps.
 
     Runs that differ in nothing but the seed, and in what a seed draws, are replicates: of them only the first seed's
-    is read whole. The same seed twice is two runs. Raises InvalidRun: a path without a run, or one that cannot be read.
+    is read whole. The same seed twice is two runs, the same folder twice is one. Raises InvalidRun: a path without a
+    run, one that cannot be read, or anywhere below a run that has lost its `run.json`.
     """
+    paths = list({path.resolve(): path for path in reversed(paths)}.values())[::-1]
     sweeps = [path for path in paths if (path / SWEEP).exists()]
-    folders = [path for path in paths if path not in sweeps or any(path.glob("*/run.json"))]
-    groups = _replicates(found for path in folders for found in _compared(path))
+    folders = [path for path in paths if path not in sweeps or _runs_in(path)]
+    found = [each for path in folders for each in _compared(path)]
+    once = {folder.resolve(): (info, folder) for info, folder in reversed(found)}
+    groups = _replicates(reversed(once.values()))
     return Study(
         runs=[read_run(group[0][1]) for group in groups],
         replicates=[[info for info, _ in group] for group in groups],
-        ladder=[read_run(rung.parent) for path in folders for rung in sorted(path.glob(f"{LADDER}/*/run.json"))],
+        ladder=[read_run(rung) for path in folders for rung in _runs_in(path / LADDER)],
         sweeps=[read_sweep(path) for path in sweeps],
     )
 
@@ -65,9 +69,16 @@ def _compared(path: Path) -> list[_Found]:
     """
     first = [(read_info(run), run) for run in run_folders(path)]
     settings = {_setting(info) for info, _ in first}
-    seeds = [seed for seed in sorted(path.glob("seed-*")) if any(seed.glob("*/run.json"))]
-    others = [(read_info(run), run) for seed in seeds for run in run_folders(seed)]
+    others = [(read_info(run), run) for seed in sorted(path.glob("seed-*")) for run in _runs_in(seed)]
     return first + [(info, run) for info, run in others if _setting(info) in settings]
+
+
+def _runs_in(folder: Path) -> list[Path]:
+    """Of a comparison's own folder, which may be empty or missing, in the order of their names."""
+    below = sorted(each for each in folder.glob("*") if each.is_dir())
+    for each in below:
+        refuse_stripped(each)
+    return [each for each in below if (each / "run.json").exists()]
 
 
 def _replicates(found: Iterable[_Found]) -> list[list[_Found]]:
@@ -90,6 +101,9 @@ def _setting(info: RunInfo) -> bytes:
     drawn = ["content_hash", "over_context"]
     if trace["format"] == "generated":
         drawn += ["file_sha256", "repaired", "waiting"]
+    if trace["format"] == "servegen":
+        drawn += ["requests", "rows_read", "dropped", "repaired"]
+        trace["transforms"] = [done.partition(", seed ")[0] for done in trace["transforms"]]
     for name in drawn:
         del trace[name]
     if inputs:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from ..metrics import Spread, Summary
 from ..records import RunInfo
-from .numbers import ENOUGH_FOR_P99, gib, seconds, three_digits
+from .numbers import ENOUGH_FOR_P99, gib, percent, seconds, three_digits
 from .verdict import Verdict, labelled_summaries
 
 
@@ -91,4 +91,5 @@ def _latencies(spread: Spread, tail: str) -> list[Cell]:
 
 
 def _peak(s: Summary) -> Cell:
-    return Cell(f"{gib(s.peak_vram_bytes)} {s.peak_vram_bytes / s.vram_budget_bytes:.0%}", s.peak_vram_bytes)
+    share = percent(s.peak_vram_bytes / s.vram_budget_bytes)
+    return Cell(f"{gib(s.peak_vram_bytes)} {share}", s.peak_vram_bytes)

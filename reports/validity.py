@@ -7,7 +7,7 @@ from enum import Enum
 
 from ..metrics import averaged, makespan_ns
 from ..records import Run, RunInfo
-from .contest import on_common_seeds
+from .contest import case_of, on_common_seeds
 from .differences import differences
 from .numbers import ENOUGH_FOR_P99, three_digits
 from .validation import LIMITS
@@ -49,9 +49,11 @@ def validity(runs: Sequence[Run], replicates: Sequence[Sequence[RunInfo]]) -> li
     What is asked of settings, arrivals and lateness is asked of the first seed.
     """
     infos = [run.info for run in runs]
+    own = [info for info in infos if not info.is_planned_again]
     return [
-        *_origin(infos),
-        *_settings(infos),
+        *_origin(own),
+        *_planned_again(infos),
+        *_settings(own),
         *_completeness(replicates),
         *_arrivals(runs),
         *_punctuality(infos),
@@ -72,10 +74,30 @@ def _origin(infos: Sequence[RunInfo]) -> list[Answer]:
     simulated = sorted({info.scenario.step_time for info in infos if info.kind == "simulated"})
     measured = sorted({info.scenario.step_time for info in infos if info.kind != "simulated"})
     answers = [Answer(Outcome.PASS, f"Measured: {text}.") for text in measured]
-    for text in simulated:
-        doubt = _doubt(text)
-        told = f"Simulated, not measured. Step durations: {text}.{doubt}"
-        answers.append(Answer(Outcome.INCONCLUSIVE if doubt else Outcome.PASS, told))
+    return answers + [simulated_as(text) for text in simulated]
+
+
+def simulated_as(step_time: str) -> Answer:
+    """What a simulation with this step-time model is worth."""
+    doubt = _doubt(step_time)
+    told = f"Simulated, not measured. Step durations: {step_time}.{doubt}"
+    return Answer(Outcome.INCONCLUSIVE if doubt else Outcome.PASS, told)
+
+
+def _planned_again(infos: Sequence[RunInfo]) -> list[Answer]:
+    """Whether the plans of simulations with a measurement's own times are those of the measurement."""
+    answers = []
+    for label, info in zip(labels_of(infos), infos, strict=True):
+        if not info.is_planned_again:
+            continue
+        hashes = [each.plan_hash for each in infos if each.kind == "real" and case_of(each) == case_of(info)]
+        outcome, plans = Outcome.PASS, "the measurement is not here"
+        if info.plan_hash in hashes:
+            plans = "the plans agree"
+        elif hashes:
+            outcome, plans = Outcome.FAIL, "the plans differ"
+        text = f"{label} is planned again with recorded times: {plans} (hash {info.plan_hash}), it predicts nothing."
+        answers.append(Answer(outcome, text))
     return answers
 
 
@@ -93,7 +115,7 @@ def _doubt(step_time: str) -> str:
 
 
 def _settings(infos: Sequence[RunInfo]) -> list[Answer]:
-    if len(infos) == 1:
+    if len(infos) < 2:
         return []
     found = [name for name, _ in differences(infos)]
     memory = [name for name in found if name.startswith("memory.")]
@@ -117,7 +139,7 @@ def _completeness(replicates: Sequence[Sequence[RunInfo]]) -> list[Answer]:
             text = f"{label} is INCOMPLETE{where}: it was interrupted, its figures are of what had run by then."
             answers.append(Answer(Outcome.FAIL, text))
         if lost:
-            outcome = Outcome.FAIL if s.failed or s.aborted else Outcome.INCONCLUSIVE
+            outcome = Outcome.FAIL if s.failed or s.aborted or not s.finished else Outcome.INCONCLUSIVE
             answers.append(Answer(outcome, f"{label}: {', '.join(lost)} of {s.requests:,} requests."))
     return answers or [Answer(Outcome.PASS, "All runs came to their end, and every request finished.")]
 

@@ -5,28 +5,23 @@ from dataclasses import dataclass
 
 import msgspec
 
-from ..metrics import Summary, equal
+from ..metrics import Summary, equal, order_by_merit
 from ..records import RunInfo
-from .contest import contest, on_common_seeds, predicted
-from .differences import differences
-from .lead import (
-    GOODPUT,
-    MEAN_E2E,
-    P99_E2E,
-    THROUGHPUT,
-    Seeds,
-    central,
-    compared,
-    deciding,
-    factor,
-    may_be_chance,
-    times,
-)
-from .numbers import ENOUGH_FOR_P99, three_digits
+from . import remarks
+from .contest import contest, on_common_seeds, predicted, unlike
+from .lead import Figure, Seeds, against, central, compared, deciding, factor, may_be_chance, times
+from .numbers import listed, three_digits
 from .paired import Estimate
+from .remarks import bottleneck, is_count, oom_steps
 
-NEVER_TIGHT = 0.01
-"""Below this share of time in which memory kept somebody waiting, memory was not the bottleneck."""
+_REMEDIES = {
+    "trace": ["--trace", "--arrivals", "--seed"],
+    "model": ["--model"],
+    "device": ["--device"],
+    "memory": ["--vram", "--kv-budget-tokens", "--kv-blocks"],
+    "limits": ["--max-seqs", "--step-tokens", "--max-wait"],
+    "SLO": ["--slo"],
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +32,9 @@ class Verdict:
         headline: who wins, and by how much, in a few words.
         sentence: the same against whom it matters, and whether memory was the bottleneck.
         details: what else has to be known, losses included.
-        winner: position of the winning run.
+        winner: position of the winning run; None where runs cannot be compared, or nothing finished.
         name: what it is called.
-        ranking: positions of all runs in the contest, best first.
+        ranking: positions of all runs in the contest, best first if there is a winner.
         tied: another run cannot be told apart from the winner.
         contested: there was more than one run.
         lead: the winner's lead over the baseline, or else over the runner-up: over which, in what, and how many times.
@@ -48,12 +43,12 @@ class Verdict:
     headline: str
     sentence: str
     details: list[str]
-    winner: int
+    winner: int | None
     name: str
     ranking: list[int]
     tied: bool
     contested: bool
-    lead: tuple[str, str, Estimate] | None = None
+    lead: tuple[str, Figure, Estimate] | None = None
 
 
 def summary_of(info: RunInfo) -> Summary:
@@ -94,57 +89,93 @@ def verdict(infos: Sequence[RunInfo], replicates: Sequence[Sequence[RunInfo]] = 
     }
     summaries = [msgspec.structs.replace(central([*seeds[label].values()]), policy=label) for label in labels]
     complete = [all(each.complete for each in group) for group in groups]
-    certainties = [_certainty(group) for group in groups]
-    if len(infos) == 1:
-        sentence = f"{_warning(complete[0])}{_one_run(summaries[0])}; {_bottleneck(summaries[0], summaries)}."
-        headline = f"{summaries[0].policy}: {_figures(summaries[0])}"
-        details = [*_interruptions(summaries, replicates), *certainties]
-        return Verdict(headline, sentence, details, 0, labels[0], [0], tied=False, contested=False)
+    certainties = [remarks.certainty(group) for group in groups]
+    troubles = remarks.interruptions(summaries, replicates) + remarks.rejections(summaries, seeds)
     order = contest(replicates, summaries, complete)
+    if refusal := _refusal(replicates, [summaries[i] for i in order]):
+        details = remarks.cautions(infos, summaries) + troubles
+        details += [*remarks.out_of_memory(summaries, seeds, decides=False), *dict.fromkeys(certainties)]
+        return Verdict(*refusal, details, None, "", sorted(order), tied=False, contested=len(infos) > 1)
+    if len(infos) == 1:
+        headline, sentence = _one_run(summaries[0], seeds, whole=complete[0])
+        return Verdict(headline, sentence, troubles + certainties, 0, labels[0], [0], tied=False, contested=False)
     best, others = summaries[order[0]], [summaries[i] for i in order[1:]]
     bounds = [s for s, info in zip(summaries, infos, strict=True) if info.upper_bound and s is not best]
-    predictions = [s for s, is_one in zip(summaries, predicted(replicates), strict=True) if is_one]
-    candidates = [s for s in summaries if s not in bounds and s not in predictions]
-    tied = [best, *(s for s in others if equal(best, s))]
-    baseline = None if _counts(best) else next((s for s in others if _counts(s)), None)
-    details = _cautions(infos, summaries) + _interruptions(summaries, replicates)
-    if baseline is not None:
-        details.append(f"{best.policy} against {baseline.policy}: {_against(best, baseline, seeds)}.")
-    details += [
-        f"{best.policy} against {s.policy}, which knows true lengths: {_against(best, s, seeds)}." for s in bounds
+    predictions = [
+        pair for pair, is_one in zip(zip(summaries, infos, strict=True), predicted(replicates), strict=True) if is_one
     ]
-    details += _first_fit_decreasing(best, others, seeds)
-    details += _memory(candidates, tied)
-    details += _out_of_memory(best, summaries)
-    details += _foretold(predictions)
-    details += [f"{s.policy}: {info.note}." for s, info in zip(summaries, infos, strict=True) if info.note]
+    apart = [*bounds, *(s for s, _ in predictions)]
+    candidates = [s for s in summaries if s not in apart]
+    tied = [best, *(s for s in others if equal(best, s))]
+    baseline = None if is_count(best) else _best_count(others, [s for s in candidates if s not in others], seeds)
+    details = remarks.cautions(infos, summaries) + troubles
+    if baseline is not None:
+        details.append(f"{best.policy} against {baseline.policy}: {against(best, baseline, seeds)}.")
+    details += [
+        f"{best.policy} against {s.policy}, which knows true lengths: {against(best, s, seeds)}." for s in bounds
+    ]
+    details += remarks.first_fit_decreasing(best, others, seeds)
+    details += remarks.waits(candidates, tied)
+    details += remarks.out_of_memory(summaries, seeds, decides=not best.ooms)
+    details += remarks.foretold(predictions)
+    details += remarks.searches(summaries, replicates)
+    details += [remarks.FACTORS] if others or bounds else []
     details += dict.fromkeys([certainties[order[0]], *certainties])
     lost = [s for s in candidates if s is not best]
-    alone = "" if others else _alone(best, lost, bounds, predictions, whole=complete[order[0]])
+    alone = "" if others else _alone(best, lost, bounds, [s for s, _ in predictions], whole=complete[order[0]])
     led = f"{alone}: {_figures(best)}" if alone else _sentence(best, others, tied, baseline, seeds)
+    led += _all_ran_out(best, candidates, seeds)
     unmeasured = _unmeasured([infos[i] for i in order], [best, *others], [*tied, *others[:1], baseline])
-    sentence = f"{_warning(complete[order[0]])}{led}{unmeasured}"
-    rival = baseline or next(iter(others), None)
-    lead = _lead_over(best, rival, seeds) if rival is not None else None
+    rival = baseline if baseline in others else next(iter(others), None)
     headline = alone or _headline(best, others, tied, seeds)
+    who = "all runs" if all(s.ooms for s in candidates) else "it"
     return Verdict(
-        headline,
-        f"{sentence}; {_bottleneck(best, candidates)}.",
+        f"{headline}; {who} ran out of memory" if best.ooms else headline,
+        f"{_warning(complete[order[0]])}{led}{unmeasured}; {bottleneck(best, candidates)}.",
         details,
         order[0],
         best.policy,
         order,
         tied=len(tied) > 1,
         contested=True,
-        lead=lead,
+        lead=_lead_over(best, rival, seeds) if rival is not None else None,
     )
 
 
-def _foretold(predictions: list[Summary]) -> list[str]:
-    if not predictions:
-        return []
-    are, they = ("is", "it predicts") if len(predictions) == 1 else ("are", "they predict")
-    return [f"{_listed([s.policy for s in predictions])} {are} out of the contest: what {they} was measured."]
+def _refusal(replicates: Sequence[Sequence[RunInfo]], entrants: list[Summary]) -> tuple[str, str] | None:
+    """Headline and sentence if there is no winner: why, and what to do about it."""
+    if different := unlike(replicates):
+        asked = listed([option for name in different for option in _REMEDIES[name]])
+        headline = f"Not comparable: the runs differ in {listed(different)}"
+        return headline, f"{headline}. Run every policy with the same {asked}, or report on each alone."
+    if any(s.finished for s in entrants):
+        return None
+    fates = dict.fromkeys(
+        f"{count:,} of {s.requests:,} requests {name}"
+        for s in entrants
+        for name in ("rejected", "failed", "aborted")
+        if (count := getattr(s, name))
+    )
+    headline = f"Nothing finished: {listed([*fates] or ['no request was run'])}"
+    why = "Requests are rejected that can never fit into memory or the model's context, or would wait for too long."
+    return headline, f"{headline}. {why}"
+
+
+def _one_run(run: Summary, seeds: Seeds, *, whole: bool) -> tuple[str, str]:
+    """Headline and sentence."""
+    figures = _figures(run) + _ran_out(run, seeds)
+    finished = f"{_warning(whole)}{run.policy} finished {run.finished:,} of {run.requests:,} requests"
+    return f"{run.policy}: {figures}", f"{finished}: {figures}; {bottleneck(run, [run])}."
+
+
+def _best_count(others: list[Summary], out: list[Summary], seeds: Seeds) -> Summary | None:
+    """Of those in the contest; or one better than that which is out though it fits on its first seed, on which it was
+    searched: beside it a lead over the next best would be one over a straw man.
+    """
+    fits = next((s for s in others if is_count(s)), None)
+    nearly = [s for s in out if is_count(s) and s.ooms and not seeds[s.policy][min(seeds[s.policy])].ooms]
+    counts = [*([fits] if fits else []), *nearly]
+    return counts[order_by_merit(counts)[0]] if counts else None
 
 
 def _unmeasured(infos: Sequence[RunInfo], summaries: Sequence[Summary], told: Sequence[Summary | None]) -> str:
@@ -152,52 +183,25 @@ def _unmeasured(infos: Sequence[RunInfo], summaries: Sequence[Summary], told: Se
     if len({info.kind for info in infos}) == 1:
         return ""
     names = [s.policy for s, info in zip(summaries, infos, strict=True) if s in told and info.kind == "simulated"]
-    return f"; {_listed(names)} {'is a prediction' if len(names) == 1 else 'are predictions'}" if names else ""
+    return f"; {listed(names)} {'is a prediction' if len(names) == 1 else 'are predictions'}" if names else ""
 
 
-def _warning(complete: bool) -> str:
-    return "" if complete else "INCOMPLETE, it was interrupted: "
+def _ran_out(summary: Summary, seeds: Seeds) -> str:
+    return f"; it ran out of memory {oom_steps(summary, seeds)}" if summary.ooms else ""
 
 
-def _cautions(infos: Sequence[RunInfo], summaries: list[Summary]) -> list[str]:
-    settings = [name for name, _ in differences(infos)]
-    lines = [f"Caution: these runs differ in more than the policy: {', '.join(settings)}."] if settings else []
-    return lines + [
-        f"{s.policy} was DEGRADED: its requests came {info.machine.schedule_lag_p99_s * 1e3:.1f} ms late (p99)."
-        for s, info in zip(summaries, infos, strict=True)
-        if info.machine is not None and info.machine.degraded
-    ]
-
-
-def _interruptions(summaries: list[Summary], replicates: Sequence[Sequence[RunInfo]]) -> list[str]:
-    """Which runs did not come to their end, and which seeds are left where others do not have them."""
-    lines = []
-    for s, group in zip(summaries, replicates, strict=True):
-        if lost := sum(not info.complete for info in group):
-            where = f" on {lost} of {len(group)} seeds" if len(group) > 1 else ""
-            lines.append(f"{s.policy} is INCOMPLETE{where}: it was interrupted.")
-    common = on_common_seeds(replicates)
-    left_out = {info.seed for group in replicates for info in group if info.complete}
-    left_out -= {info.seed for group in common for info in group}
-    if left_out:
-        names = _listed([f"seed {seed}" for seed in sorted(left_out)])
-        lines.append(f"Left out, since not every policy came to its end there: {names}.")
-    return lines
-
-
-def _out_of_memory(best: Summary, summaries: list[Summary]) -> list[str]:
-    verdict_on = "" if best.ooms else " and is out of the contest"
-    return [f"{s.policy} ran out of memory in {s.ooms:,} steps{verdict_on}." for s in summaries if s.ooms]
-
-
-def _counts(summary: Summary) -> bool:
-    return summary.policy.startswith("count-")
+def _all_ran_out(best: Summary, candidates: list[Summary], seeds: Seeds) -> str:
+    """Of the winner that did so too."""
+    if not best.ooms or not all(s.ooms for s in candidates):
+        return _ran_out(best, seeds)
+    each = listed([f"{s.policy} {oom_steps(s, seeds)}" for s in candidates])
+    return f"; all runs ran out of memory: {each}"
 
 
 def _sentence(best: Summary, others: list[Summary], tied: list[Summary], baseline: Summary | None, seeds: Seeds) -> str:
     runner_up = others[0]
     if len(tied) > 1:
-        sentence = f"No difference between {_listed([s.policy for s in tied])}: {_figures(best)}"
+        sentence = f"No difference between {listed([s.policy for s in tied])}: {_figures(best)}"
     else:
         leads = "leads" if may_be_chance(deciding(best, runner_up), best, runner_up, seeds) else "wins"
         sentence = f"{best.policy} {leads}: {_lead(best, runner_up, seeds)} of the runner-up {runner_up.policy}"
@@ -205,7 +209,9 @@ def _sentence(best: Summary, others: list[Summary], tied: list[Summary], baselin
             sentence += f", which {len(seeds[best.policy])} seeds cannot tell from it"
     if baseline is None or baseline is runner_up or baseline in tied:
         return sentence
-    fits = "" if baseline.ooms else " that fits"
+    fits = "" if best.ooms else " that fits"
+    if baseline not in others:
+        fits = f" on seed {min(seeds[baseline.policy])}, which ran out of memory {oom_steps(baseline, seeds)}"
     return f"{sentence}, {_lead(best, baseline, seeds)} of {baseline.policy}, the best count{fits}"
 
 
@@ -215,38 +221,36 @@ def _alone(
     """What nobody else is that could have won."""
     if not lost:
         beside = [*(["upper bounds"] if bounds else []), *(["its own simulation"] if predictions else [])]
-        return f"{best.policy} is compared with {_listed(beside)} alone"
+        return f"{best.policy} is compared with {listed(beside)} alone"
     kind = "complete run" if whole else "run"
     return f"{best.policy} is the only {kind}{'' if best.ooms else ' without an out-of-memory step'}"
 
 
 def _headline(best: Summary, others: list[Summary], tied: list[Summary], seeds: Seeds) -> str:
     if len(tied) > 1:
-        return f"No difference between {_listed([s.policy for s in tied])}"
+        return f"No difference between {listed([s.policy for s in tied])}"
     figure, runner_up = deciding(best, others[0]), others[0]
     ahead = factor(figure, best, runner_up, seeds)
     leads = "leads" if may_be_chance(figure, best, runner_up, seeds) else "wins"
     if ahead is None:
         return f"{best.policy} {leads}, by its {figure.name}"
-    better = f"{times(ahead)} {'shorter ' if figure.smaller_is_better else 'the '}{figure.name}"
-    return f"{best.policy} {leads}: {better} {'than' if figure.smaller_is_better else 'of'} {runner_up.policy}"
+    return f"{best.policy} {leads}: {times(ahead)} the {figure.name} of {runner_up.policy}"
 
 
 def _lead(best: Summary, other: Summary, seeds: Seeds) -> str:
     """By the figure that decides, worded so that "of <somebody>" can follow."""
-    return compared(deciding(best, other), best, other, seeds)
+    return compared(_decides(best, other), best, other, seeds)
 
 
-def _lead_over(best: Summary, other: Summary, seeds: Seeds) -> tuple[str, str, Estimate] | None:
-    figure = deciding(best, other)
+def _lead_over(best: Summary, other: Summary, seeds: Seeds) -> tuple[str, Figure, Estimate] | None:
+    figure = _decides(best, other)
     ahead = factor(figure, best, other, seeds)
-    return (other.policy, figure.name, ahead) if ahead is not None else None
+    return (other.policy, figure, ahead) if ahead is not None else None
 
 
-def _against(best: Summary, other: Summary, seeds: Seeds) -> str:
-    last = P99_E2E if min(best.finished, other.finished) >= ENOUGH_FOR_P99 else MEAN_E2E
-    known = [each for each in (GOODPUT, THROUGHPUT, last) if None not in (each.of(best), each.of(other))]
-    return ", ".join(compared(each, best, other, seeds) for each in known)
+def _decides(best: Summary, other: Summary) -> Figure:
+    """Also where the other, out of the contest, is ahead."""
+    return deciding(best, other) if order_by_merit([best, other])[0] == 0 else deciding(other, best)
 
 
 def _figures(summary: Summary) -> str:
@@ -255,59 +259,5 @@ def _figures(summary: Summary) -> str:
     return f"goodput {goodput} requests/s, {throughput} tokens/s{mean}"
 
 
-def _one_run(summary: Summary) -> str:
-    ooms = f", {summary.ooms:,} out-of-memory steps" if summary.ooms else ""
-    return f"{summary.policy} finished {summary.finished:,} of {summary.requests:,} requests: {_figures(summary)}{ooms}"
-
-
-def _bottleneck(best: Summary, summaries: list[Summary]) -> str:
-    aware = [s for s in summaries if not _counts(s)]
-    if not aware:
-        return "whether memory was the bottleneck no count policy can say, since none looks at it"
-    if max(s.memory_bound_share for s in aware) < NEVER_TIGHT:
-        return "memory was never the bottleneck"
-    tight = best in aware and best.memory_bound_share >= NEVER_TIGHT
-    asked = best if tight else max(aware, key=lambda s: s.memory_bound_share)
-    return f"requests waited for memory {asked.memory_bound_share:.0%} of the time under {asked.policy}"
-
-
-def _memory(summaries: list[Summary], tied: list[Summary]) -> list[str]:
-    aware = [s for s in summaries if not _counts(s)]
-    if not aware:
-        return []
-    if max(s.memory_bound_share for s in aware) < NEVER_TIGHT:
-        return [
-            f"{s.policy} loses by padding ({s.padding_waste:.0%} of what it computed) and by the batch barrier alone."
-            for s in summaries
-            if s.policy.startswith("count-static") and not s.ooms and s not in tied
-        ]
-    shares = _listed([f"{s.memory_bound_share:.0%} of the time under {s.policy}" for s in aware])
-    return [f"Requests waited for memory {shares}."]
-
-
-def _first_fit_decreasing(best: Summary, others: list[Summary], seeds: Seeds) -> list[str]:
-    """What first-fit decreasing gained or lost against the best other policy that sees memory: said in either case."""
-    contest = [s for s in (best, *others) if not _counts(s)]
-    ffd = next((s for s in contest if s.policy.partition("(")[0].strip() == "ffd"), None)
-    rival = next((s for s in contest if s is not ffd), None)
-    if ffd is None or rival is None:
-        return []
-    if equal(ffd, rival):
-        return [f"{ffd.policy} (first-fit decreasing) gains nothing over {rival.policy} here."]
-    word = "against" if ffd is contest[0] else "(first-fit decreasing) loses to"
-    return [f"{ffd.policy} {word} {rival.policy}: {_against(ffd, rival, seeds)}."]
-
-
-def _certainty(group: Sequence[RunInfo]) -> str:
-    info, seeds = group[0], len(group)
-    how = "Simulated" if info.kind == "simulated" else "Measured"
-    certain = (
-        f"{seeds} seeds, intervals at 95 %, compared by geometric means"
-        if seeds > 1
-        else f"one seed ({info.seed}), so no interval"
-    )
-    return f"{how}: {info.scenario.step_time}; {certain}."
-
-
-def _listed(items: list[str]) -> str:
-    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"
+def _warning(complete: bool) -> str:
+    return "" if complete else "INCOMPLETE, it was interrupted: "

@@ -8,7 +8,7 @@ import numpy as np
 from ..csrc import EVENTS
 from ..metrics import finished_mask
 from ..records import Run
-from .numbers import GIB
+from .numbers import GIB, gib
 from .svg import COLOURS, INK, OOM, legend_above, page_style, title
 from .time_axis import TimeAxis, area_under, envelope, time_mean
 from .verdict import labels_of
@@ -71,8 +71,8 @@ def vram_figure(runs: Sequence[Run], drawn: Sequence[int] | None = None) -> "Fig
 
 def _facts(run: Run) -> str:
     ooms, evictions = len(_times_s(run, _OOMS)), len(_times_s(run, _EVICTIONS))
-    budget = run.info.scenario.memory.budget_bytes / GIB
-    return f"{ooms:,} out-of-memory steps, {evictions:,} evictions, budget {budget:.1f} GiB"
+    budget = gib(run.info.scenario.memory.budget_bytes)
+    return f"{ooms:,} out-of-memory steps, {evictions:,} evictions, budget {budget}"
 
 
 def _draw(panel: "Axes", run: Run, colour: str, axis: TimeAxis, range_bytes: float, legend: Handles) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from ..csrc import EVENTS, STEP_EVENTS, STEP_FIELDS, ArrivalQueue, Recorder, SimulatedEngine
 from ..errors import InvalidRun
 from ..outcome import conclude, restore
-from ..records import Columns, Run
+from ..records import AS_RECORDED, Columns, Run
 from .simulate import as_step_time
 from .step_time import native
 
@@ -69,7 +69,7 @@ def follow(recorded: Run) -> Parity:
         scheduler,
         recorder,
         kind="simulated",
-        step_time=f"as recorded: {recorded.info.scenario.step_time}",
+        step_time=f"{AS_RECORDED}{recorded.info.scenario.step_time}",
         complete=recorded.info.complete and same,
     )
     difference = _first_difference(steps, run.steps)

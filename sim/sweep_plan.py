@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import msgspec
 
+from ..workloads import head
 from .capacity_search import CapacitySearch, Question
 from .simulate import simulate
 from .trials import Setting
@@ -64,7 +65,7 @@ def timed(searches: Sequence[CapacitySearch], setting: Setting, question: Questi
     """
     seed = next(iter(setting.experiments))
     experiment = setting.experiment(question.middle_rate, seed)
-    short = replace(experiment, trace=experiment.trace.first(_SHORT))
+    short = replace(experiment, trace=head(experiment.trace, _SHORT))
     scale = len(experiment.trace) / len(short.trace)
     seconds = []
     for search in searches:

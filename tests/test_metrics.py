@@ -133,7 +133,7 @@ ONE = metrics.summarize(run([(0, 10, 4)]))
 
 
 def summary_with(**changes) -> metrics.Summary:
-    return msgspec.structs.replace(ONE, **{"attainment": 1.0, **changes})
+    return msgspec.structs.replace(ONE, **{"attainment": 1.0, "requests": 20_000, **changes})
 
 
 def e2e(mean: float) -> metrics.Spread:
@@ -159,14 +159,25 @@ def test_goodput_of_a_handful_of_requests_decides_nothing():
     assert metrics.order_by_merit([few, fast, many]) == [2, 1, 0]
 
 
+def test_goodput_of_one_request_of_six_decides_nothing():
+    good, fast = (
+        summary_with(requests=6, goodput_req_s=share, attainment=share, total_tok_s=speed)
+        for share, speed in ((1 / 6, 100), (0.0, 200))
+    )
+    assert metrics.order_by_merit([good, fast]) == [1, 0]
+    ten, nine = (summary_with(requests=20, goodput_req_s=n / 20, attainment=n / 20) for n in (10, 9))
+    assert metrics.goodput_decides([ten, nine])
+    assert not metrics.goodput_decides([nine])
+
+
 near = st.integers(95, 105)  # per cent of 1: some of these tie, and some do not
 figures = st.tuples(near | st.floats(0, 100), near.map(lambda n: n / 2_000) | st.just(0.9), near, st.floats(1, 100))
 """Goodput, attainment on either side of enough, throughput and mean E2E."""
 
 
-def summaries_of(rows) -> list[metrics.Summary]:
+def summaries_of(rows, requests: int = 20_000) -> list[metrics.Summary]:
     return [
-        msgspec.structs.replace(ONE, goodput_req_s=good, attainment=share, total_tok_s=speed, e2e_s=e2e(mean))
+        summary_with(goodput_req_s=good, attainment=share, total_tok_s=speed, e2e_s=e2e(mean), requests=requests)
         for good, share, speed, mean in rows
     ]
 
@@ -176,27 +187,31 @@ def some(figures, *, most: int = 6):
     return st.lists(figures, min_size=1, max_size=most, unique_by=lambda row: row[3])
 
 
-@given(some(figures), st.randoms(use_true_random=False))
-def test_the_order_does_not_depend_on_how_the_runs_were_listed(rows, random):
+many_or_few = st.sampled_from([20_000, 190])
+"""Requests: enough of the few is less than `FEWEST_IN_TIME` at times."""
+
+
+@given(some(figures), many_or_few, st.randoms(use_true_random=False))
+def test_the_order_does_not_depend_on_how_the_runs_were_listed(rows, count, random):
     shuffled = random.sample(rows, len(rows))
-    ordered, again = ([each[i] for i in metrics.order_by_merit(summaries_of(each))] for each in (rows, shuffled))
+    ordered, again = ([each[i] for i in metrics.order_by_merit(summaries_of(each, count))] for each in (rows, shuffled))
     assert ordered == again
     assert sorted(ordered) == sorted(rows)
 
 
-@given(some(figures))
-def test_who_is_left_without_the_winner_is_ordered_as_before(rows):
-    first, *others = metrics.order_by_merit(summaries_of(rows))
+@given(some(figures), many_or_few)
+def test_who_is_left_without_the_winner_is_ordered_as_before(rows, count):
+    first, *others = metrics.order_by_merit(summaries_of(rows, count))
     left = [row for i, row in enumerate(rows) if i != first]
-    assert [left[i] for i in metrics.order_by_merit(summaries_of(left))] == [rows[i] for i in others]
+    assert [left[i] for i in metrics.order_by_merit(summaries_of(left, count))] == [rows[i] for i in others]
 
 
-@given(some(figures), st.tuples(*[st.floats(0, 1)] * 4))
-def test_a_run_that_is_worse_in_everything_changes_no_winner(rows, worse):
-    first = metrics.order_by_merit(summaries_of(rows))[0]
+@given(some(figures), st.tuples(*[st.floats(0, 1)] * 4), many_or_few)
+def test_a_run_that_is_worse_in_everything_changes_no_winner(rows, worse, count):
+    first = metrics.order_by_merit(summaries_of(rows, count))[0]
     good, share, speed, mean = rows[first]
     added = (good * worse[0], share * worse[1], speed * worse[2], mean * (2 - worse[3]))
-    assert metrics.order_by_merit(summaries_of([*rows, added]))[0] == first
+    assert metrics.order_by_merit(summaries_of([*rows, added], count))[0] == first
 
 
 def test_attainment_is_the_share_of_all_requests_that_keeps_the_slo_and_is_worked_out_for_older_records():

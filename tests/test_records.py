@@ -1,16 +1,27 @@
 """The run folder: written whole or marked incomplete, read back as it was."""
 
 import signal
+from pathlib import Path
+from shutil import copyfile, copytree
 
 import msgspec
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
-from support.experiments import experiment
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from support.experiments import experiment, trace
 
 from warpgroup.csrc import parse_policy
 from warpgroup.errors import InvalidRun, OutputRefused
+from warpgroup.metrics import summarize
 from warpgroup.records import Run, claim_folder, read_info, read_run, write_run
+from warpgroup.reports.markdown import render_markdown
+from warpgroup.reports.stays import stays
+from warpgroup.reports.study import Study
+from warpgroup.reports.vram_figure import used_curve
 from warpgroup.sim import simulate
+from warpgroup.workloads import with_arrivals
 
 
 @pytest.fixture(scope="module")
@@ -49,8 +60,6 @@ def test_the_columns_that_others_rely_on_are_there(run):
 
 
 def test_other_tools_see_words_and_not_codes(tmp_path, run):
-    import pyarrow.parquet as pq
-
     write_run(tmp_path, run)
     status = pq.read_table(tmp_path / "requests.parquet")["status"].to_pylist()
     assert (status[0], status[-1]) == ("finished", "rejected")
@@ -65,8 +74,6 @@ def test_run_json_has_sorted_keys_and_names_what_made_it(tmp_path, run):
 
 
 def test_a_run_that_was_cut_off_while_writing_never_looks_whole(tmp_path, run, monkeypatch):
-    import pyarrow.parquet as pq
-
     write = pq.write_table
 
     def full_disk(table, path, **options):
@@ -82,14 +89,33 @@ def test_a_run_that_was_cut_off_while_writing_never_looks_whole(tmp_path, run, m
         read_run(tmp_path)
 
 
+def told(f: Path, change) -> None:
+    """`run.json`, changed."""
+    info = msgspec.json.decode((f / "run.json").read_bytes())
+    change(info)
+    (f / "run.json").write_bytes(msgspec.json.encode(info))
+
+
+def without(f: Path, table: str, column: str) -> None:
+    pq.write_table(pq.read_table(f / table).drop_columns([column]), f / table)
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda f: (f / "run.json").unlink(), "it has no run.json"),
-        (lambda f: (f / "run.json").write_text("{"), "is not a run record"),
+        (lambda f: (f / "run.json").unlink(), "has requests.parquet, but no run.json: run it again, or take it away"),
+        (lambda f: (f / "run.json").write_text("{"), "is not a run record: Input data was truncated; run it again"),
         (lambda f: (f / "run.json").write_text("{}"), "is not a run record"),
-        (lambda f: (f / "steps.parquet").write_bytes(b"PAR1"), "cannot read"),
-        (lambda f: (f / "events.parquet").unlink(), "cannot read"),
+        (lambda f: (f / "run.json").write_bytes(b'"\xff"'), "is not a run record"),
+        (lambda f: told(f, lambda info: info.update(seed=0, summary={})), "its summary is not one: Object missing"),
+        (lambda f: told(f, lambda info: info.update(policy="best")), "policy 'best' is unknown to this version"),
+        (lambda f: told(f, lambda info: info.update(policy="a\nb")), r"policy 'a\nb' is unknown to this version"),
+        (lambda f: told(f, lambda info: info.update(kind="guessed")), "kind is 'guessed', expected simulated or real"),
+        (lambda f: told(f, lambda info: info["scenario"]["memory"].update(budget_bytes=0)), "budget_bytes"),
+        (lambda f: (f / "steps.parquet").write_bytes(b"PAR1"), "(8 bytes); run it again"),
+        (lambda f: (f / "steps.parquet").unlink(), "steps.parquet is missing; run it again"),
+        (lambda f: copyfile(f / "requests.parquet", f / "steps.parquet"), "steps.parquet has no column step, steps,"),
+        (lambda f: without(f, "requests.parquet", "finish_ns"), "requests.parquet has no column finish_ns; run it"),
     ],
 )
 def test_a_damaged_run_is_refused_in_one_line(tmp_path, run, damage, message):
@@ -99,6 +125,68 @@ def test_a_damaged_run_is_refused_in_one_line(tmp_path, run, damage, message):
         read_run(tmp_path)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_file_is_no_folder_of_a_run(tmp_path, run):
+    write_run(tmp_path, run)
+    with pytest.raises(InvalidRun, match=r"run\.json is a file: expected the folder of a run, its own$"):
+        read_run(tmp_path / "run.json")
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory, run) -> list[Path]:
+    """Runs of the same requests under two policies, of others, and of a closed loop."""
+    rows = [(i * 1000, 20 + i % 50, 1 + i % 30) for i in range(60)]
+    loop = with_arrivals(trace(rows), "users:3", 0)
+    others = (([*rows, (10**6, 900, 5)], "ffd"), (rows[:40], "paged"), (loop, "count-static(n=9)"))
+    made = [simulate(experiment(requests, kv_blocks=10), parse_policy(policy)) for requests, policy in others]
+    places = [tmp_path_factory.mktemp("run") for _ in range(4)]
+    for place, each in zip(places, [run, *made], strict=True):
+        write_run(place, each)
+    return places
+
+
+@pytest.mark.parametrize("table", ["requests.parquet", "steps.parquet", "events.parquet", "run.json"])
+def test_files_of_two_runs_are_not_read_as_one(tmp_path, folders, table):
+    for other in folders[1:]:
+        copytree(folders[0], tmp_path, dirs_exist_ok=True)
+        copyfile(other / table, tmp_path / table)
+        with pytest.raises(InvalidRun, match=r"\.parquet is of another run: .*; run it again"):
+            read_run(tmp_path)
+
+
+FILES = ("run.json", "requests.parquet", "steps.parquet", "events.parquet")
+
+
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_whatever_happens_to_a_file_there_is_a_run_to_report_or_a_refusal(tmp_path, folders, data):
+    copytree(data.draw(st.sampled_from(folders)), tmp_path, dirs_exist_ok=True)
+    path = tmp_path / data.draw(st.sampled_from(FILES))
+    content = bytearray(path.read_bytes())
+    at = st.integers(0, len(content) - 1)
+    damage = data.draw(st.sampled_from(["cut", "flip", "flip", "replace", "other run", "column"]))
+    if damage == "cut":
+        path.write_bytes(content[: data.draw(at)])
+    elif damage == "flip":
+        for place in data.draw(st.lists(at, min_size=1, max_size=3)):
+            content[place] = data.draw(st.integers(0, 255))
+        path.write_bytes(content)
+    elif damage == "replace":
+        path.write_bytes((tmp_path / data.draw(st.sampled_from(FILES))).read_bytes())
+    elif damage == "other run":
+        copyfile(data.draw(st.sampled_from(folders)) / path.name, path)
+    elif path.name != "run.json":
+        without(tmp_path, path.name, data.draw(st.sampled_from(pq.read_schema(path).names)))
+    refused = ""
+    try:
+        found = read_run(tmp_path)
+        render_markdown(Study.of([found]))
+        for read in (stays, used_curve, summarize):
+            read(found)
+    except InvalidRun as error:
+        refused = str(error)
+    assert "\n" not in refused
 
 
 def test_a_newer_schema_is_refused(tmp_path, run):
@@ -119,8 +207,6 @@ def test_a_folder_is_claimed_only_if_it_is_free(tmp_path):
 
 
 def test_an_interrupt_while_writing_waits_until_the_folder_is_whole(tmp_path, run, monkeypatch):
-    import pyarrow.parquet as pq
-
     write_table = pq.write_table
 
     def interrupted(*arguments, **options):

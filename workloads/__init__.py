@@ -9,9 +9,11 @@ from .model_folder import read_model_folder
 from .prefix_blocks import PrefixBlocks
 from .prefix_sharing import PrefixSharing
 from .quantities import parse_bytes
+from .readers.named_columns import columns_given
 from .reading import read_trace, scan_trace
 from .request_log import RequestLog, read_request_log
 from .scenario import Scenario, load_scenario, scenario_names
+from .servegen_files import holds_clients
 from .specs import (
     DEFAULT_DEVICE,
     DEFAULT_MODEL,
@@ -63,6 +65,7 @@ __all__ = [
     "WorkloadModel",
     "are_drawn",
     "clip_context",
+    "columns_given",
     "dealt_anew",
     "dequantize",
     "describe",
@@ -73,6 +76,7 @@ __all__ = [
     "generate",
     "generate_from",
     "head",
+    "holds_clients",
     "load_device",
     "load_model",
     "load_scenario",

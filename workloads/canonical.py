@@ -28,7 +28,7 @@ import numpy as np
 
 from ..errors import InvalidTrace, OutputRefused
 from .prefix_blocks import PrefixBlocks
-from .trace import Column, Trace, TraceSource
+from .trace import LONGEST_TOKENS, Column, Trace, TraceSource
 from .turns import LONGEST_SPAN_S, Turns
 
 SCHEMA = 2
@@ -80,6 +80,8 @@ def is_canonical(path: Path) -> bool:
     import pyarrow.parquet as pq
 
     try:
+        if not path.is_file():  # of a pipe, what is read here would be lost
+            return False
         with path.open("rb") as file:
             if file.read(len(_MAGIC)) != _MAGIC:
                 return False
@@ -160,10 +162,17 @@ def _check(path: Path, columns: dict[str, Any], about: _About) -> None:
     if not len(arrival):
         raise InvalidTrace(f"{path} holds no request")
     wrong = (np.diff(arrival, prepend=0) < 0) | (prompt < 1) | (output < 1) | (output > about.max_new_tokens)
+    wrong |= (prompt > LONGEST_TOKENS) | (output > LONGEST_TOKENS)
     if wrong.any():
         row = int(wrong.argmax())
         values = ", ".join(f"{name} {int(columns[name][row])}" for name in _COLUMNS)
         raise InvalidTrace(f"{path} row {row}: {values} is no request of a trace in order: convert it again")
+    source = about.source
+    if not len(arrival) == source.kept == source.rows_read - sum(source.dropped.values()):
+        raise InvalidTrace(
+            f"{path} holds {len(arrival):,} requests, and says that {source.kept:,} of {source.rows_read:,} rows were "
+            "kept: convert it again"
+        )
 
 
 def _check_turns(path: Path, arrival_ns: Column, turns: Turns | None) -> None:

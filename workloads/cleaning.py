@@ -9,14 +9,13 @@ import numpy as np
 
 from ..errors import InvalidTrace
 from .readers.raw import Flags, Floats, RawBlocks, RawRows, RawTurns
-from .trace import Column
+from .trace import LONGEST_TOKENS, Column
 from .turns import LONGEST_SPAN_S
 
 ZeroOutputs = Literal["drop", "prefill-only"]
 
-_LARGEST = 2**31 - 1
-"""Lengths beyond this are mistakes, and would overflow sums of bytes."""
 _PLAUSIBLE_RATE = (1e-4, 1e5)
+_TIME_UNREADABLE = "time_not_readable"
 _BLOCKS_UNREADABLE = "prefix_blocks_not_readable"
 _BLOCKS_MISFIT = "prefix_blocks_do_not_fit_the_prompt"
 
@@ -136,6 +135,12 @@ class Cleaning:
             why = ", ".join(f"{reason} {count}" for reason, count in self.dropped.items()) or "it has no rows"
             first = next(iter(self.examples.values()), "")
             raise InvalidTrace(f"{self.path} holds no usable row: {why}" + (f" (first: {first})" if first else ""))
+        without_time = self.dropped.get(_TIME_UNREADABLE, 0)
+        if 2 * without_time > self.rows_read:
+            raise InvalidTrace(
+                f"{self.path}: the time of {without_time} of {self.rows_read} rows cannot be read (first: "
+                f"{self.examples[_TIME_UNREADABLE]}): is the time in another unit than the format says?"
+            )
         span_s = (self._latest_ns - self._earliest_ns) / 1e9
         rate = (self.kept - 1) / span_s if span_s else 0.0
         lowest, highest = _PLAUSIBLE_RATE
@@ -220,9 +225,9 @@ def _objections(raw: RawRows, rules: Rules) -> Iterator[tuple[Flags, str, str, F
         yield whole < 0, f"{name}_negative", name, values
         if name == "prompt_tokens" or rules.zero_outputs == "drop":
             yield whole == 0, f"{name}_zero", name, values
-        yield whole > _LARGEST, f"{name}_too_large", name, values
+        yield whole > LONGEST_TOKENS, f"{name}_too_large", name, values
     if raw.time_ns is not None:
-        yield ~raw.time_known, "time_not_readable", "the arrival time cannot be read", None
+        yield ~raw.time_known, _TIME_UNREADABLE, "the arrival time cannot be read", None
 
 
 def _repaired(
@@ -237,6 +242,8 @@ def _repaired(
         found += _finding(
             np.isfinite(total) & (total != prompt + output), "total_tokens_recomputed", row, "the total given", total
         )
+    if raw.turns is not None and raw.turns.mended is not None:
+        found += _finding(raw.turns.mended[usable], "pause_taken_for_none", row, "the pause before it cannot be")
     found += _finding(output == 0, "output_zero_kept_as_prefill", row, "output_tokens is 0")
     limit = f", limit {rules.max_new_tokens}"
     clipped = output > rules.max_new_tokens

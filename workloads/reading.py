@@ -1,5 +1,6 @@
 """From a file to a trace: recognise the format by content, read and clean it some rows at a time, put it in order."""
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,9 +12,14 @@ from .canonical import is_canonical, read_canonical
 from .cleaning import Cleaning, Finding, Requests, Rules, ZeroOutputs
 from .prefix_blocks import PrefixBlocks
 from .readers import READERS, Reader, plain_reader
+from .readers.json_table import shown
+from .readers.named_columns import open_table
 from .readers.tables import beginning
+from .servegen import DEFAULT_MAX_NEW_TOKENS, draw_clients
+from .servegen_files import holds_clients
 from .trace import Column, Trace, TraceSource
 from .trace_file import UNPACKED_LIMIT_BYTES, TraceFile
+from .transforms import slice_time
 from .turns import NOBODY, Turns
 
 MOST_REQUESTS = 1 << 26
@@ -96,9 +102,7 @@ def scan_trace(
         is_told = columns is not None or time_unit is not None
         reader = plain_reader(columns, time_unit) if is_told else _recognised(file)
         limit = max_new_tokens if max_new_tokens is not None else reader.max_new_tokens
-        if limit < 1:
-            raise InvalidTrace(f"{path}: max_new_tokens is {limit}, expected at least 1")
-        yield TraceScan(file, reader, Rules(limit, zero_outputs, strict), prefix=prefix)
+        yield TraceScan(file, reader, _rules(path, limit, zero_outputs, strict), prefix=prefix)
 
 
 def read_trace(
@@ -111,8 +115,12 @@ def read_trace(
     strict: bool = False,
     prefix: bool = False,
     unpacked_limit_bytes: int = UNPACKED_LIMIT_BYTES,
+    seed: int = 0,
+    start_s: float | None = None,
+    end_s: float | None = None,
 ) -> Trace:
-    """Read a trace file, plain, gzip or zstd, in any format of `readers`, or a canonical one.
+    """Read a trace file, plain, gzip or zstd, in any format of `readers`, or a canonical one; or draw one from the
+    clients of a folder or a tar, as `draw_clients` says.
 
     Times are shifted so that the first request arrives at 0, and rows put in order of time; those of one time keep the
     order of the file. Rows that cannot be used are dropped under a named reason and counted in the source.
@@ -128,12 +136,25 @@ def read_trace(
             times as much as the rest. A row whose blocks cannot be used, or are not as many as its prompt has, keeps
             none; if that is so of most rows, blocks are of another size than the format's, and no row keeps any.
         unpacked_limit_bytes: what a packed file may unpack to.
+        seed: of what is drawn from clients; of a file nothing is.
+        start_s: leave out what comes before, counted from the first request; of clients, from their first window.
+        end_s: leave out what comes from then on; default: nothing, or of clients what is an hour after the start.
 
     Raises:
         InvalidTrace: the file is missing, damaged, of an unknown format, unpacks to too much or holds no usable row.
     """
-    if columns is None and time_unit is None and is_canonical(path):
-        return read_canonical(path, max_new_tokens=max_new_tokens, prefix=prefix)
+    is_told = columns is not None or time_unit is not None
+    if not is_told and holds_clients(path):
+        limit = max_new_tokens if max_new_tokens is not None else DEFAULT_MAX_NEW_TOKENS
+        rules = _rules(path, limit, zero_outputs, strict)
+        limit_bytes = unpacked_limit_bytes
+        return draw_clients(path, rules, seed=seed, start_s=start_s, end_s=end_s, unpacked_limit_bytes=limit_bytes)
+    if not is_told and is_canonical(path):
+        trace = read_canonical(path, max_new_tokens=max_new_tokens, prefix=prefix)
+        if strict and trace.source.examples:
+            reason, example = next(iter(trace.source.examples.items()))
+            raise InvalidTrace(f"{path} was made of a file of which {example} ({reason}): strict reading refuses it")
+        return _between(trace, start_s, end_s)
     with scan_trace(
         path,
         max_new_tokens=max_new_tokens,
@@ -144,7 +165,19 @@ def read_trace(
         prefix=prefix,
         unpacked_limit_bytes=unpacked_limit_bytes,
     ) as scan:
-        return _gathered(path, scan)
+        return _between(_gathered(path, scan), start_s, end_s)
+
+
+def _rules(path: Path, max_new_tokens: int, zero_outputs: ZeroOutputs, strict: bool) -> Rules:
+    if max_new_tokens < 1:
+        raise InvalidTrace(f"{path}: max_new_tokens is {max_new_tokens}, expected at least 1")
+    return Rules(max_new_tokens, zero_outputs, strict)
+
+
+def _between(trace: Trace, start_s: float | None, end_s: float | None) -> Trace:
+    if start_s is None and end_s is None:
+        return trace
+    return slice_time(trace, start_s or 0.0, math.inf if end_s is None else end_s)
 
 
 def _gathered(path: Path, scan: TraceScan) -> Trace:
@@ -270,9 +303,11 @@ def _recognised(file: TraceFile) -> Reader:
     for reader in READERS:
         if reader.recognises(file):
             return reader
-    found = "a Parquet file" if file.is_parquet else f"row 1: '{beginning(file.first_line.decode())}'"
-    known = "; ".join(f"{reader.name}: {reader.looks_like}" for reader in READERS)
+    if file.is_parquet:
+        found = f"columns: {beginning(', '.join(open_table(file).names))}"
+    else:
+        found = f"row 1: '{shown(file.first_line)}'"
     raise InvalidTrace(
-        f"{file.path} {found} begins no known trace format. Name its columns (warpgroup trace convert FILE -o "
-        f"FILE.parquet --columns arrival=NAME,prompt=NAME,output=NAME), or bring one of {known}"
+        f"{file.path} is of no known trace format ({found}): name its columns (warpgroup trace convert FILE -o "
+        "FILE.parquet --columns arrival=NAME,prompt=NAME,output=NAME), or see `warpgroup trace inspect --help`"
     )

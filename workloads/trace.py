@@ -13,6 +13,9 @@ from .prefix_blocks import PrefixBlocks
 from .turns import Column as Column
 from .turns import Turns
 
+LONGEST_TOKENS = 2**31 - 1
+"""Lengths beyond this are mistakes, and would overflow sums of bytes."""
+
 
 class TraceSource(msgspec.Struct, frozen=True):
     """Where a trace came from, and what became of every row that was read.
@@ -95,10 +98,6 @@ class Trace:
             turns=self.turns and self.turns.at(positions),
             prefix=self.prefix and self.prefix.at(positions),
         )
-
-    def first(self, count: int) -> "Trace":
-        """The first requests alone, so many or all that there are."""
-        return self.at(np.arange(min(count, len(self))))
 
     @property
     def is_closed_loop(self) -> bool:

@@ -14,14 +14,14 @@ from ..errors import InvalidTrace
 
 UNPACKED_LIMIT_BYTES = 8 << 30
 """What a packed file may unpack to, unless more is allowed."""
-LONGEST_LINE_BYTES = 256 << 20
+LONGEST_LINE_BYTES = 64 << 20
 """A session of an agent is one line, and may have some ten megabytes."""
 
 _PIECE_BYTES = 1 << 20
-_GZIP_MAGIC = b"\x1f\x8b"
+GZIP_MAGIC = b"\x1f\x8b"
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 _PARQUET_MAGIC = b"PAR1"
-_LFS_MAGIC = b"version https://git-lfs.github.com/spec/"
+LFS_MAGIC = b"version https://git-lfs.github.com/spec/"
 _BOM = b"\xef\xbb\xbf"
 _EXPECTED = "expected CSV, JSON or Parquet, the first two plain, gzip or zstd"
 
@@ -102,7 +102,7 @@ class TraceFile:
         first = next((block for block in self._blocks if not block.text.isspace()), None)
         if first is None:
             raise InvalidTrace(f"{self.path} is empty: fetch it again")
-        if first.text.startswith(_LFS_MAGIC):
+        if first.text.startswith(LFS_MAGIC):
             raise InvalidTrace(f"{self.path} is a Git LFS pointer, not the data: run `git lfs pull` where it came from")
         return first
 
@@ -114,7 +114,9 @@ class TraceFile:
             if not cut:
                 begun.append(piece)
                 if sum(map(len, begun)) > LONGEST_LINE_BYTES:
-                    raise InvalidTrace(f"{self.path} row {row}: a line of more than {LONGEST_LINE_BYTES >> 20} MiB")
+                    raise InvalidTrace(
+                        f"{self.path} row {row}: a line of more than {LONGEST_LINE_BYTES >> 20} MiB: write one row a line"
+                    )
                 continue
             text = b"".join([*begun, piece[:cut]])
             begun = [piece[cut:]]
@@ -154,7 +156,7 @@ class TraceFile:
     def _unpacked(self) -> tuple[IO[bytes] | Any, str]:
         """A stream of unpacked bytes, and what it is packed with."""
         magic = self._raw.peek(4)
-        if magic.startswith(_GZIP_MAGIC):
+        if magic.startswith(GZIP_MAGIC):
             return gzip.GzipFile(fileobj=self._raw, mode="rb"), "gzip"
         if magic.startswith(_ZSTD_MAGIC):
             import pyarrow as pa
@@ -200,6 +202,8 @@ class _Hashed(io.RawIOBase):
 
 def _opened(path: Path) -> io.FileIO:
     try:
+        if path.exists() and not path.is_file() and not path.is_dir():  # opening a pipe may wait for ever
+            raise InvalidTrace(f"{path} is a pipe or device: write it to a file first")
         return io.FileIO(path)
     except FileNotFoundError:
         raise InvalidTrace(f"{path} does not exist: check the path") from None

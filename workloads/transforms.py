@@ -13,7 +13,7 @@ from .arrival_processes import NS
 from .loops import begun_at, dealt, starts_ns
 from .streams import stream
 from .trace import Trace, TraceSource
-from .turns import Turns
+from .turns import LONGEST_SPAN_S, Turns
 
 _Flags = np.ndarray[Any, np.dtype[np.bool_]]
 
@@ -22,9 +22,16 @@ def scale_rate(trace: Trace, factor: float) -> Trace:
     """Multiply the arrival rate: the same sequence of requests, its time divided by `factor`.
 
     How long a request comes after the answer to another is left: users do not think faster where there are more.
+
+    Raises InvalidScenario: the factor is no positive number, or leaves no two times apart, or times of centuries.
     """
+    if not 0 < factor < math.inf:
+        raise InvalidScenario(f"the rate is to be scaled by {factor:g}, expected a positive number")
     if factor == 1.0:
         return trace
+    span_s = int(trace.arrival_ns[-1]) / NS / factor
+    if span_s > LONGEST_SPAN_S or (span_s > 0 and span_s * NS < 1):
+        raise InvalidScenario(f"the rate is to be scaled by {factor:g}: {trace.name} would then last {span_s:.3g} s")
     arrival_ns = np.rint(trace.arrival_ns / factor).astype(np.int64)
     return _noted(replace(trace, arrival_ns=arrival_ns), f"rate x{factor:g}")
 
@@ -46,6 +53,8 @@ def slice_time(trace: Trace, start_s: float, end_s: float) -> Trace:
 
 def head(trace: Trace, count: int) -> Trace:
     """The first requests alone, so many or all that there are; the others are counted as dropped."""
+    if count >= len(trace):
+        return trace
     return _kept(trace, np.arange(len(trace)) < count, "after_the_first_ones", f"the first {count}")
 
 

@@ -11,11 +11,14 @@ import gzip
 import json
 import subprocess
 import sys
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import pytest
+
+from warpgroup.workloads import read_trace
 
 SIZES = (1_000_000, 5_000_000)
 AZURE_2024_ROWS = 27_303_999
@@ -90,6 +93,30 @@ def test_azure_2024(files, way):
     print(f"  so {mib[2]} MiB for {AZURE_2024_ROWS:,}")
     assert large["rows"] == SIZES[1]
     assert large["rows"] / large["took_s"] > 1e6
+
+
+def write_servegen(folder: Path, clients: int = 36, windows: int = 144) -> None:
+    """A day of clients like those of deepseek-r1: 10 requests a second, each with 2,000 lengths in 4 windows."""
+    rng = np.random.default_rng(0)
+    for client in range(clients):
+        rates, shapes = rng.integers(1, 333, windows) / 600, rng.lognormal(0, 1, windows)
+        rows = zip(range(windows), rates.tolist(), shapes.tolist(), strict=True)
+        (folder / f"chunk-{client}-trace.csv").write_text(
+            "".join(f"{600 * i},{rate},1,Gamma,{shape},1\r\n" for i, rate, shape in rows)
+        )
+        lengths = str(dict.fromkeys(range(1, 2001), 1 / 2000))
+        dataset = {str(21_600 * i): {"input_tokens": lengths, "output_tokens": lengths} for i in range(4)}
+        (folder / f"chunk-{client}-dataset.json").write_text(json.dumps(dataset))
+
+
+def test_servegen(tmp_path):
+    write_servegen(tmp_path)
+    read_trace(tmp_path)
+    before_s = time.process_time()
+    requests = len(read_trace(tmp_path, end_s=86_400))
+    took_s = time.process_time() - before_s
+    print(f"\nservegen: {requests:,} requests drawn, {requests / took_s:,.0f} a CPU second")
+    assert requests / took_s > 5e5
 
 
 def test_gzip(files, tmp_path):

@@ -207,13 +207,13 @@ def test_help_names_every_command():
         ("compare --out .", "is not empty"),
         ("simulate --policy paged --out lengths.csv", "cannot write to lengths.csv"),
         ("report nothing -o x.html", "there is no file or folder nothing: expected the folder of a run"),
-        ("trace inspect little.toml", "begins no known trace format"),
+        ("trace inspect little.toml", "is of no known trace format"),
         ("compare --bogus", "No such option"),
         ("simulate", "--policy is missing"),
         ("simulate --step-times nowhere --policy paged", "--step-times takes policy, requests and limits from the run"),
         ("compare --trace little.toml", "(warpgroup trace convert FILE -o FILE.parquet --columns arrival="),
         ("simulate --step-times nowhere", "there is no file or folder nowhere: expected the folder of a run"),
-        ("simulate --step-times lengths.csv", "lengths.csv is not a run: it has no run.json"),
+        ("simulate --step-times lengths.csv", "lengths.csv is a file: expected the folder of a run"),
     ],
 )
 def test_a_mistake_ends_in_one_clear_message_and_exit_code_2(place, arguments, message):

@@ -5,6 +5,8 @@ import json
 import pytest
 from support.command_line import warpgroup
 
+from warpgroup.workloads import read_trace
+
 CSV = "arrived_at,num_prefill_tokens,num_decode_tokens\n" + "".join(
     f"{i * 0.25},{100 + i * 7 % 900},{1 + i * 13 % 60}\n" for i in range(400)
 )
@@ -88,6 +90,12 @@ def test_a_table_of_no_known_format_is_read_by_its_columns(place):
     assert found["summary"]["prompt_tokens"]["max"] == 7
 
 
+def test_a_meaning_that_is_given_two_columns_is_refused(place):
+    done = warpgroup("trace", "inspect", "t.csv", "--columns", "prompt=in,prompt=out")
+    assert done.returncode == 2
+    assert "--columns: 'prompt' is there twice: leave one" in done.stderr
+
+
 def test_a_model_is_fitted_and_makes_traces_like_its_own(place):
     done = warpgroup("trace", "fit", "t.csv", "-o", "m.json")
     assert done.returncode == 0, done.stderr
@@ -151,3 +159,16 @@ def test_a_scenario_is_shown_whole():
     assert json.loads(warpgroup("scenarios", "show", "chat-24", "--json").stdout)["name"] == "chat-24"
     assert "chat-24" in warpgroup("scenarios").stdout
     assert warpgroup("scenarios", "show", "chat-23").returncode == 2
+
+
+def test_the_share_of_a_mix_is_the_other_traces_and_options_without_their_partners_are_refused(place):
+    other = "arrived_at,num_prefill_tokens,num_decode_tokens\n" + "".join(f"{i * 0.25},9000,5\n" for i in range(400))
+    (place / "other.csv").write_text(other)
+    done = warpgroup("trace", "convert", "t.csv", "-o", "mix.parquet", "--mix", "other.csv", "--share", "0.2")
+    assert done.returncode == 0, done.stderr
+    trace = read_trace(place / "mix.parquet")
+    assert (trace.prompt_tokens == 9000).mean() == pytest.approx(0.2, abs=0.02)
+    for option, value, partner in (("--share", "0.2", "--mix"), ("--model", "llama-3-8b", "--fit-context")):
+        refused = warpgroup("trace", "convert", "t.csv", "-o", "x.parquet", option, value)
+        assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+        assert f"{option} needs {partner}" in refused.stderr

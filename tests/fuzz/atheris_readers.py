@@ -3,14 +3,11 @@
     pip install '.[fuzz]'
     python tests/fuzz/atheris_readers.py CORPUS -max_total_time=600
 
-CORPUS is a folder; what reaches new lines is kept there. To begin with it gets small files of every format, and those of
-`corpus.zip`, which earlier runs found. Options are libFuzzer's. What must hold is what must hold in `fuzz_readers.py`; an
-input for which it does not is saved as `crash-*`.
+CORPUS is a folder; what reaches new lines is kept there. To begin with it gets small files of every format, and those
+of `corpus.zip`, which earlier runs found. Options are libFuzzer's. What must hold is what must hold in
+`fuzz_readers.py`; an input for which it does not is saved as `crash-*`.
 
-To write what was found into `corpus.zip`, the least of it that reaches as much:
-
-    mkdir least && python tests/fuzz/atheris_readers.py least -merge=1 CORPUS
-    cd least && zip -X -9 -q ../tests/fuzz/corpus.zip *
+`least_corpus.py` makes `corpus.zip` from such a folder.
 """
 
 import sys
@@ -43,8 +40,7 @@ def main() -> None:
     if not arguments or arguments[0].startswith("-"):
         sys.exit("usage: python tests/fuzz/atheris_readers.py CORPUS [OPTIONS OF LIBFUZZER]")
     corpus = Path(arguments[0])
-    if not any(argument.startswith("-merge") for argument in arguments):
-        begin(corpus)
+    begin(corpus)
     with TemporaryDirectory() as folder:
         path = Path(folder) / "trace"
 
@@ -54,7 +50,7 @@ def main() -> None:
             path.write_bytes(data[1:])
             read_or_refuse(path, OPTIONS[(data[0] if data else 0) % len(OPTIONS)])
 
-        atheris.Setup([sys.argv[0], "-max_len=4096", "-timeout=10", *arguments], one)
+        atheris.Setup([sys.argv[0], "-max_len=4096", "-timeout=10", "-rss_limit_mb=8192", *arguments], one)
         atheris.Fuzz()
 
 

@@ -45,6 +45,16 @@ def test_the_switch_that_brought_most_is_named_first_and_losses_are_said():
     )
 
 
+def test_of_a_rung_that_ran_out_of_memory_it_is_said_that_it_would_not_compete():
+    measure, rungs = rungs_of(1.0, 2.0, 1.9)
+    rungs[1] = dataclasses.replace(rungs[1], ooms=1267)
+    assert "policy 1 (switch 1) ran out of memory in 1,267 steps and would be out of the contest." in sentence(
+        measure, rungs
+    )
+    rungs[2] = dataclasses.replace(rungs[2], ooms=1)
+    assert "out of the contest" not in sentence(measure, rungs)
+
+
 @pytest.mark.parametrize("values", [(0.0, 1.0, 3.0), (0.01, 1.0, 3.0), (1.0, 0.0, 3.0)])
 def test_beside_values_near_zero_differences_are_said_instead_of_factors(values):
     text = sentence(*rungs_of(*values))
@@ -90,7 +100,7 @@ def test_a_bar_starts_where_the_one_above_it_ends():
 def test_numbers_have_signs_and_names_have_out_of_memory_steps():
     panel = waterfall_figure(*rungs_of(2.0, 3.0, 2.5, ooms=1200)).axes[0]
     texts = [text.get_text() for text in panel.texts]
-    assert {"2.00", "3.00 (+1.00, 1.50×)", "2.50 (-0.50, 0.83×)"} <= set(texts)
+    assert {"2.00", "3.00 (+1.00, 1.50×)", "2.50 (\N{MINUS SIGN}0.50, 0.83×)"} <= set(texts)
     assert "switch 1, 1,200 OOM" in texts
 
 

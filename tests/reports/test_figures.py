@@ -9,19 +9,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
-from support.experiments import experiment
+from support.experiments import experiment, trace
 
 from warpgroup.csrc import STATUSES
 from warpgroup.metrics import padding_waste, recompute_tax
 from warpgroup.reports.composition_figure import composition, composition_figure
 from warpgroup.reports.gantt_figure import gantt_figure, sample, spans
 from warpgroup.reports.latency_figure import latency_figure, quantiles
+from warpgroup.reports.perfetto import _phases_ns
 from warpgroup.reports.stays import stays
 from warpgroup.reports.svg import INK, inline_svg
 from warpgroup.reports.time_axis import TimeAxis, envelope, time_mean
 from warpgroup.reports.vram_figure import used_curve, vram_figure
 from warpgroup.reports.waste_figure import waste, waste_figure
 from warpgroup.sim import simulate
+from warpgroup.workloads import with_arrivals
 
 PANELS = (vram_figure, composition_figure, gantt_figure)
 FIGURES = (latency_figure, *PANELS, waste_figure)
@@ -177,6 +179,18 @@ def test_phases_follow_one_another_from_the_arrival_of_a_request_to_its_end(requ
     assert set(evicted.tolist()) == set(np.flatnonzero(run.requests["preemptions"]).tolist())
     assert (each.arrived[evicted] <= from_ns).all()
     assert (to_ns <= each.end[evicted]).all()
+
+
+def test_requests_of_a_closed_loop_that_never_came_did_not_wait():
+    rows = with_arrivals(trace([(0, 200, 5 + i % 7) for i in range(40)]), "users:9", 0)
+    run = simulate(experiment(rows, kv_blocks=60), "count-static(n=9)", stop_on_oom=True)
+    never = run.requests["ticket"] < 0
+    each = stays(run)
+    assert run.info.summary["aborted"] > never.sum() > 0
+    assert (each.arrived[never] == each.end[never]).all()
+    assert (each.arrived[~never] == run.requests["arrival_ns"][~never]).all()
+    arrived, *_, end = _phases_ns(run)
+    assert (arrived == end).tolist() == never.tolist()
 
 
 @given(st.integers(0, 5000))

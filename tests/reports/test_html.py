@@ -22,8 +22,11 @@ from warpgroup.reports import (
     write_report,
 )
 from warpgroup.reports.figures import protagonists
+from warpgroup.reports.html import in_short
+from warpgroup.reports.numbers import gib
 from warpgroup.reports.provenance import facts, policies
 from warpgroup.reports.svg import INK
+from warpgroup.reports.validity import Answer, Outcome
 from warpgroup.reports.verdict import verdict
 from warpgroup.sim import simulate
 
@@ -142,7 +145,8 @@ def test_an_interrupted_run_is_flagged(runs):
 def test_a_run_in_which_nothing_finished_still_has_a_page():
     run = simulate(experiment([(0, 5000, 5)], kv_blocks=10), parse_policy("paged"))
     text = read(render(Study.of([run]))).text
-    assert "paged finished 0 of 1 requests" in text
+    assert "Nothing finished: 1 of 1 requests rejected" in text
+    assert "✖ fail" in text
     assert "1 rejected of 1 requests" in text
 
 
@@ -187,7 +191,7 @@ def test_versions_are_of_each_run(runs):
 
 def test_the_budget_is_a_fact(runs):
     budget = runs[0].info.scenario.memory.budget_bytes
-    assert ("VRAM budget", f"{budget / 2**30:.2f} GiB") in facts(Study.of(runs))
+    assert ("VRAM budget", gib(budget, 2)) in facts(Study.of(runs))
 
 
 def test_what_was_done_to_the_requests_is_a_fact_of_the_first_seed_and_of_the_others(runs):
@@ -255,3 +259,35 @@ def test_tiles_are_of_the_seeds_that_the_verdict_is_of(runs, info_with):
     assert "ffd wins: 2.00× [2.00, 2.00] the goodput of paged" in page
     assert "2.00 requests/s" in page
     assert "34.3 requests/s" not in page
+
+
+def test_over_seeds_the_tile_is_the_mean_that_the_sentence_has_and_is_called_by_its_name(runs, info_with):
+    """The arithmetic mean of 1 and 4 would be 2.5. One of 0 has no other."""
+    for goodputs, tile, value in (
+        ([1.0, 4.0], "geometric mean goodput", "2.00"),
+        ([0.0, 4.0], "arithmetic mean goodput", "2.00"),
+    ):
+        replicates = [
+            [info_with("paged", seed=seed, goodput_req_s=0.5) for seed in range(2)],
+            [info_with("ffd", seed=seed, goodput_req_s=each) for seed, each in enumerate(goodputs)],
+        ]
+        text = read(render(Study([Run(group[0], *_tables(runs[3])) for group in replicates], replicates, [], []))).text
+        assert f"{tile}{value} requests/s" in text
+        assert f"goodput {value} against 0.500" in text
+
+
+def test_incomparable_runs_have_a_page_without_a_winner(runs):
+    scenario = msgspec.structs.replace(runs[4].info.scenario, device="another")
+    other = Run(msgspec.structs.replace(runs[4].info, scenario=scenario), *_tables(runs[4]))
+    ladder = [Run(msgspec.structs.replace(runs[0].info, switch="baseline"), *_tables(runs[0])), runs[3]]
+    page = render(Study([runs[3], other], [[runs[3].info], [other.info]], ladder, []))
+    assert "Not comparable: the runs differ in device" in read(page).text
+    for absent in ("(best)", 'class="tile', 'class="winner', "The best run", "The thickest line", "come from?"):
+        assert absent not in page
+
+
+def test_the_doubt_in_short_says_what_the_others_are():
+    answers = [Answer(Outcome.FAIL, text) for text in ("One.", "Two.", "Three.")]
+    assert in_short(answers[:1]) == "One."
+    assert in_short(answers[:2]) == "One. And 1 more answer is fail."
+    assert in_short(answers) == "One. And 2 more answers are fail."

@@ -98,6 +98,13 @@ def test_the_winner_is_bold_unless_there_is_none(runs):
     assert len(read(render_markdown(study(runs[:1]))).texts["strong"]) == 1
 
 
+def test_incomparable_runs_have_no_winner(runs):
+    other = named(runs[4], "another")
+    strong = read(render_markdown(study([runs[3], other]))).texts["strong"]
+    assert len(strong) == 1
+    assert strong[0].startswith("Not comparable: the runs differ in model and device. Run every policy with the same")
+
+
 def test_it_says_of_which_seed_the_table_is_and_what_made_each_run(runs):
     other = msgspec.structs.replace(runs[4].info, command="warpgroup replay")
     both = [runs[3], Run(other, runs[4].requests, runs[4].steps, runs[4].events)]

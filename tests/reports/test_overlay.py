@@ -10,6 +10,8 @@ from support.experiments import experiment
 from warpgroup.reports.overlay import mean_used_bytes, overlay, overlay_figure, pairs
 from warpgroup.reports.study import Study
 from warpgroup.reports.validation import validate
+from warpgroup.reports.validity import Answer, Outcome, validity, worst
+from warpgroup.reports.verdict import verdict
 from warpgroup.sim import simulate
 
 ROWS = [(i * 3_000_000, 20 + i % 90, 2 + i % 37) for i in range(60)]
@@ -65,6 +67,37 @@ def test_a_simulation_of_another_device_or_with_other_limits_is_no_counterpart()
         limited(max_wait_s=4.0),
     ]
     assert pairs([real, *others]) == []
+
+
+def planned_again(real, **changes):
+    """As `simulate --step-times` makes it."""
+    scenario = msgspec.structs.replace(real.info.scenario, step_time=f"as recorded: {real.info.scenario.step_time}")
+    info = msgspec.structs.replace(real.info, kind="simulated", scenario=scenario, **changes)
+    return dataclasses.replace(real, info=info)
+
+
+def test_a_run_that_is_planned_again_with_recorded_times_predicts_nothing():
+    real = as_real(simulated())
+    again = planned_again(real)
+    assert overlay(study(real, again)) is None
+    (held,) = pairs([real, again, simulated(step_ns=2_200_000)])
+    assert held[1].info.scenario.step_time == "given function"
+    text = f"planned again with recorded times: the plans agree (hash {real.info.plan_hash}), it predicts nothing."
+    answers = validity([real, again], [[real.info], [again.info]])
+    assert Answer(Outcome.PASS, f"paged (simulated) is {text}") in answers
+    assert not [answer for answer in answers if "trustworthy" in answer.text or "Simulated" in answer.text]
+    other = planned_again(real, plan_hash="0" * 16)
+    assert worst(validity([real, other], [[real.info], [other.info]])) is Outcome.FAIL
+
+
+def test_a_run_that_is_planned_again_does_not_compete():
+    real, again = as_real(simulated("ffd")), planned_again(as_real(simulated(step_ns=1_000)))
+    judged = verdict([real.info, again.info])
+    assert (judged.name, judged.ranking) == ("ffd (real)", [0])
+    assert not [detail for detail in judged.details if detail.startswith("Caution")]
+    told = "paged (simulated) is out of the contest: it is planned again with a measurement's own times."
+    assert told in judged.details
+    assert verdict([again.info, again.info]).contested
 
 
 def test_what_an_engine_measures_of_itself_and_a_limit_that_is_the_devices_own_make_no_difference():

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from warpgroup.errors import InvalidRun
+from warpgroup.outcome import requests_of
 from warpgroup.records import Run, RunInfo, write_run
 from warpgroup.reports.study import read_study
 from warpgroup.sweep_record import Sweep, write_sweep
@@ -17,10 +18,19 @@ Replaced = msgspec.structs.replace
 
 
 def drawn(info: RunInfo, seed: int, **trace) -> RunInfo:
-    """As another seed would have it."""
-    changed = {"content_hash": f"hash {seed}", "over_context": seed, **trace}
+    """As another seed would have it, but for its requests."""
+    changed = {"over_context": seed, **trace}
     scenario = Replaced(info.scenario, trace=Replaced(info.scenario.trace, **changed))
     return Replaced(info, seed=seed, scenario=scenario)
+
+
+def written(folder: Path, run: Run, info: RunInfo) -> None:
+    """The run under another record, whose seed has drawn requests of its own."""
+    requests = run.requests | {"prompt_tokens": run.requests["prompt_tokens"] + info.seed}
+    trace = info.scenario.trace
+    content = requests_of(Run(info, requests, run.steps, run.events)).content_hash
+    scenario = Replaced(info.scenario, trace=Replaced(trace, content_hash=content))
+    write_run(folder, Run(Replaced(info, scenario=scenario), requests, run.steps, run.events))
 
 
 @pytest.fixture
@@ -29,7 +39,7 @@ def write(tmp_path, runs):
 
     def build(folder: str, policy: str, seed: int, change=lambda info: info, *, whole: bool = True) -> Path:
         info = change(Replaced(drawn(runs[3].info, seed), policy=policy))
-        write_run(tmp_path / folder, Run(info, runs[3].requests, runs[3].steps, runs[3].events))
+        written(tmp_path / folder, runs[3], info)
         if not whole:
             for path in (tmp_path / folder).glob("*.parquet"):
                 path.unlink()
@@ -62,10 +72,16 @@ def test_what_a_seed_draws_does_not_keep_replicates_apart(tmp_path, write):
             return drawn(info, 0, transforms=("rate x2",))
         return drawn(info, info.seed, transforms=("rate x2", "dealt anew, seed 1"))
 
-    for policy, change in (("paged", generated), ("ffd", dealt)):
+    def of_clients(info):
+        counts = {"rows_read": 9 + info.seed, "dropped": {"output_tokens_zero": info.seed}}
+        return drawn(
+            info, info.seed, format="servegen", transforms=(f"drawn from 2 clients, seed {info.seed}",), **counts
+        )
+
+    for policy, change in (("paged", generated), ("ffd", dealt), ("skyline", of_clients)):
         for seed in (0, 1):
             write(f"{policy}-{seed}", policy, seed, change)
-    assert seeds_of(read_study([tmp_path])) == [("paged", [0, 1]), ("ffd", [0, 1])]
+    assert seeds_of(read_study([tmp_path])) == [("paged", [0, 1]), ("ffd", [0, 1]), ("skyline", [0, 1])]
 
 
 def device(info):
@@ -152,16 +168,34 @@ def pool(tmp_path_factory, runs) -> dict[Path, tuple[str, str, int]]:
         for seed in range(3):
             path = folder / f"{policy}-{kind}-{seed}"
             info = Replaced(drawn(runs[3].info, seed), policy=policy, kind=kind)
-            write_run(path, Run(info, runs[3].requests, runs[3].steps, runs[3].events))
+            written(path, runs[3], info)
             made[path] = (policy, kind, seed)
     return made
+
+
+@pytest.mark.parametrize("place", ["", "skyline", "seed-1/paged", "attribution/01-paged"])
+@pytest.mark.parametrize("left", ["requests.parquet", "steps.parquet.part"])
+def test_a_run_that_has_lost_its_record_is_named_wherever_it_is(tmp_path, write, place, left):
+    write("g/paged", "paged", 0)
+    (tmp_path / "g" / place).mkdir(parents=True, exist_ok=True)
+    (tmp_path / "g" / place / left).touch()
+    with pytest.raises(InvalidRun) as caught:
+        read_study([tmp_path / "g"])
+    assert str(caught.value) == f"{tmp_path / 'g' / place} has {left}, but no run.json: run it again, or take it away"
+
+
+def test_the_same_folder_twice_is_one_run(tmp_path, write):
+    folder = write("g/paged", "paged", 0)
+    write("g/ffd", "ffd", 0)
+    paths = [folder, folder.parent, folder / ".." / "paged", folder.parent]
+    assert seeds_of(read_study(paths)) == [("paged", [0]), ("ffd", [0])]
 
 
 @settings(max_examples=25)
 @given(st.data())
 def test_every_run_is_in_one_group_and_a_group_has_every_seed_once(pool, data):
     paths = data.draw(st.lists(st.sampled_from(list(pool)), min_size=1, max_size=8))
-    study = read_study(paths)
+    study, paths = read_study(paths), list(dict.fromkeys(paths))
     found = [(info.policy, info.kind, info.seed) for group in study.replicates for info in group]
     assert Counter(found) == Counter(pool[path] for path in paths)
     for run, group in zip(study.runs, study.replicates, strict=True):

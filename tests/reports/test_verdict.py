@@ -1,12 +1,16 @@
 """Who wins, and what is said of the others."""
 
+import re
+
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from warpgroup.metrics import order_by_merit
 from warpgroup.reports import comparison, verdict
-from warpgroup.reports.lead import MEAN_E2E, deciding
+from warpgroup.reports.lead import GOODPUT, MEAN_E2E, THROUGHPUT, deciding
+from warpgroup.reports.remarks import FACTORS
 from warpgroup.reports.verdict import labels_of, summary_of
 
 
@@ -30,7 +34,7 @@ def test_the_winner_is_named_with_both_figures_and_compared_with_the_best_count(
 def test_a_run_with_out_of_memory_steps_does_not_win(info_with):
     judged = verdict([info_with("count-continuous(n=32)", goodput_req_s=9, ooms=5), info_with("paged")])
     assert judged.winner == 1
-    assert "count-continuous(n=32) ran out of memory in 5 steps and is out of the contest." in judged.details
+    assert "count-continuous(n=32) ran out of memory in 5 steps, and is out of the contest." in judged.details
     assert "paged is the only complete run without an out-of-memory step" in judged.sentence
 
 
@@ -38,7 +42,9 @@ def test_if_everybody_ran_out_of_memory_nobody_is_out_of_the_contest(info_with):
     judged = verdict([info_with("count-static(n=9)", ooms=5), info_with("count-static(n=8)", ooms=2, goodput_req_s=2)])
     assert judged.winner == 1
     assert not any("out of the contest" in detail for detail in judged.details)
-    assert "count-static(n=8) ran out of memory in 2 steps." in judged.details
+    assert judged.headline.endswith("; all runs ran out of memory")
+    each = "count-static(n=9) in 5 steps and count-static(n=8) in 2 steps"
+    assert f"; all runs ran out of memory: {each}; " in judged.sentence
 
 
 def test_an_incomplete_run_does_not_win_and_is_called_so(info_with):
@@ -61,7 +67,9 @@ def test_within_two_per_cent_nobody_wins(info_with):
 
 def test_at_equal_goodput_and_throughput_latency_decides(info_with):
     judged = verdict([info_with("paged", e2e=6.0), info_with("ffd", e2e=5.0)])
-    assert judged.sentence.startswith("ffd wins: mean E2E 5.00 against 6.00 s (1.20x) of the runner-up paged")
+    assert judged.sentence.startswith("ffd wins: mean E2E 5.00 against 6.00 s (0.83x) of the runner-up paged")
+    assert judged.headline == "ffd wins: 0.83x the mean E2E of paged"
+    assert FACTORS in judged.details
 
 
 def test_a_loss_of_first_fit_decreasing_is_said(info_with):
@@ -79,7 +87,7 @@ def test_goodput_of_a_handful_of_requests_decides_nothing(info_with):
     judged = verdict([few, info_with("paged", goodput_req_s=0.002, attainment=2 / 20_000)])
     assert judged.headline == "paged wins: 2.00x the throughput of ffd"
     assert judged.lead is not None
-    assert judged.lead[1] == "throughput"
+    assert judged.lead[1] is THROUGHPUT
 
 
 def test_the_best_count_is_chosen_by_what_decides_between_counts(info_with):
@@ -137,8 +145,10 @@ def test_where_memory_was_never_tight_static_batching_loses_by_padding_and_barri
 
 
 def test_runs_that_differ_in_more_than_the_policy_carry_a_caution(info_with):
-    judged = verdict([info_with("paged"), info_with("ffd", device="h200")])
-    assert judged.details[0] == "Caution: these runs differ in more than the policy: device."
+    ffd = info_with("ffd")
+    profiled = msgspec.structs.replace(ffd.scenario, step_time="profile")
+    judged = verdict([info_with("paged"), msgspec.structs.replace(ffd, scenario=profiled)])
+    assert judged.details[0] == "Caution: these runs differ in more than the policy: step_time."
 
 
 def test_two_runs_of_one_policy_are_told_apart(info_with):
@@ -200,7 +210,7 @@ def test_one_run_is_described_and_wins_nothing(info_with):
     infos = [info_with("paged", ooms=3)]
     judged = verdict(infos)
     assert judged.sentence.startswith("paged finished 80 of 80 requests: goodput 1.00 requests/s")
-    assert "3 out-of-memory steps" in judged.sentence
+    assert all("; it ran out of memory in 3 steps" in text for text in (judged.headline, judged.sentence))
     assert comparison(infos, judged).rows[0][0].text == "paged"
 
 
@@ -239,7 +249,7 @@ def test_one_run_beside_upper_bounds_is_not_called_the_only_one_that_fits(info_w
 def test_the_only_complete_run_is_not_said_to_have_kept_within_memory_if_it_did_not(info_with):
     judged = verdict([info_with("paged", complete=False), info_with("count-static(n=9)", ooms=3)])
     assert judged.winner == 1
-    assert judged.headline == "count-static(n=9) is the only complete run"
+    assert judged.headline == "count-static(n=9) is the only complete run; it ran out of memory"
 
 
 def test_where_everybody_ran_out_of_memory_no_count_is_said_to_fit(info_with):
@@ -322,7 +332,7 @@ def test_over_seeds_a_lead_has_its_interval(info_with):
     judged = verdict([group[0] for group in replicates], replicates)
     assert judged.headline == "ffd wins: 2.00x [2.00, 2.00] the goodput of paged"
     assert judged.lead is not None
-    assert judged.lead[:2] == ("paged", "goodput")
+    assert judged.lead[:2] == ("paged", GOODPUT)
     assert "3 seeds, intervals at 95 %" in judged.details[-1]
 
 
@@ -344,7 +354,9 @@ def test_what_ran_out_of_memory_on_any_seed_is_out_of_the_contest(info_with):
     ]
     judged = verdict([group[0] for group in replicates], replicates)
     assert judged.winner == 1
-    assert "count-continuous(n=9) ran out of memory in 4 steps and is out of the contest." in judged.details
+    text = "count-continuous(n=9) ran out of memory on 1 of 3 seeds, in 4 steps in all, and is out of the contest."
+    assert text in judged.details
+    assert judged.lead is None
 
 
 def test_who_is_ranked_first_is_never_behind(info_with):
@@ -356,3 +368,108 @@ def test_who_is_ranked_first_is_never_behind(info_with):
     assert judged.winner == 1
     assert judged.lead is not None
     assert judged.lead[2].value > 1
+
+
+def changed(info, what: str):
+    """Another of those that make figures incomparable, and nothing else."""
+    scenario = info.scenario
+    limits = {"memory": {"vram_bytes": 20 << 30}, "limits": {"max_wait_s": 4}}.get(what)
+    if limits:
+        inputs = scenario.inputs
+        inputs = msgspec.structs.replace(inputs, limits=msgspec.structs.replace(inputs.limits, **limits))
+        return msgspec.structs.replace(info, scenario=msgspec.structs.replace(scenario, inputs=inputs))
+    other = {
+        "trace": {"trace": msgspec.structs.replace(scenario.trace, content_hash="another")},
+        "model": {"model": "another"},
+        "device": {"device": "another"},
+        "SLO": {"slo_ttft_s": 99.0},
+    }[what]
+    return msgspec.structs.replace(info, scenario=msgspec.structs.replace(scenario, **other))
+
+
+@pytest.mark.parametrize("what", ["trace", "model", "device", "memory", "limits", "SLO"])
+def test_runs_of_unlike_circumstances_have_no_winner(info_with, what):
+    infos = [info_with("paged"), changed(info_with("ffd", goodput_req_s=2), what)]
+    judged = verdict(infos)
+    assert judged.headline == f"Not comparable: the runs differ in {what}"
+    assert judged.sentence.startswith(f"{judged.headline}. Run every policy with the same --")
+    assert (judged.winner, judged.lead, judged.ranking) == (None, None, [0, 1])
+    assert not any("(best)" in row[0].text for row in comparison(infos, judged).rows)
+    assert not any("against" in detail for detail in judged.details)
+
+
+def test_what_does_not_compete_makes_nothing_incomparable(info_with):
+    """An upper bound, and the simulation of what was measured."""
+    oracle = msgspec.structs.replace(changed(info_with("oracle"), "memory"), upper_bound=True)
+    assert verdict([info_with("paged"), info_with("ffd", goodput_req_s=2), oracle]).winner == 1
+
+
+def test_other_seeds_draw_other_requests_and_are_compared_seed_by_seed(info_with):
+    def drawn(info, name):
+        trace = msgspec.structs.replace(info.scenario.trace, content_hash=name)
+        return msgspec.structs.replace(info, scenario=msgspec.structs.replace(info.scenario, trace=trace))
+
+    replicates = [
+        [drawn(info, f"of {info.seed}") for info in over_seeds(info_with, policy, goodputs)]
+        for policy, goodputs in (("paged", [1.0, 1.0, 1.0]), ("ffd", [2.0, 2.0]))
+    ]
+    assert verdict([group[0] for group in replicates], replicates).winner == 1
+    replicates[1][1] = drawn(replicates[1][1], "of another")
+    assert verdict([group[0] for group in replicates], replicates).headline.endswith("differ in trace")
+
+
+@pytest.mark.parametrize("policies", [["paged"], ["paged", "ffd"]])
+def test_where_nothing_finished_nothing_is_said_of_a_bottleneck(info_with, policies):
+    judged = verdict([info_with(policy, finished=0, rejected=80, goodput_req_s=0) for policy in policies])
+    assert judged.headline == "Nothing finished: 80 of 80 requests rejected"
+    assert judged.winner is None
+    assert "bottleneck" not in judged.sentence
+    assert "paged rejected 80 of 80 requests (100%)." in judged.details
+
+
+def test_a_hundredth_of_the_requests_that_was_rejected_is_mentioned_and_less_is_not(info_with):
+    infos = [info_with("paged", requests=1000, rejected=10), info_with("ffd", requests=1000, rejected=9)]
+    found = [detail for detail in verdict(infos).details if "rejected" in detail]
+    assert found == ["paged rejected 10 of 1,000 requests (1%)."]
+
+
+def test_one_good_request_of_six_decides_nothing(info_with):
+    infos = [
+        info_with("paged", requests=6, finished=6, attainment=1 / 6, goodput_req_s=0.1, total_tok_s=500),
+        info_with("ffd", requests=6, finished=6, attainment=0, goodput_req_s=0, total_tok_s=900),
+    ]
+    assert verdict(infos).headline == "ffd wins: 1.80x the throughput of paged"
+
+
+def test_a_count_that_fits_where_it_was_searched_and_not_elsewhere_is_the_one_to_beat_and_is_called_so(info_with):
+    replicates = [
+        over_seeds(info_with, "count-static(n=3)", [0.01] * 3),
+        [info_with("count-continuous(n=8)", seed=i, goodput_req_s=0.94, ooms=ooms) for i, ooms in enumerate((0, 0, 3))],
+        over_seeds(info_with, "paged", [0.9] * 3),
+        over_seeds(info_with, "ffd", [1.0] * 3),
+    ]
+    replicates[1][0] = msgspec.structs.replace(replicates[1][0], note="no count is too large here")
+    judged = verdict([group[0] for group in replicates], replicates)
+    assert (
+        "(1.06x [1.06, 1.06]) of count-continuous(n=8), the best count on seed 0, which ran out of memory on 1 of 3 "
+        "seeds, in 3 steps in all" in judged.sentence
+    )
+    assert "count-static" not in judged.sentence
+    assert judged.lead[0] == "paged"
+    assert "count-continuous(n=8), searched on seed 0: no count is too large here." in judged.details
+
+
+@given(st.lists(st.tuples(*[st.floats(1, 9)] * 3), min_size=2, max_size=4))
+def test_a_factor_is_the_first_figure_over_the_second_wherever_it_stands(info_with, rows):
+    infos = [info_with("paged", goodput_req_s=good, total_tok_s=100 * speed, e2e=mean) for good, speed, mean in rows]
+    judged = verdict(infos)
+    text = " ".join([judged.sentence, *judged.details]).replace(",", "")
+    for first, second, factor in re.findall(r"([\d.]+) against ([\d.]+) \S+ \(([\d.]+)x\)", text):
+        assert float(factor) == pytest.approx(float(first) / float(second), rel=0.011, abs=0.006)
+
+
+def test_where_memory_holds_no_request_it_is_not_said_to_be_no_bottleneck(info_with):
+    rejected = info_with("paged", finished=0, rejected=80, goodput_req_s=0, total_tok_s=0, memory_bound_share=0)
+    judged = verdict([info_with("count-static(n=2)"), rejected, info_with("count-static(n=3)", goodput_req_s=2)])
+    assert judged.sentence.endswith("; no policy that looks at memory finished a request.")
+    assert not any("barrier" in detail for detail in judged.details)

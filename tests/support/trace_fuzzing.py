@@ -1,8 +1,11 @@
 """Files that are almost traces, and what must hold whatever is in them."""
 
 import gzip
+import io
+import json
 import random
 import re
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +16,25 @@ from warpgroup.errors import InvalidTrace
 from warpgroup.workloads import PrefixBlocks, Trace, describe, read_trace
 
 ROWS = [(0, 374, 44), (120, 396, 109), (1200, 879, 55), (2345, 91, 16), (9000, 1085, 700)]
-SAMPLES = {name: dialect.file(ROWS) for name, dialect in DIALECTS.items()}
+
+
+def clients_archive() -> bytes:
+    """A ServeGen client in an archive; few requests are drawn from it."""
+    window = {"input_tokens": "{300: 0.5, 1085: 0.5}", "output_tokens": "{44: 0.25, 700: 0.75}"}
+    members = {
+        "language/small/chunk-1-trace.csv": b"0,0.05,1.2,Gamma,0.7,25\r\n600,0,0,,0,0\r\n1200,0.01,1,Weibull,1,9\r\n",
+        "language/small/chunk-1-dataset.json": json.dumps({"0": window}).encode(),
+    }
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        for name, content in members.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return packed.getvalue()
+
+
+SAMPLES = {name: dialect.file(ROWS) for name, dialect in DIALECTS.items()} | {"servegen": clients_archive()}
 
 NUMBERS = (
     b"0", b"-1", b"-0", b"0.5", b"1e3", b"1e308", b"1e999", b"-1e999", b"nan", b"NaN", b"inf", b"null", b"true", b"",

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.conversations import conversations
 from support.prefixes import CONTENTS, blocks_of
+from support.trace_dialects import vidur
 
 from warpgroup.errors import InvalidTrace, OutputRefused
 from warpgroup.workloads import Trace, read_trace
@@ -99,6 +100,26 @@ def test_pauses_that_no_run_can_hold_are_refused(tmp_path):
     write_trace(replace(pair, turns=longer), tmp_path / "t.parquet")
     with pytest.raises(InvalidTrace, match="its requests take longer than 9e\\+09 s"):
         read_canonical(tmp_path / "t.parquet")
+
+
+def test_a_file_that_lost_rows_or_has_lengths_beyond_all_others_is_refused(tmp_path):
+    path = tmp_path / "t.parquet"
+    write_trace(Trace.of_rows([(0, 3, 4), (5, 6, 7)], max_new_tokens=9), path)
+    table = pq.read_table(path)
+    pq.write_table(table.slice(0, 1), path)
+    with pytest.raises(InvalidTrace, match="holds 1 requests, and says that 2 of 2 rows were kept"):
+        read_canonical(path)
+    pq.write_table(table.set_column(1, "prompt_tokens", pa.array([3, 2**62])), path)
+    with pytest.raises(InvalidTrace, match="row 1: .* is no request"):
+        read_canonical(path)
+
+
+def test_strict_reading_refuses_what_was_made_of_rows_that_could_not_be_used(tmp_path):
+    (tmp_path / "t").write_text(vidur([(0, 5, 5), (1000, 5, 0), (2000, 5, 5)]))
+    write_trace(read_trace(tmp_path / "t"), tmp_path / "c.parquet")
+    assert len(read_trace(tmp_path / "c.parquet")) == 2
+    with pytest.raises(InvalidTrace, match="row 3: .* strict reading refuses it"):
+        read_trace(tmp_path / "c.parquet", strict=True)
 
 
 def test_the_same_trace_gives_the_same_bytes(tmp_path):

@@ -17,6 +17,7 @@ from warpgroup.workloads import (
     encode_workload,
     fit,
     generate_from,
+    head,
     load_workload,
     read_trace,
     scale_rate,
@@ -139,7 +140,7 @@ def test_without_times_there_are_no_arrivals():
     model, report = fit(replace(trace, has_times=False), components=1)
     assert (model.arrivals, report.arrivals, model.notes) == (None, None, "no arrival times")
     assert fit(with_arrivals(trace, "at-zero", 0), components=1)[0].arrivals is None
-    assert fit(trace.first(2), components=1)[0].arrivals is None
+    assert fit(head(trace, 2), components=1)[0].arrivals is None
 
 
 @pytest.mark.skipif(not AZURE.is_file(), reason="the shared traces are not here")

@@ -140,7 +140,7 @@ def test_wide_tables_with_hostile_names_are_refused_in_one_short_line(tmp_path, 
 
 
 def test_a_parquet_file_of_something_else_is_refused(tmp_path):
-    with pytest.raises(InvalidTrace, match="a Parquet file begins no known trace format"):
+    with pytest.raises(InvalidTrace, match=r"is of no known trace format \(columns: [^)]+\): name its columns"):
         read_trace(written(tmp_path, parquet(TABLE)))
 
 

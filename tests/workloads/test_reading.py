@@ -1,6 +1,7 @@
 """Trace files: every dialect gives the same integers, and nothing is dropped without being counted."""
 
 import gzip
+import os
 from pathlib import Path
 
 import hypothesis
@@ -133,13 +134,19 @@ def test_a_list_that_is_cut_off_keeps_its_whole_pairs_and_says_so(tmp_path):
         (gzip.compress(b"version https://git-lfs.github.com/spec/v1\n", mtime=0), "is a Git LFS pointer"),
         (PACKED[:-9], "damaged or truncated gzip"),
         (gzip.compress(b"", mtime=0), "is empty"),
-        (b"time,in,out\n1,2,3\n", "row 1: 'time,in,out' begins no known trace format"),
-        (b'{"timestamp": 1}\n', "begins no known trace format"),
+        (b"time,in,out\n1,2,3\n", "is of no known trace format (row 1: 'time,in,out'): name its columns"),
+        (b'{"timestamp": 1}\n', "is of no known trace format"),
         (b"num_prefill_tokens,num_decode_tokens\n", "holds no usable row: it has no rows"),
         (b"num_prefill_tokens,num_decode_tokens\n0,5\n", "prompt_tokens_zero 1 (first: row 2"),
         (b"[]", "holds no usable row"),
         (b"[[1, 2", "holds no usable row"),
         (b"arrived_at,num_prefill_tokens,num_decode_tokens\n0,5,5\n1e9,5,5\n", "is the time in another unit"),
+        (
+            b"arrived_at,num_prefill_tokens,num_decode_tokens\n0,5,5\n" + b"2e11,5,5\n" * 2,
+            "the time of 2 of 3 rows cannot be read (first: row 3",
+        ),
+        (b"num_prefill_tokens,num_decode_tokens,num_prefill_tokens\n1,2,3\n", "has 2 columns 'num_prefill_tokens'"),
+        (b"a," * (1 << 20), "row 1: a header of more than 1 MiB"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -156,3 +163,17 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path):
         read_trace(tmp_path / "missing.csv")
     with pytest.raises(InvalidTrace, match="is a folder"):
         read_trace(tmp_path)
+
+
+@pytest.mark.parametrize("columns", [None, {"prompt": "a"}])
+def test_a_pipe_and_a_device_are_refused_before_they_are_opened(tmp_path, columns):
+    os.mkfifo(tmp_path / "fifo")
+    for path in (tmp_path / "fifo", Path(os.devnull)):
+        with pytest.raises(InvalidTrace, match="is a pipe or device: write it to a file first"):
+            read_trace(path, columns=columns)
+
+
+def test_an_unknown_format_is_told_in_a_short_sentence(tmp_path):
+    with pytest.raises(InvalidTrace) as refused:
+        read(tmp_path / "bad.csv", b"x" * 5000)
+    assert len(str(refused.value).replace(str(tmp_path), "")) < 320

@@ -17,6 +17,8 @@ BWB = "etalon_lengths/bwb_stats_llama2_tokenizer_filtered_v2.csv.gz"
 LMSYS = "nanoflow_lengths/lmsys.rows1-80000.csv.gz"
 SHAREGPT = "nanoflow_lengths/sharegpt.csv.gz"
 WEKA = "weka_claude_code/traces.first60.jsonl.gz"
+DEEPSEEK_R1 = "servegen/reason_deepseek-r1.odd_clients.tar.gz"
+M_LARGE = "servegen/language_m-large.odd_clients.tar.gz"
 
 pytestmark = pytest.mark.skipif(not TRACES.is_dir(), reason="the shared traces are not here")
 
@@ -111,6 +113,26 @@ def test_of_wekas_prompts_nearly_all_is_the_one_before():
     later = trace.turns.waits
     assert hits[later].sum() / trace.prompt_tokens[later].sum() == pytest.approx(0.965, abs=0.01)
     assert hits[~later].sum() == 0  # sessions share nothing
+
+
+def test_servegens_clients_send_a_day_of_what_they_are_described_by():
+    """Means by rate and distribution: 1,475 and 1,675 tokens; quantiles as of the mixture that was fitted to them."""
+    trace = read(DEEPSEEK_R1, end_s=86_400)
+    assert (trace.source.rows_read, trace.source.kept, trace.source.repaired) == (858_738, 858_738, {})
+    assert trace.prompt_tokens.mean() == pytest.approx(1474.8, rel=0.01)
+    assert trace.output_tokens.mean() == pytest.approx(1674.9, rel=0.01)
+    assert np.median(trace.prompt_tokens) == pytest.approx(87, rel=0.1)
+    assert np.median(trace.output_tokens) == pytest.approx(1088, rel=0.1)
+    assert trace.output_tokens.max() == 32_768
+    hours = np.bincount(trace.arrival_ns // (3600 * 10**9)) / 3600
+    assert (hours.max(), hours.min()) == (pytest.approx(26.6, abs=0.1), pytest.approx(1.8, abs=0.1))
+
+
+def test_servegens_clients_without_lengths_are_counted():
+    """Of 30 clients 3, whose files were too large to be shared; they bring a fifth of the first hour's requests."""
+    source = read(M_LARGE).source
+    assert (source.rows_read, source.dropped) == (68_340, {"client_without_lengths": 13_199})
+    assert "3.67 requests/s" in source.examples["client_without_lengths"]
 
 
 def test_what_a_trace_was_before_it_still_is():

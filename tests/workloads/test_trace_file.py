@@ -111,6 +111,27 @@ def test_a_line_without_end_is_refused(tmp_path, monkeypatch):
         read_trace(written(tmp_path / "t", ROWS[:-4] + b"1" * (9 << 20)))
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"timestamp":0,"input_length":5,"output_length":5,"hash_ids":[' + b"100000," * (3 << 20) + b"1]}",
+        b'{"timestamp":0,"input_length":5,"output_length":5,"tag":[' + b'"x",' * (6 << 20) + b'"x"]}',
+        b"a," * (12 << 20),
+    ],
+    ids=["blocks", "key that nobody wants", "header"],
+)
+def test_a_long_first_line_is_not_parsed_to_recognise_it(tmp_path, line):
+    path = written(tmp_path / "long", gzip.compress(line, 1))
+    done = subprocess.run(
+        [sys.executable, "-c", READ_AND_WEIGH, written(tmp_path / "t", ROWS), path],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) < 170 << 20
+
+
 def test_a_json_document_of_any_length_is_refused(tmp_path):
     with pytest.raises(InvalidTrace, match="one JSON document of more than 64 MiB: write one object a line"):
         read_trace(written(tmp_path / "t", b"[[1, 2]," + b"\n" * (65 << 20) + b"[3, 4]]"))

@@ -224,3 +224,10 @@ TWO = [(0, 1, 1), (S, 1, 1)]
 def test_what_makes_no_sense_is_refused(make, error, message):
     with pytest.raises(error, match=message):
         make()
+
+
+@pytest.mark.parametrize("factor", [0.0, -1.0, float("nan"), float("inf"), 1e-300, 1e12])
+def test_a_rate_that_no_trace_can_have_is_refused(factor):
+    trace = Trace.of_rows([(0, 1, 1), (2 * S, 1, 1)], max_new_tokens=1)
+    with pytest.raises(InvalidScenario, match="the rate is to be scaled by "):
+        scale_rate(trace, factor)

@@ -155,3 +155,18 @@ def test_a_scan_has_the_rows_of_the_trace(tmp_path):
         assert np.concatenate([chunk.prompt_tokens for chunk in chunks]).tolist() == trace.prompt_tokens.tolist()
         times = np.concatenate([chunk.time_ns for chunk in chunks])
         assert (times - times[0]).tolist() == trace.arrival_ns.tolist()
+
+
+@pytest.mark.parametrize("delay", [-2000, 1e300])
+def test_a_pause_that_cannot_be_is_none_and_counted(tmp_path, delay):
+    turns = [{"session_id": "a", "delay": delay, "input_length": 6, "output_length": 5}] * 3
+    text = json_lines([{"session_id": "a", "timestamp": 0, "input_length": 6, "output_length": 5}, *turns])
+    (tmp_path / "t").write_text(text)
+    trace = read_trace(tmp_path / "t")
+    assert trace.turns.think_ns.tolist() == [-1, 0, 0, 0]
+    assert trace.source.repaired == {"pause_taken_for_none": 3}
+    with pytest.raises(InvalidTrace, match="row 2: the pause before it cannot be"):
+        read_trace(tmp_path / "t", strict=True)
+    agent = {"id": "a", "t": 0, "in": 1, "requests": [{"t": 0, "in": 1, "out": 1, "think_time": delay}] * 3}
+    (tmp_path / "w").write_text(json_lines([agent]))
+    assert read_trace(tmp_path / "w").source.repaired == {"pause_taken_for_none": 2}

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ...errors import InvalidTrace
 from ..trace_file import Block, TraceFile
 from .csv_records import Records, fields_of, records_of
-from .tables import Cells, Wanted, calendar_times, number_of
+from .tables import Cells, Wanted, calendar_times, number_of, refuse_twice
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+_LONGEST_HEADER_BYTES = 1 << 20
 _NOT_NUMBERS = ["", "NaN", "nan", "NA", "N/A", "null", "NULL", "None"]
 
 
@@ -28,6 +30,8 @@ class CsvTable:
     def __init__(self, file: TraceFile) -> None:
         self._file = file
         self.names = header_of(file)
+        if not self.names:
+            raise InvalidTrace(f"{file.path} row 1: a header of more than {_LONGEST_HEADER_BYTES >> 20} MiB")
 
     def is_calendar_time(self, name: str) -> bool:
         """Whether the first row has a date in that column, not a number."""
@@ -36,6 +40,7 @@ class CsvTable:
 
     def cells(self, wanted: Wanted) -> Iterator[Cells]:
         """The rows, once, a block of lines at a time."""
+        refuse_twice(self._file.path, self.names, wanted)
         parse = _Parser(self.names, wanted)
         rest = Block(0, b"")
         for block in chain([_below_the_header(self._file.head)], islice(self._file.blocks(), 1, None)):
@@ -46,7 +51,9 @@ class CsvTable:
 
 
 def header_of(file: TraceFile) -> list[str]:
-    """Field names of the first row that is not blank."""
+    """Field names of the first row that is not blank; none where that is too long to be a header."""
+    if len(file.first_line) > _LONGEST_HEADER_BYTES:
+        return []
     first = file.first_line.decode()
     return [name.strip().strip('"') for name in fields_of(first) or first.split(",")]
 

@@ -15,6 +15,7 @@ from .tables import Cells, Wanted, beginning, calendar_times, number_of
 DOCUMENT_LIMIT_BYTES = 64 << 20
 """A document must be in memory whole, and its objects take many times its bytes."""
 _NOTHING = msgspec.Raw()
+_written = msgspec.json.Decoder(str).decode
 _SHOWN_BYTES = 1000
 _SAMPLED_ROWS = 100
 _SAMPLED_CHARACTERS = 1 << 16
@@ -30,8 +31,8 @@ class JsonTable:
 
     def is_calendar_time(self, name: str) -> bool:
         """Whether the first row has a date in that column, not a number."""
-        first = next((row[name] for row in self._sample if name in row), None)
-        return isinstance(first, str) and np.isnan(number_of(first)) and bool(calendar_times([first])[1][0])
+        first = next((decoded(_written, row[name]) for row in self._sample if name in row), None)
+        return first is not None and np.isnan(number_of(first)) and bool(calendar_times([first])[1][0])
 
     def cells(self, wanted: Wanted) -> Iterator[Cells]:
         """The rows, once, a block of lines at a time."""
@@ -96,8 +97,8 @@ def _first_object(text: bytes) -> str:
         return ""
 
 
-def _objects(texts: Iterator[Any]) -> list[dict[str, Any]]:
-    decode = msgspec.json.Decoder(dict[str, Any]).decode
+def _objects(texts: Iterator[Any]) -> list[dict[str, msgspec.Raw]]:
+    decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode  # what a value holds may be millions of objects
     return [row for row in (decoded(decode, text) for text in texts) if row is not None]
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from ..trace_file import TraceFile
 from .block_lists import block_ids, raw_blocks
 from .json_table import JsonTable
-from .raw import Flags, Integers, RawRows, RawTurns, SessionNumbers, to_ns
+from .raw import Flags, Integers, RawRows, RawTurns, SessionNumbers, pauses_ns, to_ns
 from .reader import Reader, keys_of_first_line
 from .tables import Cells, Wanted
 
@@ -64,7 +64,7 @@ class _Conversations:
     def follow(self, cells: Cells, time_ns: Integers, known: Flags) -> RawTurns:
         """Who follows whom. Those without a time of their own wait, and get that of the turn that they wait for."""
         session = self._numbers.of(cells.labels["session_id"])
-        delay_ns, has_delay = to_ns(np.maximum(cells.numbers["delay"], 0), _MS)
+        delay_ns, wrong = pauses_ns(cells.numbers["delay"], _MS)
         lacks_time = np.isnan(cells.numbers["timestamp"])
         after_row, think_ns = np.zeros(len(session), dtype=np.int64), np.full(len(session), -1, dtype=np.int64)
         for i in np.flatnonzero(session >= 0).tolist():
@@ -72,10 +72,10 @@ class _Conversations:
             if before is not None:
                 after_row[i] = before.row
             if before is not None and lacks_time[i]:
-                think_ns[i] = delay_ns[i] if has_delay[i] else 0
+                think_ns[i] = delay_ns[i]
                 time_ns[i], known[i] = before.time_ns, before.time_known
             self._last[int(session[i])] = _Turn(int(cells.row[i]), int(time_ns[i]), bool(known[i]))
-        return RawTurns(session, after_row, think_ns)
+        return RawTurns(session, after_row, think_ns, mended=wrong & (think_ns >= 0))
 
 
 READER = Reader(

@@ -29,6 +29,16 @@ def open_table(file: TraceFile) -> Table:
     return JsonTable(file) if is_json(file) else CsvTable(file)
 
 
+def columns_given(text: str) -> dict[str, str]:
+    """What `--columns` says, by meaning. Raises InvalidTrace where it says a meaning twice."""
+    pairs = [pair.strip().partition("=")[::2] for pair in text.split(",")]
+    meanings = [what for what, _ in pairs]
+    twice = next((what for what in meanings if meanings.count(what) > 1), None)
+    if twice is not None:
+        raise InvalidTrace(f"--columns: '{twice}' is there twice: leave one")
+    return dict(pairs)
+
+
 def columns_by_meaning(path: Path, there: Iterable[str], given: Mapping[str, str], known: Names) -> dict[str, str]:
     """What is meant to the column that has it: the one that was given, or else one whose name is known.
 

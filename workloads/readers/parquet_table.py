@@ -8,7 +8,7 @@ import numpy as np
 from ...errors import InvalidTrace
 from ..trace_file import TraceFile
 from .raw import UNITS, Flags, Floats, Integers
-from .tables import Cells, Wanted, beginning, calendar_times, number_of
+from .tables import Cells, Wanted, beginning, calendar_times, number_of, refuse_twice
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -42,6 +42,7 @@ class ParquetTable:
         """The rows, once, some thousands at a time; a row is its place in the file, from 1 on."""
         import pyarrow as pa
 
+        refuse_twice(self._file.path, self.names, wanted)
         row = 1
         names = list(dict.fromkeys((*wanted.numbers, *wanted.times, *wanted.labels)))
         try:

@@ -24,11 +24,13 @@ class RawTurns:
         after_row: an earlier row, whose conversation a request goes on with; 0 where there is none.
         think_ns: from the answer to that row to the request; -1 for a request that does not wait for it. One that does
             has the arrival of that row for its own.
+        mended: whose pause is none that can be, below 0 or of centuries, and is taken for none.
     """
 
     session: Integers
     after_row: Integers
     think_ns: Integers
+    mended: Flags | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,13 @@ class RawRows:
     turns: RawTurns | None = None
     blocks: RawBlocks | None = None
     unreadable: list[tuple[int, str]] = field(default_factory=list)
+
+
+def pauses_ns(values: Floats, unit_ns: int) -> tuple[Integers, Flags]:
+    """Pauses as nanoseconds, 0 where there is none, and which were given and cannot be."""
+    pause_ns, known = to_ns(values, unit_ns)
+    wrong = ~np.isnan(values) & (~known | (pause_ns < 0))
+    return np.where(wrong, 0, pause_ns), wrong
 
 
 def to_ns(values: Floats, unit_ns: int) -> tuple[Integers, Flags]:

@@ -1,11 +1,13 @@
 """What all kinds of tables have in common: columns by name, some rows at a time."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
+from ...errors import InvalidTrace
 from .raw import Flags, Floats, Integers
 
 _SHOWN = 80
@@ -50,6 +52,15 @@ def beginning(text: str) -> str:
     shown = text[: 4 * _SHOWN].strip()
     shown = shown if len(shown) <= _SHOWN else shown[: _SHOWN - 3] + "..."
     return "".join(character if character.isprintable() else "?" for character in shown)
+
+
+def refuse_twice(path: Path, names: Sequence[str], wanted: Wanted) -> None:
+    """Raises InvalidTrace where a wanted column is there twice, since nothing says which of them is meant."""
+    for name in (*wanted.numbers, *wanted.times, *wanted.labels):
+        if names.count(name) > 1:
+            raise InvalidTrace(
+                f"{path} has {names.count(name)} columns '{beginning(name)}': rename or remove all but one"
+            )
 
 
 def number_of(text: str) -> float:

@@ -18,7 +18,7 @@ import numpy as np
 from ..trace_file import LONGEST_LINE_BYTES, TraceFile
 from .block_lists import block_ids, raw_blocks
 from .json_table import decoded, shown
-from .raw import Integers, RawRows, RawTurns, to_ns
+from .raw import Integers, RawRows, RawTurns, pauses_ns
 from .reader import Reader, keys_of_first_lines
 
 _DEEPEST = 8
@@ -127,10 +127,10 @@ class _Rows:
         """What has piled up, as columns."""
         columns = np.array(self._columns, dtype=np.float64).reshape(-1, 6).T
         row, prompt, output, think_s, session, before = columns
-        think_ns, has_think = to_ns(think_s, 10**9)
         # Some say nothing of the pause: then there was none that anybody measured.
-        think_ns = np.where(before > 0, np.where(has_think, np.maximum(think_ns, 0), 0), -1)
-        turns = RawTurns(session.astype(np.int64), before.astype(np.int64), think_ns)
+        pause_ns, wrong = pauses_ns(think_s, 10**9)
+        think_ns = np.where(before > 0, pause_ns, -1)
+        turns = RawTurns(session.astype(np.int64), before.astype(np.int64), think_ns, mended=wrong & (before > 0))
         blocks = None if self._chains is None else raw_blocks(_BLOCK_TOKENS, self._blocks)
         rows = RawRows(row.astype(np.int64), prompt, output, turns=turns, blocks=blocks, unreadable=self._unreadable)
         self._start_anew()
