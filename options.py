@@ -2,7 +2,6 @@
 
 import functools
 import inspect
-import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -11,7 +10,8 @@ from typing import Annotated, Any
 
 from typer import Option
 
-from .errors import Interrupted, InvalidScenario
+from .csrc import parse_policies
+from .errors import Interrupted, InvalidScenario, UnknownName
 from .experiment import Experiment, Limits, Slo, build_experiment
 from .workloads import (
     ARRIVAL_FORMS,
@@ -25,12 +25,12 @@ from .workloads import (
     are_drawn,
     dealt_anew,
     generate,
+    head,
     holds_clients,
     load_device,
-    load_model,
     load_scenario,
+    model_named,
     parse_bytes,
-    read_model_folder,
     read_trace,
     scale_rate,
     with_arrivals,
@@ -238,13 +238,6 @@ def with_speed(options: Options, speed: float) -> Options:
     return replace(options, rate_scale=speed * _first(options.rate_scale, scenario and scenario.rate_scale, 1.0))
 
 
-def model_named(name: str) -> ModelSpec:
-    """A model of the catalogue, or that of a folder."""
-    if os.sep in name or Path(name).is_dir():
-        return read_model_folder(Path(name))
-    return load_model(name)
-
-
 def _first(*values: Any) -> Any:
     return next(value for value in values if value is not None)
 
@@ -252,7 +245,13 @@ def _first(*values: Any) -> Any:
 def _scenario(options: Options) -> Scenario | None:
     if options.scenario is None and options.trace is not None:
         return None
-    return load_scenario(options.scenario or DEFAULT_SCENARIO)
+    name = options.scenario or DEFAULT_SCENARIO
+    scenario = load_scenario(name)
+    try:
+        parse_policies(",".join(scenario.policies))
+    except (InvalidScenario, UnknownName) as error:
+        raise InvalidScenario(f"scenario {name}: policies: {error}") from None
+    return scenario
 
 
 def _trace(options: Options, scenario: Scenario | None, seed: int, first: int) -> tuple[Trace, str]:
@@ -265,7 +264,7 @@ def _trace(options: Options, scenario: Scenario | None, seed: int, first: int) -
         assert scenario is not None, "without a trace there is a scenario"
         limit = options.max_new_tokens or scenario.max_new_tokens
         trace = generate(scenario.workload, requests=scenario.requests, seed=seed, max_new_tokens=limit)
-    return with_arrivals(trace.first(first) if first else trace, arrivals, seed), arrivals
+    return with_arrivals(head(trace, first) if first else trace, arrivals, seed), arrivals
 
 
 def _limits(options: Options, scenario: Scenario | None, default_block: int, device: DeviceSpec | None) -> Limits:

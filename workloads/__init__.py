@@ -5,7 +5,7 @@ from .canonical import write_trace
 from .generator import GeneratorSpec, generate, generate_from
 from .loops import starts_ns
 from .model_fit import FitReport, fit
-from .model_folder import read_model_folder
+from .model_folder import model_named, read_model_folder
 from .prefix_blocks import PrefixBlocks
 from .prefix_sharing import PrefixSharing
 from .quantities import parse_bytes
@@ -82,6 +82,7 @@ __all__ = [
     "load_scenario",
     "load_workload",
     "mix",
+    "model_named",
     "model_names",
     "parse_bytes",
     "quantum_ns",

@@ -6,7 +6,7 @@ import numpy as np
 
 from ..errors import InvalidScenario, InvalidTrace
 from .arrival_processes import Gamma, OnOff, Poisson, Process, Weibull, arrivals_ns
-from .loops import begun_at, by_users, starts_ns
+from .loops import begun_at, by_users, check_users, starts_ns
 from .trace import Trace
 from .workload_model import built_in_workloads
 
@@ -46,6 +46,15 @@ def with_arrivals(trace: Trace, spec: str, seed: int) -> Trace:
     if kind == "users":
         return by_users(trace, *_users(spec, numbers), seed)
     return begun_at(trace, arrivals_ns(process_named(spec), len(starts_ns(trace)), seed))
+
+
+def check_arrivals(spec: str) -> None:
+    """Raises InvalidScenario: `with_arrivals` knows no such arrivals."""
+    kind, *numbers = spec.split(":")
+    if kind == "users":
+        check_users(*_users(spec, numbers))
+    elif are_drawn(spec):
+        process_named(spec)
 
 
 def _users(spec: str, numbers: list[str]) -> tuple[int, float]:

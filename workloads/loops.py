@@ -57,10 +57,7 @@ def by_users(trace: Trace, users: int, pause_s: float, seed: int) -> Trace:
     Raises:
         InvalidScenario: no user, a pause that is none, or pauses that together are longer than a run can last.
     """
-    if users < 1 or not 0 <= pause_s <= _LONGEST_PAUSE_S:
-        raise InvalidScenario(
-            f"{users} users with pauses of {pause_s:g} s: expected at least 1, and 0 to {_LONGEST_PAUSE_S:g} s"
-        )
+    check_users(users, pause_s)
     trace = dealt(trace, np.zeros_like(starts_ns(trace)), stream(seed, streams.USERS))
     turns = trace.turns or Turns.none(len(trace))
     begins = np.flatnonzero(~turns.waits)  # of each loop; they stand one after another
@@ -71,6 +68,14 @@ def by_users(trace: Trace, users: int, pause_s: float, seed: int) -> Trace:
     if chained.pauses_s > LONGEST_SPAN_S:
         raise InvalidScenario(f"{len(trace):,} requests of {users} users with pauses of {pause_s:g} s take too long")
     return replace(trace, turns=chained)
+
+
+def check_users(users: int, pause_s: float) -> None:
+    """Raises InvalidScenario: no user, or a pause that is none."""
+    if users < 1 or not 0 <= pause_s <= _LONGEST_PAUSE_S:
+        raise InvalidScenario(
+            f"{users} users with pauses of {pause_s:g} s: expected at least 1, and 0 to {_LONGEST_PAUSE_S:g} s"
+        )
 
 
 def _loop_of(trace: Trace) -> Column:

@@ -1,12 +1,13 @@
 """The shape of a model from the `config.json` of a Hugging Face folder."""
 
+import os
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from ..errors import InvalidModel
-from .specs import ModelSpec, RopeScaling
+from .specs import ModelSpec, RopeScaling, load_model
 
 FAMILIES = ("llama", "mistral", "qwen2", "qwen3")
 
@@ -14,6 +15,13 @@ _WHOLE = (
     *("num_hidden_layers", "hidden_size", "num_attention_heads", "intermediate_size", "vocab_size"),
     "max_position_embeddings",
 )
+
+
+def model_named(name: str) -> ModelSpec:
+    """A model of the catalogue, or that of a folder. Raises UnknownName, InvalidModel."""
+    if os.sep in name or Path(name).is_dir():
+        return read_model_folder(Path(name))
+    return load_model(name)
 
 
 def read_model_folder(folder: Path) -> ModelSpec:

@@ -11,7 +11,7 @@ def parse_bytes(text: str) -> int:
     """`24GiB`, `512 MiB`, `80GB` or plain bytes, as bytes. Raises InvalidScenario."""
     match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)\s*", text)
     unit = _UNITS.get(match[2].lower()) if match else None
-    size = int(float(match[1]) * unit) if match and unit else 0
-    if size < 1:
+    size = float(match[1]) * unit if match and unit else 0.0
+    if not 1 <= size < 2**63:
         raise InvalidScenario(f"size '{text}': expected a number with GiB, MiB, GB or MB, such as 24GiB")
-    return size
+    return int(size)

@@ -115,7 +115,8 @@ class TraceFile:
                 begun.append(piece)
                 if sum(map(len, begun)) > LONGEST_LINE_BYTES:
                     raise InvalidTrace(
-                        f"{self.path} row {row}: a line of more than {LONGEST_LINE_BYTES >> 20} MiB: write one row a line"
+                        f"{self.path} row {row}: a line of more than {LONGEST_LINE_BYTES >> 20} MiB: "
+                        "write one row a line"
                     )
                 continue
             text = b"".join([*begun, piece[:cut]])

@@ -147,6 +147,7 @@ def test_a_list_that_is_cut_off_keeps_its_whole_pairs_and_says_so(tmp_path):
         ),
         (b"num_prefill_tokens,num_decode_tokens,num_prefill_tokens\n1,2,3\n", "has 2 columns 'num_prefill_tokens'"),
         (b"a," * (1 << 20), "row 1: a header of more than 1 MiB"),
+        (b'{"requests":[{"t":0,"in":5,"out":5}' + b",{}" * 1_000_000 + b"]}\n", "unreadable_row 1 (first: row 1"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

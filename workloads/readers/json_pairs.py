@@ -44,7 +44,7 @@ def _read(file: TraceFile) -> Iterator[RawRows]:
 
 READER = Reader(
     "json-pairs",
-    looks_like="a JSON list of [prompt, output]",
+    looks_like="a JSON list of pairs, prompt and output",
     max_new_tokens=4_096,
     recognises=_recognises,
     read=_read,

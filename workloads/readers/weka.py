@@ -10,7 +10,7 @@ session; here each gets a number with all before it.
 
 from collections.abc import Iterator
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import numpy as np
@@ -22,6 +22,8 @@ from .raw import Integers, RawRows, RawTurns, pauses_ns
 from .reader import Reader, keys_of_first_lines
 
 _DEEPEST = 8
+_MOST_REQUESTS = 1_000_000
+"""Of a session, or of a subagent in it; real ones have thousands."""
 _BLOCK_TOKENS = 64
 _ROWS_AT_ONCE, _BLOCKS_AT_ONCE = 50_000, 1 << 20
 
@@ -32,12 +34,12 @@ class _Entry(msgspec.Struct):
     prompt: float | None = msgspec.field(default=None, name="in")
     output: float | None = msgspec.field(default=None, name="out")
     think_time: float | None = None
-    requests: list[msgspec.Raw] | None = None
+    requests: Annotated[list[msgspec.Raw], msgspec.Meta(max_length=_MOST_REQUESTS)] | None = None
     hash_ids: msgspec.Raw = msgspec.Raw()
 
 
 class _Session(msgspec.Struct):
-    requests: list[msgspec.Raw]
+    requests: Annotated[list[msgspec.Raw], msgspec.Meta(max_length=_MOST_REQUESTS)]
 
 
 _session = msgspec.json.Decoder(_Session).decode
