@@ -196,8 +196,10 @@ def experiment_from(
     rate_scale = _first(options.rate_scale, scenario and scenario.rate_scale, 1.0)
     if not 0 < rate_scale < float("inf"):
         raise InvalidScenario(f"--rate-scale is {rate_scale:g}, expected a positive number")
-    if rate_scale != 1 and arrivals.startswith("users"):
-        raise InvalidScenario(f"arrivals {arrivals} have no rate to be scaled: users come when they are answered")
+    if arrivals.startswith("users"):
+        if options.rate_scale not in (None, 1):
+            raise InvalidScenario(f"arrivals {arrivals} have no rate to be scaled: users come when they are answered")
+        rate_scale = 1.0  # a scenario's own is of its own arrivals
     experiment = build_experiment(
         scale_rate(trace, rate_scale),
         model_named(_first(options.model, scenario and scenario.model, DEFAULT_MODEL)),
@@ -234,6 +236,8 @@ def with_speed(options: Options, speed: float) -> Options:
     """The same with requests arriving so many times faster."""
     if not 0 < speed < float("inf"):
         raise InvalidScenario(f"--speed is {speed:g}, expected a positive number")
+    if speed == 1:
+        return options
     scenario = _scenario(options)
     return replace(options, rate_scale=speed * _first(options.rate_scale, scenario and scenario.rate_scale, 1.0))
 

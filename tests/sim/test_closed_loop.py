@@ -10,7 +10,7 @@ from support.conversations import check_arrivals, conversations
 from support.experiments import experiment
 
 from warpgroup.errors import InvalidScenario
-from warpgroup.options import Options, experiment_from
+from warpgroup.options import Options, experiment_from, with_speed
 from warpgroup.outcome import restore
 from warpgroup.records import read_run, write_run
 from warpgroup.sim import AnalyticStepTime, follow, simulate
@@ -124,6 +124,10 @@ def test_users_have_no_rate_and_the_first_requests_are_cut_before_they_are_their
     options = Options(scenario="mixed-24", arrivals="users:8")
     few, _ = experiment_from(options, first=20)
     assert int((~few.trace.turns.waits).sum()) == 8
+    slowed = Options(scenario="chat-24", arrivals="users:8")  # whose own arrivals are scaled
+    assert experiment_from(with_speed(slowed, 1.0), first=20)[0].rate_scale == 1.0
+    with pytest.raises(InvalidScenario, match="have no rate to be scaled"):
+        experiment_from(with_speed(slowed, 2.0), first=20)
     with pytest.raises(InvalidScenario, match="arrivals users:8 have no rate to be scaled"):
         experiment_from(replace(options, rate_scale=4.0))
 
