@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _BAD = (Outcome.BROKEN, Outcome.REGRESSED, Outcome.CHANGED)
+_FURTHEST = 1e6
 _GREEN, _RED, _ORANGE = COLOURS[2], COLOURS[1], COLOURS[4]
 
 
@@ -44,7 +45,9 @@ def _draw(axes: Any, row: int, check: Check) -> None:
     is_bad = check.outcome in _BAD
     colour = _RED if is_bad else _GREEN if check.outcome is Outcome.PASSED else _ORANGE
     axes.plot(check.interval, (row, row), color=colour, linewidth=2.4, solid_capstyle="butt")
-    axes.plot([check.change], [row], color=colour, marker="D" if is_bad else "o", markersize=6)
+    # No axis reaches to the largest numbers that there are.
+    change = min(max(check.change, -_FURTHEST), _FURTHEST)
+    axes.plot([change], [row], color=colour, marker="D" if is_bad else "o", markersize=6)
     if check.threshold is not None:
         axes.plot([check.threshold] * 2, (row - 0.22, row + 0.22), color=INK, linewidth=1.6)
     # Of pytest's names the file's folder goes: what tells them apart is at their end.

@@ -108,6 +108,11 @@ def test_every_result_has_a_page(result):
     assert verdict(result) in Tags(gate_page(result, [result])).text
 
 
+@pytest.mark.parametrize("change", [1.7e308, -1.7e308, 1.5e306, float("inf")])
+def test_a_change_beyond_every_axis_has_a_page(change):
+    assert "<svg" in gate_page(found := gate(timed(Outcome.REGRESSED, change=change)), [found])
+
+
 def test_an_empty_gate_has_a_page_that_says_so():
     assert "Nothing was checked" in gate_page(gate(), [])
 
