@@ -249,7 +249,11 @@ def _first(*values: Any) -> Any:
 def _scenario(options: Options) -> Scenario | None:
     if options.scenario is None and options.trace is not None:
         return None
-    name = options.scenario or DEFAULT_SCENARIO
+    return scenario_named(options.scenario or DEFAULT_SCENARIO)
+
+
+def scenario_named(name: str) -> Scenario:
+    """A scenario of which the policies are known, too. Raises InvalidScenario, UnknownName."""
     scenario = load_scenario(name)
     try:
         parse_policies(",".join(scenario.policies))

@@ -8,10 +8,7 @@ from .errors import InvalidRun
 from .experiment import Experiment, Inputs, Slo, build_experiment
 from .metrics import Summary, summarize
 from .records import Columns, MachineInfo, MemoryInfo, Run, RunInfo, ScenarioInfo, TraceInfo, versions
-from .workloads import Trace, TraceSource, Turns
-
-TURNS = ("session", "after_id", "think_ns")
-"""Columns of requests that wait for each other."""
+from .workloads import TURN_COLUMNS, Trace, TraceSource, Turns
 
 
 def conclude(
@@ -68,13 +65,13 @@ def _requests(experiment: Experiment, recorder: Recorder) -> Columns:
         "output_tokens": trace.output_tokens,
         "max_new_tokens": np.full(count, trace.max_new_tokens, dtype=np.int64),
         **outcomes,
-        **({"ticket": ticket, **{name: getattr(turns, name) for name in TURNS}} if turns else {}),
+        **({"ticket": ticket, **{name: getattr(turns, name) for name in TURN_COLUMNS}} if turns else {}),
         "reason": np.array([reasons.get(i, "") for i in range(count)], dtype=object),
     }
 
 
 def _turns(requests: Columns) -> Turns | None:
-    return Turns(*(requests[name] for name in TURNS)) if TURNS[0] in requests else None
+    return Turns(*(requests[name] for name in TURN_COLUMNS)) if TURN_COLUMNS[0] in requests else None
 
 
 def _check_conservation(run: Run, summary: Summary, scheduler: Scheduler) -> None:

@@ -7,8 +7,9 @@ import numpy as np
 
 from .csrc import EVENTS, STATUSES, STEP_EVENTS, STEP_FIELDS, policy_catalogue
 from .metrics import Summary, makespan_ns, running_mean
-from .outcome import TURNS, requests_of
+from .outcome import requests_of
 from .records import Columns, Run, RunInfo
+from .workloads import TURN_COLUMNS
 
 _KINDS = ("simulated", "real")
 _TEXT = "reason"
@@ -22,7 +23,7 @@ _COLUMNS = {
 }
 _LETTERS = 60  # of what a damaged record says, so that it is one line
 _EVICTIONS = ("preempt", "swap-out")
-_LOOP = ("ticket", *TURNS)
+_LOOP = ("ticket", *TURN_COLUMNS)
 """Where requests wait for each other, these too."""
 
 
@@ -69,8 +70,10 @@ def _foreign_requests(run: Run) -> Iterator[str]:
     here = len(requests["id"])
     if here != told.requests:
         yield f"requests.parquet is of another run: it has {here:,} requests, run.json {told.requests:,}"
-    if TURNS[0] in requests and not ((requests["after_id"] >= -1) & (requests["after_id"] < np.arange(here))).all():
-        yield "requests.parquet: a request waits for one that comes later"
+    if TURN_COLUMNS[0] in requests:
+        before, waits = requests["after_id"], requests["think_ns"] >= 0
+        if not ((before >= np.where(waits, 0, -1)) & (before < np.arange(here))).all():
+            yield "requests.parquet: a request waits for none that came before it"
     if requests_of(run).content_hash != told.content_hash:
         yield "requests.parquet is of another run: its requests are not those of run.json"
 

@@ -9,7 +9,7 @@ import typer
 
 from . import terminal
 from .errors import InvalidScenario, OutputRefused
-from .options import ForceOption, JsonOption
+from .options import ForceOption, JsonOption, scenario_named
 from .records import refuse_existing
 from .workloads import (
     ModelSpec,
@@ -329,7 +329,7 @@ def show(
     json: JsonOption = False,
 ) -> None:
     """Show one scenario whole."""
-    scenario = load_scenario(name)
+    scenario = scenario_named(name)
     if json:
         terminal.print_json(scenario)
         return

@@ -16,6 +16,7 @@ import numpy as np
 from ..csrc import STATUSES
 from ..records import Run, RunInfo
 from ..sweep_record import Sweep
+from ..workloads import TURN_COLUMNS
 from .verdict import labels_of
 
 Array = np.ndarray[Any, Any]
@@ -25,8 +26,6 @@ LIMIT_BYTES = 640 << 10
 """All files together, as they stand in the page. Requests of which there are too many for it are left out."""
 SHARED = ("id", "prompt_tokens", "output_tokens", "max_new_tokens")
 """What runs of the same requests have in common."""
-LOOP = ("session", "after_id", "think_ns")
-"""And these, where requests wait for each other: when they come is then another matter in each run."""
 
 _ROWS = 1 << 12  # written at a time
 _CONTROLS = re.compile(r"[\x00-\x09\x0b-\x1f\x7f]")  # but for the newline
@@ -187,15 +186,15 @@ def _requests(labels: Sequence[str], runs: Sequence[Run], room_bytes: int) -> li
 
 
 def _identity(run: Run) -> bytes:
-    """The same for runs of the same requests; at the same times, but for closed loops."""
+    """The same for runs of the same requests; at the same times, but for closed loops, where each run has its own."""
     digest = sha256()
-    for name in (*SHARED, *LOOP) if _is_loop(run) else (*SHARED, "arrival_ns"):
+    for name in (*SHARED, *TURN_COLUMNS) if _is_loop(run) else (*SHARED, "arrival_ns"):
         digest.update(run.requests[name].tobytes())
     return digest.digest()
 
 
 def _is_loop(run: Run) -> bool:
-    return all(name in run.requests for name in LOOP)
+    return all(name in run.requests for name in TURN_COLUMNS)
 
 
 def _request_rows(labels: Sequence[str], runs: Sequence[Run]) -> Iterator[Row]:

@@ -217,3 +217,13 @@ def test_an_interrupt_while_writing_waits_until_the_folder_is_whole(tmp_path, ru
     with pytest.raises(KeyboardInterrupt):
         write_run(tmp_path, run)
     assert read_run(tmp_path).info == run.info
+
+
+@pytest.mark.parametrize("before", [-1, 1, 5])
+def test_a_record_in_which_a_request_waits_for_none_before_it_is_refused(tmp_path, before):
+    loop = with_arrivals(trace([(0, 9, 2)] * 3), "users:1", 0)
+    run = simulate(experiment(loop), "paged")
+    run.requests["after_id"] = np.array([-1, before, 1])
+    write_run(tmp_path / "run", run)
+    with pytest.raises(InvalidRun, match="a request waits for none that came before it"):
+        read_run(tmp_path / "run")

@@ -39,13 +39,14 @@ from .transforms import (
     shuffle_lengths,
     slice_time,
 )
-from .turns import Turns
+from .turns import TURN_COLUMNS, Turns
 from .workload_model import WorkloadModel, encode_workload, load_workload, workload_names
 
 __all__ = [
     "ARRIVAL_FORMS",
     "DEFAULT_DEVICE",
     "DEFAULT_MODEL",
+    "TURN_COLUMNS",
     "USERS_FORM",
     "Conversations",
     "DeviceSpec",

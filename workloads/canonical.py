@@ -29,13 +29,12 @@ import numpy as np
 from ..errors import InvalidTrace, OutputRefused
 from .prefix_blocks import PrefixBlocks
 from .trace import LONGEST_TOKENS, Column, Trace, TraceSource
-from .turns import LONGEST_SPAN_S, Turns
+from .turns import LONGEST_SPAN_S, TURN_COLUMNS, Turns
 
 SCHEMA = 2
 _KEY = b"warpgroup.trace"
 _MAGIC = b"PAR1"
 _COLUMNS = ("arrival_ns", "prompt_tokens", "output_tokens")
-_TURNS = ("session", "after_id", "think_ns")
 _PREFIX = "prefix_blocks"
 
 
@@ -60,7 +59,7 @@ def write_trace(trace: Trace, path: Path) -> None:
         SCHEMA, trace.name, trace.max_new_tokens, trace.has_times, trace.source, prefix.block_tokens if prefix else 0
     )
     columns: dict[str, Any] = {name: np.asarray(getattr(trace, name), dtype=np.int64) for name in _COLUMNS}
-    columns |= {name: np.asarray(getattr(turns, name), dtype=np.int64) for name in _TURNS if turns}
+    columns |= {name: np.asarray(getattr(turns, name), dtype=np.int64) for name in TURN_COLUMNS if turns}
     if prefix:
         offsets = np.concatenate([[0], prefix.ends])
         columns[_PREFIX] = pa.LargeListArray.from_arrays(pa.array(offsets), pa.array(prefix.ids))
@@ -101,12 +100,12 @@ def read_canonical(path: Path, *, max_new_tokens: int | None = None, prefix: boo
 
     try:
         there = pq.read_schema(path).names
-        wanted = (*_TURNS, _PREFIX) if prefix else _TURNS
+        wanted = (*TURN_COLUMNS, _PREFIX) if prefix else TURN_COLUMNS
         known = [*_COLUMNS, *(name for name in wanted if name in there)]
         table = pq.read_table(path, columns=known, use_threads=False)
         about = _about(path, table.schema.metadata[_KEY])
         columns = {name: _whole_numbers(path, name, table[name]) for name in _COLUMNS}
-        turns = _turns(path, table) if _TURNS[0] in known else None
+        turns = _turns(path, table) if TURN_COLUMNS[0] in known else None
         blocks = _prefix(path, table, about) if _PREFIX in known else None
     except (OSError, ValueError, KeyError, pa.ArrowException) as error:
         reason = str(error).partition("\n")[0]
@@ -136,7 +135,7 @@ def _about(path: Path, encoded: bytes) -> _About:
 
 
 def _turns(path: Path, table: Any) -> Turns:
-    return Turns(*(_whole_numbers(path, name, table[name]) for name in _TURNS))
+    return Turns(*(_whole_numbers(path, name, table[name]) for name in TURN_COLUMNS))
 
 
 def _prefix(path: Path, table: Any, about: _About) -> PrefixBlocks:
@@ -180,7 +179,7 @@ def _check_turns(path: Path, arrival_ns: Column, turns: Turns | None) -> None:
         return
     row = turns.fault(arrival_ns)
     if row is not None:
-        values = ", ".join(f"{name} {int(getattr(turns, name)[row])}" for name in _TURNS)
+        values = ", ".join(f"{name} {int(getattr(turns, name)[row])}" for name in TURN_COLUMNS)
         raise InvalidTrace(f"{path} row {row}: {values}: it does not wait for an earlier request: convert it again")
     if int(arrival_ns[-1]) / 1e9 + turns.pauses_s > LONGEST_SPAN_S:
         raise InvalidTrace(f"{path}: its requests take longer than {LONGEST_SPAN_S:g} s: convert it again")

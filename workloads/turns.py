@@ -11,6 +11,9 @@ Flags = np.ndarray[Any, np.dtype[np.bool_]]
 
 NOBODY = -1
 
+TURN_COLUMNS = ("session", "after_id", "think_ns")
+"""What `Turns` is in a file."""
+
 LONGEST_SPAN_S = 9e9
 """From the first arrival to the last, all pauses included: longer ones are no differences of 64 bits in nanoseconds."""
 

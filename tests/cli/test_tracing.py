@@ -1,6 +1,8 @@
 """The commands about requests, as a user types them."""
 
 import json
+import re
+from importlib.resources import files
 
 import pytest
 from support.command_line import warpgroup
@@ -152,13 +154,20 @@ def test_bad_input_gets_one_line(place, arguments, message):
     assert done.stderr.count("\n") == 1
 
 
-def test_a_scenario_is_shown_whole():
+def test_a_scenario_is_shown_whole(place):
     done = warpgroup("scenarios", "show", "chat-24")
     assert done.returncode == 0, done.stderr
     assert "kv_budget_tokens" in done.stdout
     assert json.loads(warpgroup("scenarios", "show", "chat-24", "--json").stdout)["name"] == "chat-24"
     assert "chat-24" in warpgroup("scenarios").stdout
     assert warpgroup("scenarios", "show", "chat-23").returncode == 2
+    built_in = (files("warpgroup.workloads") / "scenarios" / "chat-24.toml").read_text()
+    (place / "mine.toml").write_text(
+        re.sub("(?m)^policies = .*$", "", built_in).replace("model =", 'policies = ["nope"]\nmodel =', 1)
+    )
+    refused = warpgroup("scenarios", "show", "mine.toml")
+    assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+    assert "scenario mine.toml: policies: unknown policy 'nope'" in refused.stderr
 
 
 def test_the_share_of_a_mix_is_the_other_traces_and_options_without_their_partners_are_refused(place):
