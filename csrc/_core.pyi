@@ -553,7 +553,7 @@ class SlabShape:
     def arrays(self) -> list[tuple[str, int, int]]:
         """The slab's arrays in order: name, first integer (a multiple of 64 bytes), and how many integers."""
 
-class KvBook:
+class BlockManager:
     """Which blocks of the device's pool, and of the host's memory for evicted caches, belong to whom."""
 
     def __init__(self, *, seats: int, width: int, block_tokens: int) -> None:
@@ -620,11 +620,11 @@ class StepBuilder:
         starts: npt.NDArray[np.int64],
         prompt_tokens: npt.NDArray[np.int64],
         ends: npt.NDArray[np.int64],
-        book: KvBook,
+        block_manager: BlockManager,
         seed: int,
         padded: bool,
     ) -> None:
-        """Keeps log and book alive.
+        """Keeps log and block_manager alive.
 
         Args:
             log: all tokens end to end, and one place more for those that nobody asked for.

@@ -27,6 +27,11 @@ class PolicySpec:
         return "-".join([self.id, *(f"{name}{value:g}" for name, value in self.parameters)])
 
     @property
+    def counts_requests(self) -> bool:
+        """Whether the policy caps a batch by its number of requests `n`, as `count-static` does."""
+        return "n" in self.values
+
+    @property
     def fixes_count(self) -> bool:
         """Whether the number of requests in a batch was given."""
         return any(name == "n" for name, _ in self.parameters)

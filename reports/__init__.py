@@ -1,10 +1,10 @@
 """What came out: verdict, table and the HTML page. Reads run records and nothing else."""
 
-from .html import render, write_report
-from .study import LADDER, Study, read_study
-from .table import Table, comparison
-from .validation import Validation, as_table, validate, write_validation
-from .verdict import Verdict, verdict
+from .comparison.html import render, write_report
+from .judging.study import LADDER, Study, read_study
+from .judging.table import Table, comparison
+from .judging.verdict import Verdict, verdict
+from .validation.validation import Validation, as_table, validate, write_validation
 
 __all__ = [
     "LADDER",

@@ -1,12 +1,12 @@
 """The runtime: drives the core's scheduler over a trace with a real model on a real device, and measures."""
 
 from .attention import BACKENDS, choose_attention, require_blocks
-from .calibrate import calibrate
-from .campaign import missing_runs, replay_all
+from .calibration.calibrate import calibrate
 from .generate import generate
 from .machine import Machine, open_machine
-from .replay import Progress, Replay, ReplayOptions
-from .session import Session, open_session
+from .replay.replay import Progress, Replay, ReplayOptions
+from .replay.replay_all import missing_runs, replay_all
+from .replay.session import Session, open_session
 
 __all__ = [
     "BACKENDS",

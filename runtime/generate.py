@@ -8,11 +8,11 @@ from ..errors import InvalidScenario, OverBudget
 from ..experiment import Experiment, Limits, build_experiment
 from ..workloads import ModelSpec, Trace, load_model, read_model_folder
 from .attention import choose_attention
-from .executor import Executor
-from .kv_pool import OutOfVram
-from .ledger import Ledger
+from .engine.executor import Executor
 from .machine import open_machine
-from .session import Session, open_session
+from .memory.kv_pool import OutOfVram
+from .memory.vram_cap import VramCap
+from .replay.session import Session, open_session
 
 
 def generate(
@@ -79,7 +79,7 @@ class _Generation:
         self._engine = session.engine
         self._scheduler: Scheduler = experiment.scheduler(policy)
         core = self._scheduler.policy
-        ledger = Ledger(
+        vram_cap = VramCap(
             session.engine.machine,
             session.engine.pool,
             experiment.memory,
@@ -90,7 +90,7 @@ class _Generation:
         session.engine.pool.open_host(core.swap_bytes)
         self._executor = Executor(
             session.engine,
-            ledger,
+            vram_cap,
             self._trace.prompt_tokens,
             self._trace.output_tokens,
             seed=experiment.seed,

@@ -1,11 +1,11 @@
 """The simulator: drives the core's scheduler over a trace, with predicted step durations on a SimPy clock."""
 
-from .attribution import Rung, climb, ladder, take_down
+from .ablation import Rung, climb, ladder, take_down
 from .compare import compare
-from .recorded import Parity, follow
-from .search import best_safe_count
+from .count_search import best_safe_count
+from .parity import Parity, follow
 from .simulate import as_step_time, simulate
-from .step_time import AnalyticStepTime, PerStep, StepTime
+from .step_time.roofline import AnalyticStepTime, PerStep, StepTime
 
 __all__ = [
     "AnalyticStepTime",

@@ -16,11 +16,11 @@ from typing import Any
 from ..csrc import PolicySpec, parse_policy
 from ..errors import InvalidRun
 from ..experiment import Experiment
-from ..outcome import describe
 from ..records import RunInfo, read_run, write_run
-from .search import best_safe_count
+from ..records.outcome import describe
+from .count_search import best_safe_count
 from .simulate import as_step_time, simulate
-from .step_time import StepTime
+from .step_time.roofline import StepTime
 
 SHOWN_COUNT = 32
 """The count that is shown beside the best one: a customary default."""

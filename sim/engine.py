@@ -8,7 +8,7 @@ import simpy
 from ..csrc import Recorder, Scheduler, SimulatedEngine
 from ..experiment import arrival_queue
 from ..workloads import Trace
-from .step_time import StepTime, native
+from .step_time.roofline import StepTime, native
 
 _PLANS_AT_A_TIME = 4096
 """After so many plans control comes back, so that progress can be shown and Ctrl-C is heard."""

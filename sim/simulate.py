@@ -7,12 +7,12 @@ import simpy
 
 from ..csrc import PolicySpec, Recorder, StepWork, parse_policy
 from ..experiment import Experiment, Limits, build_experiment
-from ..outcome import conclude
 from ..records import Run
+from ..records.outcome import conclude
 from ..workloads import DEFAULT_DEVICE, DEFAULT_MODEL, Trace, load_device, load_model
 from .engine import Engine
-from .profile import shipped_profile
-from .step_time import AnalyticStepTime, PerStep, StepTime
+from .step_time.profile import shipped_profile
+from .step_time.roofline import AnalyticStepTime, PerStep, StepTime
 
 
 def simulate(

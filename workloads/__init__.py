@@ -1,20 +1,18 @@
 """What to run: trace files and their readers, generators, model and device shapes, scenarios."""
 
-from .arrivals import ARRIVAL_FORMS, USERS_FORM, are_drawn, with_arrivals
-from .canonical import write_trace
-from .generator import GeneratorSpec, generate, generate_from
-from .loops import starts_ns
-from .model_fit import FitReport, fit
-from .model_folder import model_named, read_model_folder
-from .prefix_blocks import PrefixBlocks
-from .prefix_sharing import PrefixSharing
+from .fitting.model_fit import FitReport, fit
+from .models.arrivals import ARRIVAL_FORMS, USERS_FORM, are_drawn, with_arrivals
+from .models.generator import GeneratorSpec, generate, generate_from
+from .models.workload_model import WorkloadModel, encode_workload, load_workload, workload_names
 from .quantities import parse_bytes
 from .readers.named_columns import columns_given
-from .reading import read_trace, scan_trace
-from .request_log import RequestLog, read_request_log
-from .scenario import Scenario, load_scenario, scenario_names
-from .servegen_files import holds_clients
-from .specs import (
+from .reading.canonical import write_trace
+from .reading.reading import read_trace, scan_trace
+from .reading.request_log import RequestLog, read_request_log
+from .reading.servegen_files import holds_clients
+from .scenarios.scenario import Scenario, load_scenario, scenario_names
+from .specs.model_folder import model_named, read_model_folder
+from .specs.specs import (
     DEFAULT_DEVICE,
     DEFAULT_MODEL,
     DeviceSpec,
@@ -25,9 +23,12 @@ from .specs import (
     load_model,
     model_names,
 )
-from .trace import Trace, TraceSource
-from .trace_summary import Conversations, LengthSummary, TraceSummary, describe
-from .transforms import (
+from .trace.loops import starts_ns
+from .trace.prefix_blocks import PrefixBlocks
+from .trace.prefix_sharing import PrefixSharing
+from .trace.trace import Trace, TraceSource
+from .trace.trace_summary import Conversations, LengthSummary, TraceSummary, describe
+from .trace.transforms import (
     clip_context,
     dealt_anew,
     dequantize,
@@ -39,8 +40,7 @@ from .transforms import (
     shuffle_lengths,
     slice_time,
 )
-from .turns import TURN_COLUMNS, Turns
-from .workload_model import WorkloadModel, encode_workload, load_workload, workload_names
+from .trace.turns import TURN_COLUMNS, Turns
 
 __all__ = [
     "ARRIVAL_FORMS",

@@ -1,8 +1,11 @@
-"""Sizes as people write them."""
+"""Quantities: nanoseconds in a second, and sizes as people write them."""
 
 import re
 
 from ..errors import InvalidScenario
+
+NS = 1_000_000_000
+"""Nanoseconds in a second."""
 
 _UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
 

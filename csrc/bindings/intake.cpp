@@ -1,6 +1,6 @@
 // The submission queue. Whatever waits, copies much or runs long does so without the GIL.
 
-#include "warpgroup/intake.hpp"
+#include "warpgroup/staging/intake.hpp"
 
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
@@ -14,7 +14,7 @@
 #include <utility>
 
 #include "bindings.hpp"
-#include "warpgroup/scheduler.hpp"
+#include "warpgroup/scheduler/scheduler.hpp"
 
 namespace py = pybind11;
 using namespace warpgroup;

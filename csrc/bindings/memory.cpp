@@ -1,13 +1,13 @@
 // Model geometry, the division of a VRAM budget, and the KV layouts.
 
-#include "warpgroup/memory.hpp"
+#include "warpgroup/memory/memory.hpp"
 
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
 #include "bindings.hpp"
-#include "warpgroup/kv_layout.hpp"
+#include "warpgroup/memory/kv_layout.hpp"
 
 namespace py = pybind11;
 using namespace warpgroup;

@@ -6,7 +6,7 @@
 #include <memory>
 
 #include "bindings.hpp"
-#include "warpgroup/scheduler.hpp"
+#include "warpgroup/scheduler/scheduler.hpp"
 
 namespace py = pybind11;
 using namespace warpgroup;

@@ -1,6 +1,6 @@
 // Packing from NumPy arrays: integers of any width, read where they lie.
 
-#include "warpgroup/packing.hpp"
+#include "warpgroup/packing/packing.hpp"
 
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
@@ -12,7 +12,7 @@
 #include <memory>
 
 #include "bindings.hpp"
-#include "warpgroup/bin_packer.hpp"
+#include "warpgroup/packing/bin_packer.hpp"
 
 namespace py = pybind11;
 using namespace warpgroup;

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "bindings.hpp"
-#include "warpgroup/simulated_engine.hpp"
+#include "warpgroup/simulation/simulated_engine.hpp"
 
 namespace py = pybind11;
 using namespace warpgroup;

@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "bindings.hpp"
-#include "warpgroup/attention_cut.hpp"
-#include "warpgroup/step_slab.hpp"
+#include "warpgroup/staging/attention_cut.hpp"
+#include "warpgroup/staging/step_slab.hpp"
 
 namespace py = pybind11;
 using namespace warpgroup;

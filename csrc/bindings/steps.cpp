@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "bindings.hpp"
-#include "warpgroup/step_worker.hpp"
+#include "warpgroup/staging/step_worker.hpp"
 
 namespace py = pybind11;
 using namespace warpgroup;
@@ -24,7 +24,7 @@ py::array_t<std::int64_t> as_array(const std::vector<std::int64_t>& values) {
   return py::array_t<std::int64_t>(static_cast<py::ssize_t>(values.size()), values.data());
 }
 
-// The builder, and the arrays and the book that it works on.
+// The builder, and the arrays and the block manager that it works on.
 struct Builder {
   StepBuilder builder;
   std::int64_t requests;
@@ -37,15 +37,16 @@ std::vector<std::int64_t> as_vector(const Numbers& array) {
 
 std::unique_ptr<Builder> make_builder(Integers& log, const Numbers& starts,
                                       const Numbers& prompt_tokens, const Numbers& ends,
-                                      const py::object& book, std::uint64_t seed, bool padded) {
+                                      const py::object& block_manager, std::uint64_t seed,
+                                      bool padded) {
   require(starts.size() == prompt_tokens.size() && starts.size() == ends.size(),
           "as many entries as requests in every array by request");
   require(log.size() > 0, "the log has a place for tokens that nobody asked for");
   RequestLog requests{log.mutable_data(), log.size() - 1, as_vector(starts),
                       as_vector(prompt_tokens), as_vector(ends)};
-  return std::unique_ptr<Builder>(
-      new Builder{StepBuilder(std::move(requests), book.cast<KvBook&>(), seed, padded),
-                  starts.size(), log, book});
+  return std::unique_ptr<Builder>(new Builder{
+      StepBuilder(std::move(requests), block_manager.cast<BlockManager&>(), seed, padded),
+      starts.size(), log, block_manager});
 }
 
 void write_prepared(const Builder& self, Integers& slab, const SlabShape& shape,
@@ -74,40 +75,43 @@ Pairs as_pairs(const std::vector<BlockCopy>& copies) {
 }
 
 void bind_kv_book(py::module_& m) {
-  py::class_<KvBook>(m, "KvBook")
+  py::class_<BlockManager>(m, "BlockManager")
       .def(py::init<std::int64_t, std::int64_t, std::int64_t>(), py::kw_only(), py::arg("seats"),
            py::arg("width"), py::arg("block_tokens"))
-      .def("hold", &KvBook::hold, py::arg("request"), py::arg("seat"), py::arg("tokens"))
-      .def("release", &KvBook::release, py::arg("request"))
+      .def("hold", &BlockManager::hold, py::arg("request"), py::arg("seat"), py::arg("tokens"))
+      .def("release", &BlockManager::release, py::arg("request"))
       .def(
           "resize",
-          [](KvBook& book, std::int64_t blocks) {
+          [](BlockManager& block_manager, std::int64_t blocks) {
             Pairs moves;
-            for (const PagedKv::Move move : book.resize(blocks))
+            for (const PagedKv::Move move : block_manager.resize(blocks))
               moves.emplace_back(move.from, move.to);
             return moves;
           },
           py::arg("blocks"))
-      .def("open_host", &KvBook::open_host, py::arg("blocks"))
+      .def("open_host", &BlockManager::open_host, py::arg("blocks"))
       .def(
           "swap_out",
-          [](KvBook& book, std::int64_t request, std::int64_t tokens) {
-            return as_pairs(book.swap_out(request, tokens));
+          [](BlockManager& block_manager, std::int64_t request, std::int64_t tokens) {
+            return as_pairs(block_manager.swap_out(request, tokens));
           },
           py::arg("request"), py::arg("tokens"))
       .def(
           "swap_in",
-          [](KvBook& book, std::int64_t request) { return as_pairs(book.swap_in(request)); },
+          [](BlockManager& block_manager, std::int64_t request) {
+            return as_pairs(block_manager.swap_in(request));
+          },
           py::arg("request"))
-      .def("host_tokens", &KvBook::host_tokens, py::arg("request"))
-      .def("clear", &KvBook::clear)
-      .def_property_readonly("blocks", &KvBook::blocks)
-      .def_property_readonly("free_blocks", &KvBook::free_blocks)
-      .def_property_readonly("host_blocks", &KvBook::host_blocks)
-      .def_property_readonly("width", &KvBook::width)
+      .def("host_tokens", &BlockManager::host_tokens, py::arg("request"))
+      .def("clear", &BlockManager::clear)
+      .def_property_readonly("blocks", &BlockManager::blocks)
+      .def_property_readonly("free_blocks", &BlockManager::free_blocks)
+      .def_property_readonly("host_blocks", &BlockManager::host_blocks)
+      .def_property_readonly("width", &BlockManager::width)
       .def_property_readonly("tables", [](const py::object& self) {
-        auto& book = self.cast<KvBook&>();
-        return py::array_t<std::int32_t>({book.seats(), book.width()}, book.tables(), self);
+        auto& block_manager = self.cast<BlockManager&>();
+        return py::array_t<std::int32_t>({block_manager.seats(), block_manager.width()},
+                                         block_manager.tables(), self);
       });
 }
 
@@ -130,7 +134,7 @@ void bind_step_builder(py::module_& m) {
       .def_readonly("finished", &StepDraws::finished);
   py::class_<Builder>(m, "StepBuilder")
       .def(py::init(&make_builder), py::kw_only(), py::arg("log").noconvert(), py::arg("starts"),
-           py::arg("prompt_tokens"), py::arg("ends"), py::arg("book"), py::arg("seed"),
+           py::arg("prompt_tokens"), py::arg("ends"), py::arg("block_manager"), py::arg("seed"),
            py::arg("padded"))
       .def(
           "apply",

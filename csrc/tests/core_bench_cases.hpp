@@ -9,14 +9,14 @@
 #include <utility>
 #include <vector>
 
-#include "warpgroup/bin_packer.hpp"
-#include "warpgroup/forecast.hpp"
-#include "warpgroup/intake.hpp"
-#include "warpgroup/packing.hpp"
-#include "warpgroup/scheduler.hpp"
-#include "warpgroup/simulated_engine.hpp"
-#include "warpgroup/step_slab.hpp"
-#include "warpgroup/step_time.hpp"
+#include "warpgroup/packing/bin_packer.hpp"
+#include "warpgroup/packing/packing.hpp"
+#include "warpgroup/scheduler/forecast.hpp"
+#include "warpgroup/scheduler/scheduler.hpp"
+#include "warpgroup/simulation/simulated_engine.hpp"
+#include "warpgroup/simulation/step_time.hpp"
+#include "warpgroup/staging/intake.hpp"
+#include "warpgroup/staging/step_slab.hpp"
 
 namespace core_bench {
 

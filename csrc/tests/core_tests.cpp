@@ -11,9 +11,9 @@
 #include <string>
 #include <vector>
 
-#include "warpgroup/forecast.hpp"
-#include "warpgroup/packing.hpp"
-#include "warpgroup/scheduler.hpp"
+#include "warpgroup/packing/packing.hpp"
+#include "warpgroup/scheduler/forecast.hpp"
+#include "warpgroup/scheduler/scheduler.hpp"
 
 namespace {
 

@@ -6,7 +6,7 @@
 #include <random>
 #include <vector>
 
-#include "warpgroup/forecast.hpp"
+#include "warpgroup/scheduler/forecast.hpp"
 
 namespace {
 

@@ -8,7 +8,7 @@
 #include <thread>
 #include <vector>
 
-#include "warpgroup/submission_ring.hpp"
+#include "warpgroup/staging/submission_ring.hpp"
 
 namespace {
 

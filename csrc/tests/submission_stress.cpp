@@ -15,9 +15,9 @@
 #include <thread>
 #include <vector>
 
-#include "warpgroup/intake.hpp"
-#include "warpgroup/scheduler.hpp"
-#include "warpgroup/step_worker.hpp"
+#include "warpgroup/scheduler/scheduler.hpp"
+#include "warpgroup/staging/intake.hpp"
+#include "warpgroup/staging/step_worker.hpp"
 
 namespace {
 
@@ -303,11 +303,11 @@ void check_worker(std::int64_t requests, std::uint64_t seed) {
   std::vector<std::int32_t> log(count * kTokens + 1);
   std::vector<std::int64_t> starts(count);
   for (std::size_t i = 0; i < count; ++i) starts[i] = static_cast<std::int64_t>(i) * kTokens;
-  KvBook book(64, 3, 16);
+  BlockManager block_manager(64, 3, 16);
   StepBuilder builder(
       {log.data(), requests * kTokens, starts, std::vector<std::int64_t>(count, kPrompt),
        std::vector<std::int64_t>(count, kTokens)},
-      book, seed, false);
+      block_manager, seed, false);
   StepWorker worker(intake, scheduler, StepStager(builder, 3, {}),
                     {log.data(), static_cast<std::int64_t>(log.size()), starts.data(), requests},
                     0);
@@ -331,7 +331,7 @@ void check_worker(std::int64_t requests, std::uint64_t seed) {
       continue;
     }
     if (staged.missing_blocks > 0) {
-      book.resize(book.blocks() + staged.missing_blocks);
+      block_manager.resize(block_manager.blocks() + staged.missing_blocks);
       builder.hold();
       builder.write(slab.data(), staged.shape, staged.captured);
     }
@@ -344,7 +344,7 @@ void check_worker(std::int64_t requests, std::uint64_t seed) {
   }
   for (std::thread& producer : producers) producer.join();
   require(drawn == requests * kOutput, "tokens were lost, or drawn twice");
-  require(book.free_blocks() == book.blocks(), "blocks are left");
+  require(block_manager.free_blocks() == block_manager.blocks(), "blocks are left");
   for (std::size_t i = 0; i < count * kTokens; ++i)
     require(log[i] == (i % kTokens < kPrompt ? 7 : 9), "a token is not where it belongs");
 }

@@ -9,7 +9,7 @@ from typing import TypeVar
 import msgspec
 
 from ...errors import InvalidScenario
-from . import builds, counted, exact, roster
+from . import benchmark_list, builds, counted, exact
 from .broken import Broken
 from .config import ExactClass, TimedClass
 from .result import Kind
@@ -84,11 +84,11 @@ def _counted(gate: Gate) -> _Part:
 
 
 def _timed(gate: Gate, wanted: TimedClass) -> _Part:
-    path = gate.baseline / roster.FILE
+    path = gate.baseline / benchmark_list.FILE
     names = present_benchmarks(gate, wanted)
-    before = _old(lambda: roster.read_roster(path))
+    before = _old(lambda: benchmark_list.read_benchmark_list(path))
     changed = _differences("timed", None if before is None else _listed(before), _listed(names))
-    return _Part(changed, lambda: roster.write_roster(path, names))
+    return _Part(changed, lambda: benchmark_list.write_benchmark_list(path, names))
 
 
 def _listed(names: list[str]) -> _Table:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ..escaping import line
+from ..page.escaping import line
 from .result import Check, GateResult, Kind, Outcome
 from .shown import in_order, percent, spread, values, verdict
 

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..escaping import line
-from ..svg import COLOURS, INK, page_style
+from ..page.escaping import line
+from ..page.svg import COLOURS, INK, page_style
 from .result import Check, Outcome
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 from xml.etree import ElementTree
 
-from ..escaping import line
+from ..page.escaping import line
 from .result import Check, GateResult, Kind, Outcome
 from .shown import sentence, title
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from ..escaping import markdown_code, markdown_text
+from ..page.escaping import markdown_code, markdown_text
 from .result import Check, GateResult
 from .shown import ATTENTION, in_order, percent, spread, values, verdict
 

@@ -8,8 +8,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from ..escaping import line
-from ..page import render_page, write_page
+from ..page.escaping import line
+from ..page.page import render_page, write_page
 from .history import machine_key
 from .result import Check, GateResult, Kind, Outcome
 from .shown import ATTENTION, ORDER, WORDS, counts, in_order, percent, spread, title, values, verdict
@@ -132,7 +132,7 @@ def _figure(kind: Kind, checks: Sequence[Check], history: Sequence[GateResult]) 
 
 
 def _forest(checks: Sequence[Check]) -> str:
-    from ..svg import inline_svg
+    from ..page.svg import inline_svg
     from .forest_figure import forest_figure
 
     if not checks:
@@ -146,7 +146,7 @@ def _forest(checks: Sequence[Check]) -> str:
 
 
 def _trends(series: Sequence[Series]) -> str:
-    from ..svg import inline_svg
+    from ..page.svg import inline_svg
     from .trend_figure import trend_figure
 
     if not series:

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from ...errors import InvalidScenario
-from . import builds, counted, exact, roster
+from . import benchmark_list, builds, counted, exact
 from .broken import Broken
 from .builds import WORKING_TREE
 from .config import CountedClass, ExactClass, GateConfig, TimedClass, share, thresholds_of, waived
@@ -140,21 +140,21 @@ def count_head(gate: Gate, root: Path) -> counted.Counts:
 def _timed(gate: Gate, wanted: TimedClass, root: Path, base: str) -> list[Check]:
     rule = rule_of(gate.config)
     _refuse_what_cannot_be_seen(rule, gate.detectable)
-    accepted = roster.read_roster(gate.baseline / roster.FILE)
+    accepted = benchmark_list.read_benchmark_list(gate.baseline / benchmark_list.FILE)
     sides = sides_of(gate, root, base)
     files = [gate.path.parent / name for name in wanted.files]
     names, unread = benchmarks(sides[1], files, root=root, timeout_s=LAUNCH_S)
     checks = [Check(Kind.TIMED, name, "collection", Outcome.BROKEN, detail=why) for name, why in unread.items()]
-    checks += roster.compare(accepted, names)
+    checks += benchmark_list.compare(accepted, names)
     made = launch_source(*sides, files, pairs=rule.pairs, root=root, timeout_s=LAUNCH_S)
     checks += decide(_told(gate, made), names, rule, budget_s=gate.config.budget_s)
-    return roster.without_newcomers(checks, _roster_of_base(gate, root, base))
+    return benchmark_list.without_newcomers(checks, _benchmark_list_of_base(gate, root, base))
 
 
-def _roster_of_base(gate: Gate, root: Path, base: str) -> list[str]:
+def _benchmark_list_of_base(gate: Gate, root: Path, base: str) -> list[str]:
     """What the base's own baseline has; nothing where it has none yet."""
     with suppress(Broken, ValueError):  # ValueError: a baseline outside of the repository
-        return roster.read_roster(_in_base(gate, root, base) / roster.FILE)
+        return benchmark_list.read_benchmark_list(_in_base(gate, root, base) / benchmark_list.FILE)
     return []
 
 

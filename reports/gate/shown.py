@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable
 
-from ..escaping import line
+from ..page.escaping import line
 from .result import Check, ExitCode, GateResult, Outcome
 
 ATTENTION = (Outcome.BROKEN, Outcome.REGRESSED, Outcome.CHANGED, Outcome.INCONCLUSIVE, Outcome.WAIVED)

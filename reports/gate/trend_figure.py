@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ..escaping import line
-from ..svg import COLOURS, page_style
+from ..page.escaping import line
+from ..page.svg import COLOURS, page_style
 from .trend import Series
 
 if TYPE_CHECKING:

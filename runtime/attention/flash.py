@@ -8,7 +8,7 @@ versions synchronise the device when the cache is paged, which no CUDA graph can
 import flash_attn_2_cuda as flash
 import torch
 
-from ..batch import Batch, LayerCache
+from ..step.batch import Batch, LayerCache
 from .interface import Unscheduled
 
 # The kernel for one query row a request groups heads by itself, and then wants its output in that form.

@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from ..batch import Batch, LayerCache
-from ..inputs import Chunk, Integers, Shape
+from ..step.batch import Batch, LayerCache
+from ..step.inputs import Chunk, Integers, Shape
 
 
 class Attention(Protocol):

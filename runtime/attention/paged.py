@@ -10,8 +10,8 @@ import torch
 import triton
 
 from ...csrc import AttentionCut
-from ..batch import Batch, LayerCache
-from ..inputs import Chunk, Integers, Shape
+from ..step.batch import Batch, LayerCache
+from ..step.inputs import Chunk, Integers, Shape
 from .paged_kernels import ITEM, attend_parts, gather
 
 with suppress(ImportError):  # without flash-attn only caches can be attended to, as the kernels' tests do

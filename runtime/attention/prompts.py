@@ -4,7 +4,7 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import scaled_dot_product_attention
 
-from ..batch import Fresh
+from ..step.batch import Fresh
 from .flash import suffix, varlen
 
 _SHORTEST = 4096

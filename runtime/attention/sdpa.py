@@ -5,7 +5,7 @@ from itertools import pairwise
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 
-from ..batch import Batch, LayerCache
+from ..step.batch import Batch, LayerCache
 from .interface import Unscheduled
 
 

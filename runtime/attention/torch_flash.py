@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn.attention.varlen import varlen_attn
 
-from ..batch import Batch, LayerCache
+from ..step.batch import Batch, LayerCache
 from .interface import Unscheduled
 
 # Since 2.12 grouped heads have to be asked for.

@@ -269,7 +269,7 @@ def test_simulate(benchmark, policy):
 
 
 def test_summarize(benchmark):
-    from warpgroup.metrics import summarize
+    from warpgroup.records.metrics import summarize
     from warpgroup.sim import simulate
 
     benchmark(all_at_once(summarize, [(simulate(experiment, "paged"),) for experiment in experiments(30)]))

@@ -13,7 +13,7 @@ import pytest
 from warpgroup.experiment import Experiment, Limits, build_experiment
 from warpgroup.sim import simulate
 from warpgroup.workloads import GeneratorSpec, Trace, generate, load_device, load_model, with_arrivals
-from warpgroup.workloads.generator import Component
+from warpgroup.workloads.models.generator import Component
 
 
 def calm(requests: int) -> Experiment:

@@ -21,8 +21,8 @@ from support.slabs import NO_PIECES, decode_slab
 from warpgroup.csrc import (
     ArrivalQueue,
     AttentionCut,
+    BlockManager,
     Intake,
-    KvBook,
     MemoryModel,
     Recorder,
     RooflineStepTime,
@@ -162,11 +162,11 @@ class Busy:
         self.starts = np.cumsum(ends) - ends
         self.log = np.zeros(int(ends.sum()) + 1, dtype=np.int32)
         self.scheduler = scheduler()
-        book = KvBook(seats=requests, width=6300, block_tokens=16)
-        book.resize(62 * 1024)
+        block_manager = BlockManager(seats=requests, width=6300, block_tokens=16)
+        block_manager.resize(62 * 1024)
         self.builder = StepBuilder(
-            log=self.log, starts=self.starts, prompt_tokens=np.full(requests, prompt), ends=ends, book=book, seed=0,
-            padded=False,
+            log=self.log, starts=self.starts, prompt_tokens=np.full(requests, prompt), ends=ends,
+            block_manager=block_manager, seed=0, padded=False,
         )  # fmt: skip
         self.intake = intake(np.zeros(requests * 256, dtype=np.int32))
         for _ in range(requests):

@@ -25,8 +25,8 @@ from warpgroup.runtime.attention.flash import varlen
 from warpgroup.runtime.attention.paged import PagedAttention
 from warpgroup.runtime.attention.prompts import PromptAttention
 from warpgroup.runtime.attention.sdpa import SdpaAttention
-from warpgroup.runtime.batch import Fresh
-from warpgroup.runtime.inputs import Chunk, Filling, Layout, Shape
+from warpgroup.runtime.step.batch import Fresh
+from warpgroup.runtime.step.inputs import Chunk, Filling, Layout, Shape
 from warpgroup.workloads import Trace, load_model
 
 QUERY_HEADS, KV_HEADS, DIM = 28, 4, 128  # Qwen2.5-7B
@@ -148,19 +148,19 @@ def check_crossover() -> dict:
     session = open_session(
         build_experiment(trace, spec, machine.spec, limits=limits), [parse_policy("paged")], machine, graphs=False
     )
-    engine, book, found = session.engine, session.engine.pool.book, {}
+    engine, block_manager, found = session.engine, session.engine.pool.block_manager, {}
     engine.pool.resize(2000)
     engine.pool.open_host(1 << 30)
     for request, length in enumerate(lengths):
         recompute = milliseconds(lambda tokens=length: engine.warm_up(tokens))
 
         def swap(request: int = request, length: int = length) -> None:
-            engine.pool.copy_out(book.swap_out(request, length))
-            engine.pool.copy_in(book.swap_in(request))
+            engine.pool.copy_out(block_manager.swap_out(request, length))
+            engine.pool.copy_in(block_manager.swap_in(request))
 
-        book.hold(request, 0, length)
+        block_manager.hold(request, 0, length)
         found[length] = {"swap_ms": round(milliseconds(swap), 3), "recompute_ms": round(recompute, 3)}
-        book.release(request)
+        block_manager.release(request)
     session.close()
     return found
 

@@ -20,9 +20,9 @@ import torch
 from warpgroup.csrc import parse_policy
 from warpgroup.experiment import Limits, build_experiment
 from warpgroup.runtime import choose_attention, open_machine, open_session
-from warpgroup.runtime.host_memory import Arena
-from warpgroup.runtime.inputs import Filling, Layout, Shape, Slabs
-from warpgroup.runtime.upload import at_once, beside_steps, in_order
+from warpgroup.runtime.step.inputs import Filling, Layout, Shape, Slabs
+from warpgroup.runtime.step.pinned_memory import Arena
+from warpgroup.runtime.step.upload import at_once, beside_steps, in_order
 from warpgroup.workloads import Trace, load_model
 
 ROWS, CONTEXT, PREFILL = 256, 1024, 16_384

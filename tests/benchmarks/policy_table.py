@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pandas as pd
 
+from warpgroup.cli.options import Options, experiment_from
 from warpgroup.csrc import PolicySpec, parse_policies, policy_catalogue
-from warpgroup.options import Options, experiment_from
 from warpgroup.sim import simulate
-from warpgroup.sim.search import best_safe_count
+from warpgroup.sim.count_search import best_safe_count
 
 REAL = {
     "chat-24": "azure_llm_2023/AzureLLMInferenceTrace_conv.csv.gz",

@@ -11,18 +11,18 @@ from support.gate_results import exact, gate, timed
 from support.prefixes import blocks_of
 
 from warpgroup.csrc import parse_policy
-from warpgroup.metrics import Summary
 from warpgroup.records import Run
+from warpgroup.records.metrics import Summary
+from warpgroup.records.sweep import Point, PolicySweep, Sweep
 from warpgroup.reports import validate, write_report, write_validation
 from warpgroup.reports.gate.page import write_gate_page
 from warpgroup.reports.gate.result import Check, GateResult, Kind, Outcome
-from warpgroup.reports.study import Study
-from warpgroup.reports.trace_page import write_trace_page
-from warpgroup.reports.verdict import summary_of
+from warpgroup.reports.judging.study import Study
+from warpgroup.reports.judging.verdict import summary_of
+from warpgroup.reports.trace.page import write_trace_page
 from warpgroup.sim import simulate
-from warpgroup.sweep_record import Point, PolicySweep, Sweep
 from warpgroup.workloads import Trace, load_model
-from warpgroup.workloads.turns import Turns
+from warpgroup.workloads.trace.turns import Turns
 
 MARKUP = "</script><img src=x onerror=window.hit=1>"
 POLICIES = ("count-static(n=40)", "paged", "ffd")

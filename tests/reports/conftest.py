@@ -5,8 +5,8 @@ import pytest
 from support.experiments import experiment
 
 from warpgroup.csrc import parse_policy
-from warpgroup.metrics import Spread
 from warpgroup.records import Run, RunInfo
+from warpgroup.records.metrics import Spread
 from warpgroup.sim import simulate
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from warpgroup.runtime.machine import is_card
-from warpgroup.runtime.vram import Monitor
+from warpgroup.runtime.memory.vram import Monitor
 from warpgroup.workloads import load_device
 
 GIB = 1 << 30

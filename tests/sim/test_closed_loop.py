@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from support.conversations import check_arrivals, conversations
 from support.experiments import experiment
 
+from warpgroup.cli.options import Options, experiment_from, with_speed
 from warpgroup.errors import InvalidScenario
-from warpgroup.options import Options, experiment_from, with_speed
-from warpgroup.outcome import restore
 from warpgroup.records import read_run, write_run
+from warpgroup.records.outcome import restore
 from warpgroup.sim import AnalyticStepTime, follow, simulate
-from warpgroup.sim.trials import Setting
+from warpgroup.sim.sweep.trials import Setting
 from warpgroup.workloads import Trace, Turns, dealt_anew, with_arrivals
 
 MS = 10**6

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from support.experiments import experiment, trace
 
+from warpgroup.cli.options import Options, experiment_from, replicate
 from warpgroup.csrc import parse_policies
 from warpgroup.experiment import Experiment
-from warpgroup.options import Options, experiment_from, replicate
-from warpgroup.outcome import restore
 from warpgroup.records import read_info, read_run
+from warpgroup.records.outcome import restore
 from warpgroup.sim import compare, simulate
 from warpgroup.sim.compare import plan_tasks
 from warpgroup.workloads import dealt_anew

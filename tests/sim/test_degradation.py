@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.experiments import experiment
 
+from warpgroup.cli.options import Options, experiment_from
 from warpgroup.csrc import EVENTS, parse_policy, policy_catalogue
 from warpgroup.errors import InvalidTrace
-from warpgroup.options import Options, experiment_from
 from warpgroup.records import Run
 from warpgroup.sim import simulate
 from warpgroup.workloads import Trace

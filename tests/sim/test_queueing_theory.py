@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 from support.experiments import experiment
 
-from warpgroup import metrics
 from warpgroup.csrc import StepWork, parse_policy
 from warpgroup.experiment import Experiment
-from warpgroup.records import Run
+from warpgroup.records import Run, metrics
 from warpgroup.sim import PerStep, StepTime, simulate
-from warpgroup.sim.step_time import FS_PER_NS
+from warpgroup.sim.step_time.roofline import FS_PER_NS
 
 REQUESTS = 60_000
 BATCHES = 30

@@ -175,7 +175,7 @@ def test_two_processes_write_identical_requests(tmp_path):
 
 def test_the_simulator_does_not_import_torch_or_plotting():
     script = (
-        "import sys, warpgroup.cli, warpgroup.sim, warpgroup.reports;"
+        "import sys, warpgroup.cli.main, warpgroup.sim, warpgroup.reports;"
         "print([m for m in ('torch', 'seaborn', 'matplotlib', 'pandas', 'pyarrow') if m in sys.modules])"
     )
     shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from warpgroup.csrc import EVENTS
 from warpgroup.records import Run
 from warpgroup.workloads import Trace
-from warpgroup.workloads.turns import Turns
+from warpgroup.workloads.trace.turns import Turns
 
 
 @st.composite

@@ -14,9 +14,9 @@ import torch
 from warpgroup.runtime import Machine, choose_attention, open_machine
 from warpgroup.runtime.attention import Attention
 from warpgroup.runtime.attention.paged import PagedAttention
-from warpgroup.runtime.engine import Engine
-from warpgroup.runtime.inputs import Extent, Filling, Integers, Layout, Shape
-from warpgroup.runtime.weights import random_weights
+from warpgroup.runtime.engine.engine import Engine
+from warpgroup.runtime.model.weights import random_weights
+from warpgroup.runtime.step.inputs import Extent, Filling, Integers, Layout, Shape
 from warpgroup.workloads import load_model
 
 INPUTS = 20

@@ -8,14 +8,14 @@ from support.experiments import TINY_DEVICE, TINY_MODEL, trace
 
 from warpgroup.csrc import parse_policies
 from warpgroup.experiment import Limits, Slo, build_experiment
-from warpgroup.metrics import Spread, Summary
+from warpgroup.records.metrics import Spread, Summary
+from warpgroup.records.sweep import Point, Sweep
 from warpgroup.sim import as_step_time
-from warpgroup.sim.capacity_search import Question
-from warpgroup.sim.engines import Engine
-from warpgroup.sim.journal import Journal
-from warpgroup.sim.sweep import searches_of, sweep
-from warpgroup.sim.trials import Job, Record, Setting
-from warpgroup.sweep_record import Point, Sweep
+from warpgroup.sim.sweep.journal import Journal
+from warpgroup.sim.sweep.search import Question
+from warpgroup.sim.sweep.sweep import searches_of, sweep
+from warpgroup.sim.sweep.trials import Job, Record, Setting
+from warpgroup.sim.sweep.workers import Engine
 
 RATES = [float(rate) for rate in range(10, 101, 10)]
 POLICIES = "count-continuous,paged,skyline"

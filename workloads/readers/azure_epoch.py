@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..trace_file import TraceFile
 from .azure import COLUMNS as AZURE
 from .columns import rows_of
 from .csv_table import CsvTable, first_row_of
+from .file import TraceFile
 from .reader import Reader, has_columns
 from .tables import number_of
 

@@ -8,8 +8,8 @@ from functools import partial
 
 import numpy as np
 
-from ..trace_file import TraceFile
 from .block_lists import block_ids, raw_blocks
+from .file import TraceFile
 from .json_table import JsonTable
 from .raw import Integers, RawRows, RawTurns, to_ns
 from .reader import Reader, keys_of_first_line

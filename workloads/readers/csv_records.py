@@ -4,7 +4,7 @@ import csv
 from dataclasses import dataclass, field
 from io import StringIO
 
-from ..trace_file import Block
+from .file import Block
 from .tables import beginning
 
 _LINES_IN_A_ROW = 100

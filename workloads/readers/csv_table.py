@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...errors import InvalidTrace
-from ..trace_file import Block, TraceFile
 from .csv_records import Records, fields_of, records_of
+from .file import Block, TraceFile
 from .tables import Cells, Wanted, calendar_times, number_of, refuse_twice
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import msgspec
 import numpy as np
 
-from ..trace_file import TraceFile
+from .file import TraceFile
 from .json_table import DOCUMENT_LIMIT_BYTES, decoded, shown
 from .raw import RawRows
 from .reader import Reader

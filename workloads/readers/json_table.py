@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 
 from ...errors import InvalidTrace
-from ..trace_file import Block, TraceFile
+from .file import Block, TraceFile
 from .tables import Cells, Wanted, beginning, calendar_times, number_of
 
 DOCUMENT_LIMIT_BYTES = 64 << 20

@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..trace_file import TraceFile
 from .block_lists import block_ids, raw_blocks
+from .file import TraceFile
 from .json_table import JsonTable
 from .raw import Flags, Integers, RawRows, RawTurns, SessionNumbers, pauses_ns, to_ns
 from .reader import Reader, keys_of_first_line

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from ...errors import InvalidTrace
-from ..trace_file import TraceFile
 from .csv_table import CsvTable
+from .file import TraceFile
 from .json_table import JsonTable, is_json
 from .parquet_table import ParquetTable
 from .tables import Table, beginning

@@ -2,10 +2,10 @@
 
 from dataclasses import replace
 
-from ..trace_file import TraceFile
 from .azure import COLUMNS as AZURE
 from .columns import rows_of
 from .csv_table import CsvTable, first_row_of
+from .file import TraceFile
 from .reader import Reader, has_columns
 
 _COLUMNS = replace(AZURE, time=None)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...errors import InvalidTrace
-from ..trace_file import TraceFile
+from .file import TraceFile
 from .raw import UNITS, Flags, Floats, Integers
 from .tables import Cells, Wanted, beginning, calendar_times, number_of, refuse_twice
 

@@ -4,16 +4,9 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 
 from ...errors import InvalidTrace
-from ..trace_file import TraceFile
 from .columns import CALENDAR, Columns, rows_of
-from .named_columns import (
-    ARRIVAL_NAMES,
-    INPUT_NAMES,
-    OUTPUT_NAMES,
-    columns_by_meaning,
-    listed,
-    open_table,
-)
+from .file import TraceFile
+from .named_columns import ARRIVAL_NAMES, INPUT_NAMES, OUTPUT_NAMES, columns_by_meaning, listed, open_table
 from .raw import UNITS, RawRows
 from .reader import Reader
 from .tables import Table

@@ -6,8 +6,8 @@ Its `hash_ids` are five lists of chunks whose sizes stand in other files. They a
 import re
 from dataclasses import replace
 
-from ..trace_file import TraceFile
 from .columns import Columns
+from .file import TraceFile
 from .reader import json_lines_reader, keys_of_first_line
 
 _TIME_AS_TEXT = re.compile(rb'"timestamp"\s*:\s*"')

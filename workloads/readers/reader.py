@@ -4,9 +4,9 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from ..trace_file import TraceFile
 from .columns import Columns, rows_of
 from .csv_table import CsvTable, header_of
+from .file import TraceFile
 from .json_table import JsonTable
 from .raw import RawRows
 

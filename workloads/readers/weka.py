@@ -15,8 +15,8 @@ from typing import Annotated, Any
 import msgspec
 import numpy as np
 
-from ..trace_file import LONGEST_LINE_BYTES, TraceFile
 from .block_lists import block_ids, raw_blocks
+from .file import LONGEST_LINE_BYTES, TraceFile
 from .json_table import decoded, shown
 from .raw import Integers, RawRows, RawTurns, pauses_ns
 from .reader import Reader, keys_of_first_lines

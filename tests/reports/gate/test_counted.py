@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.paths import REPOSITORY
 
 from warpgroup.reports.gate.broken import Broken
 from warpgroup.reports.gate.counted import Counts, build, carried_over, compare, count, read_counts, write_counts
 from warpgroup.reports.gate.result import Outcome
 
-REPOSITORY = Path(__file__).parents[3]
 KEY = {"compiler": "GNU 12.2.0", "valgrind": "valgrind-3.19.0"}
 
 names = st.text(min_size=1, max_size=8)

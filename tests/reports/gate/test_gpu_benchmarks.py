@@ -3,13 +3,14 @@
 from pathlib import Path
 
 import pytest
+from support.paths import BENCHMARKS, REPOSITORY
 
+from warpgroup.reports.gate.benchmark_list import FILE, read_benchmark_list
 from warpgroup.reports.gate.config import read_config
 from warpgroup.reports.gate.pairs import Side, benchmarks, launch
-from warpgroup.reports.gate.roster import FILE, read_roster
 
-CONFIG = Path(__file__).parents[2] / "benchmarks" / "perf-gate-gpu.toml"
-ROOT = CONFIG.parents[2]
+CONFIG = BENCHMARKS / "perf-gate-gpu.toml"
+ROOT = REPOSITORY
 
 
 @pytest.fixture
@@ -25,7 +26,7 @@ def files() -> list[Path]:
 
 def test_all_are_listed(side, files):
     names, unread = benchmarks(side, files, root=ROOT, timeout_s=60)
-    assert (sorted(names), unread) == (read_roster(CONFIG.parent / read_config(CONFIG).baseline / FILE), {})
+    assert (sorted(names), unread) == (read_benchmark_list(CONFIG.parent / read_config(CONFIG).baseline / FILE), {})
 
 
 def test_each_says_what_it_needs(side, files):

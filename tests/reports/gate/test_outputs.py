@@ -12,13 +12,13 @@ from rich.cells import cell_len
 from rich.console import Console
 from support.gate_results import HOSTILE, HOSTILE_GATE, Tags, exact, gate, results, timed
 
-from warpgroup.reports.escaping import line
 from warpgroup.reports.gate.annotations import annotations
 from warpgroup.reports.gate.console import show
 from warpgroup.reports.gate.junit import junit_xml
 from warpgroup.reports.gate.markdown import COMMENT_BYTES, LEAST_BYTES, SUMMARY_BYTES, markdown
 from warpgroup.reports.gate.result import ExitCode, Outcome
 from warpgroup.reports.gate.shown import percent, sentence, title, values, verdict
+from warpgroup.reports.page.escaping import line
 
 MANY = 6_000
 

@@ -6,16 +6,7 @@ import numpy as np
 import pytest
 
 from warpgroup.reports.gate.pairs import Launch, Side
-from warpgroup.reports.gate.power import (
-    Gate,
-    Setting,
-    busy_cores,
-    certify,
-    detectable,
-    rate_bound,
-    read_journal,
-    tally,
-)
+from warpgroup.reports.gate.power import Gate, Setting, busy_cores, certify, detectable, rate_bound, read_journal, tally
 from warpgroup.reports.gate.result import Outcome
 from warpgroup.reports.gate.timed import Finding, Rule, Verdict, take_round
 

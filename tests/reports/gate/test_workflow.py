@@ -5,11 +5,11 @@ import re
 import subprocess
 import sys
 from importlib.util import find_spec
-from pathlib import Path
 
 import pytest
+from support.paths import BENCHMARKS
 
-WORKFLOW = Path(__file__).parents[2] / "benchmarks" / "perf-gate.yml"
+WORKFLOW = BENCHMARKS / "perf-gate.yml"
 
 
 def run(*command: str) -> subprocess.CompletedProcess[str]:

@@ -1,0 +1,1 @@
+"""The `warpgroup` command: one module a verb; options and terminal beside them."""

@@ -1,0 +1,1 @@
+"""Runs side by side: the HTML page, Markdown, downloads and a Perfetto trace."""

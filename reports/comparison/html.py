@@ -1,0 +1,122 @@
+"""The report: one HTML file that needs nothing but itself."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ...errors import InvalidRun
+from ...records.metrics import GLOSSARY, averaged
+from ..figures.all import figures
+from ..judging.contest import on_common_seeds
+from ..judging.differences import differences
+from ..judging.factor import ends
+from ..judging.paired import Estimate, typical
+from ..judging.provenance import facts, memory_parts, policies
+from ..judging.study import Study
+from ..judging.table import comparison
+from ..judging.verdict import Verdict, summary_of, verdict
+from ..page.numbers import gib, percent, three_digits
+from ..page.page import render_page, write_page
+from ..validation.overlay import overlay
+from .attribution import attribution
+from .downloads import downloads
+from .frontier import frontier
+from .paired_table import paired_table
+from .validity import Answer, Outcome, validity, worst
+
+
+def render(study: Study) -> str:
+    """The page. The same study gives the same bytes. Raises InvalidRun if there is nothing in it."""
+    if not study.runs and not study.sweeps:
+        raise InvalidRun("there is no run to report on")
+    sections = _sections(study) if study.runs else {"judged": None}
+    shown = frontier(study.sweeps, [run.info.label for run in study.runs])
+    files = downloads(study.runs, study.replicates, study.sweeps)
+    return render_page("report.html.jinja", **sections, frontier=shown, glossary=GLOSSARY, downloads=files)
+
+
+def _sections(study: Study) -> dict[str, object]:
+    """What the template shows of runs."""
+    runs = study.runs
+    infos = [run.info for run in runs]
+    judged = verdict(infos, study.replicates)
+    answers = validity(runs, study.replicates)
+    return {
+        "judged": judged,
+        "trust": worst(answers),
+        "trust_line": in_short(answers),
+        "tiles": _tiles(study, judged),
+        "infos": infos,
+        "facts": facts(study),
+        "commands": list(dict.fromkeys(info.command for info in infos)),
+        "policies": policies(infos),
+        "parts": memory_parts(infos[0].scenario.memory),
+        "differences": differences(infos),
+        "validity": answers,
+        "table": comparison(infos, judged),
+        "paired": None if judged.winner is None else paired_table(study, None if judged.tied else judged.winner),
+        "attribution": None if judged.winner is None else attribution(study.ladder),
+        "slo": summary_of(infos[0]).slo,
+        **figures(runs, judged),
+        "overlay": overlay(study),
+        "seeds": max(map(len, study.replicates)),
+    }
+
+
+def write_report(study: Study, path: Path) -> None:
+    """Render into `path`, whole or not at all. Raises OutputRefused."""
+    write_page(render(study), path)
+
+
+def in_short(answers: Sequence[Answer]) -> str:
+    """Why the whole is judged as it is."""
+    outcome = worst(answers)
+    if outcome is Outcome.PASS:
+        return "nothing speaks against these figures"
+    reasons = [answer.text for answer in answers if answer.outcome is outcome]
+    if len(reasons) == 1:
+        return reasons[0]
+    others = "1 more answer is" if len(reasons) == 2 else f"{len(reasons) - 1} more answers are"
+    return f"{reasons[0]} And {others} {outcome.value}."
+
+
+def _tiles(study: Study, judged: Verdict) -> list[tuple[str, str, str]]:
+    """Name, value and what is to be known of it: of the winner, if there is one."""
+    if judged.winner is None:
+        return []
+    seeds = [summary_of(info) for info in on_common_seeds(study.replicates)[judged.winner]]
+    best = averaged(seeds)
+    goodput = [s.goodput_req_s for s in seeds]
+    share = best.peak_vram_bytes / best.vram_budget_bytes
+    tiles = [
+        (
+            _named("goodput", goodput),
+            f"{three_digits(typical(goodput).value)} requests/s",
+            _interval(typical(goodput)) or best.slo,
+        ),
+        (
+            "out of memory",
+            f"{best.ooms:,} steps{' in all' if best.ooms and len(seeds) > 1 else ''}",
+            f"requests waited for memory {best.memory_bound_share:.0%} of the time",
+        ),
+        ("peak VRAM", gib(best.peak_vram_bytes), f"{percent(share)} of a budget of {gib(best.vram_budget_bytes)}"),
+    ]
+    if judged.lead is None:
+        throughput = [s.total_tok_s for s in seeds]
+        under = _interval(typical(throughput)) or f"{best.output_tok_s:,.0f} of them output"
+        return [(_named("throughput", throughput), f"{typical(throughput).value:,.0f} tokens/s", under), *tiles]
+    other, figure, factor = judged.lead
+    certain = f"{ends(factor)} over {factor.seeds} seeds" if factor.low is not None else "one seed, no interval"
+    better = "; below 1 is better" if figure.smaller_is_better else ""
+    return [(f"{figure.name} against {other}", f"{factor.value:.2f}x", certain + better), *tiles]
+
+
+def _named(figure: str, values: Sequence[float]) -> str:
+    """With the mean that `typical` takes of several values."""
+    return f"{'geometric' if min(values) > 0 else 'arithmetic'} mean {figure}" if len(values) > 1 else figure
+
+
+def _interval(estimate: Estimate) -> str:
+    if estimate.low is None or estimate.high is None:
+        return ""
+    low = max(estimate.low, 0.0)  # no figure here is below
+    return f"[{three_digits(low)}, {three_digits(estimate.high)}] over {estimate.seeds} seeds"

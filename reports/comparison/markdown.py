@@ -1,0 +1,83 @@
+"""The report in short, as GitHub's Markdown: for a pull request, or the summary of a job's step."""
+
+from collections.abc import Sequence
+
+from ...errors import InvalidRun
+from ...records.sweep import Sweep
+from ..judging.study import Study
+from ..judging.table import Table, comparison
+from ..judging.verdict import summary_of, verdict
+from ..page.escaping import markdown_block, markdown_text
+from .frontier import capacities, notes, sentence
+from .sweep_validity import sweep_validity
+from .validity import Answer, validity, worst
+
+_SENTENCE = 2_000
+_CELL = 200
+_COMMAND = 4_000
+"""Characters of each that are shown at most: GitHub takes 65,536 in all."""
+
+
+def render_markdown(study: Study) -> str:
+    """Verdict, comparison and what may be doubted; capacities of sweeps. The same study gives the same text.
+
+    Raises InvalidRun if there is nothing in it.
+    """
+    if not study.runs and not study.sweeps:
+        raise InvalidRun("there is no run to report on")
+    compared = [_compared(study)] if study.runs else []
+    return "\n".join(compared + [_swept(sweep) for sweep in study.sweeps])
+
+
+def _compared(study: Study) -> str:
+    infos = [run.info for run in study.runs]
+    judged = verdict(infos, study.replicates)
+    commands = "\n".join(dict.fromkeys(info.command for info in infos))
+    scenario = infos[0].scenario
+    title = f"Batching policies on {scenario.name}: {scenario.model} on {scenario.device}"
+    best = judged.winner if judged.contested and not judged.tied else None
+    kept, seeds = summary_of(infos[0]).slo, max(map(len, study.replicates))
+    return (
+        f"### {markdown_text(title, _CELL)}\n\n"
+        f"**{markdown_text(judged.sentence, _SENTENCE)}**\n\n"
+        f"{_listed(judged.details)}\n"
+        f"{_table(comparison(infos, judged), best)}\n"
+        f"{'Of the first seed. ' if seeds > 1 else ''}Latencies of finished requests; "
+        f"goodput counts those that keep {markdown_text(kept, _CELL)}.\n\n"
+        f"{_folded(validity(study.runs, study.replicates))}\n"
+        f"{markdown_block(commands[:_COMMAND], 'sh')}"
+    )
+
+
+def _swept(sweep: Sweep) -> str:
+    scenario = sweep.scenario
+    title = f"How much can each policy take on {scenario.name}: {scenario.model} on {scenario.device}"
+    return (
+        f"### {markdown_text(title, _CELL)}\n\n"
+        f"**{markdown_text(sentence(sweep), _SENTENCE)}**\n\n"
+        f"{_listed(notes(sweep))}\n"
+        f"{_table(capacities(sweep), None)}\n"
+        f"Simulated: {markdown_text(scenario.step_time, _CELL)}; seeds {', '.join(map(str, sweep.seeds))}.\n\n"
+        f"{_folded(sweep_validity(sweep))}\n"
+        f"{markdown_block(sweep.command[:_COMMAND], 'sh')}"
+    )
+
+
+def _listed(lines: Sequence[str]) -> str:
+    return "".join(f"- {markdown_text(each, _SENTENCE)}\n" for each in lines)
+
+
+def _table(table: Table, best: int | None) -> str:
+    """The winner's row in bold, if there is one."""
+    heads = [markdown_text(head, _CELL) for head, _ in table.heads]
+    rows = [[markdown_text(cell.text, _CELL) for cell in row] for row in table.rows]
+    if best is not None:
+        rows[best] = [f"**{text}**" for text in rows[best]]
+    rule = ["---", *["--:"] * (len(heads) - 1)]
+    return "".join(f"| {' | '.join(row)} |\n" for row in (heads, rule, *rows))
+
+
+def _folded(answers: Sequence[Answer]) -> str:
+    lines = [f"{answer.outcome.icon} {answer.outcome.value}: {answer.text}" for answer in answers]
+    summary = f"Can it be trusted? {worst(answers).value}"
+    return f"<details><summary>{summary}</summary>\n\n{_listed(lines)}\n</details>\n"

@@ -1,0 +1,165 @@
+"""When requests waited and ran, a line each: one panel a policy. Of many requests a sample is drawn."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...records import Run
+from ..judging.verdict import labels_of, summary_of
+from ..page.numbers import seconds
+from ..page.svg import INK, PHASES, legend_above, page_style, title
+from ..page.time_axis import TimeAxis
+from .request_timeline import Stays, running, stays
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Array = np.ndarray[Any, Any]
+Window = tuple[float, float]
+Span = tuple[Array, Array, Array]
+"""Rows of requests, from and to in ns."""
+
+TITLE = "When requests waited and ran"
+DESCRIPTION = (
+    "One panel for each policy, a line for each request or for each of an even sample, the first to arrive at the top: "
+    "thin while it is queued, then thick and coloured by whether it prefills, decodes, or was evicted and has not made "
+    "a token since. Of many requests a second panel shows those that ran in the middle of the run."
+)
+_LINES = 60
+_NEEDS_CLOSE_UP = 4  # requests to a line, from which on a sample shows little of who ran together
+_LEGEND = {"queued": "queued", "prefill": "prefilling", "decode": "decoding", "evicted": "evicted"}
+_PANEL_PT = 98
+_THIN_PT, _THICKEST_PT = 0.7, 6.0
+_FILLED = 0.75  # of a line's room
+_SHORTEST = 0.007  # of the axis: what is shorter is drawn as long, to be seen
+
+
+def gantt_figure(runs: Sequence[Run], drawn: Sequence[int] | None = None) -> "Figure":
+    """A figure with one panel for each run, all with the same axes, and beside it a close-up if there are many
+    requests.
+
+    Args:
+        drawn: positions of the runs that have a panel; None: all. The axes are those of all in either case.
+    """
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import StrMethodFormatter
+
+    axis = TimeAxis.of(runs)
+    found = [stays(run) for run in runs]
+    drawn = range(len(runs)) if drawn is None else drawn
+    most = max(len(each.arrived) for each in found)
+    has_close_up = most >= _NEEDS_CLOSE_UP * _LINES
+    seen: set[str] = set()
+    with page_style():
+        figure = Figure(figsize=(9, 0.9 + 1.9 * len(drawn)), layout="constrained")
+        widths = [4, 3] if has_close_up else [1]
+        panels = figure.subplots(
+            len(drawn), len(widths), sharex="col", sharey="col", squeeze=False, width_ratios=widths
+        ).T
+        labels = labels_of([run.info for run in runs])
+        for position, panel in zip(drawn, panels[0], strict=True):
+            run, each = runs[position], found[position]
+            order = np.argsort(each.arrived, kind="stable")
+            places = sample(len(order))
+            seen |= _draw(panel, each, order[places], places, (0, axis.end_s), axis.unit_s, len(sample(most)))
+            title(panel, labels[position], f"{_facts(run, len(places))}{axis.beyond(run)}")
+        panels[0, 0].set_ylim(most, -0.01 * most)
+        panels[0, 0].yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+        axis.label(panels[0, -1])
+        if has_close_up:
+            seen |= _draw_close_ups(list(panels[1]), found, drawn, axis)
+        figure.supylabel("requests, in order of arrival", fontsize=9, color=INK)
+        _draw_legend(figure, seen)
+    return figure
+
+
+def sample(count: int) -> Array:
+    """Positions of so many that each can have its line, evenly chosen, the first and the last among them."""
+    return np.linspace(0, count - 1, min(count, _LINES)).round().astype(np.int64)
+
+
+def _facts(run: Run, shown: int) -> str:
+    count, wait = len(run.requests["id"]), summary_of(run.info).wait_s
+    evicted = int((run.requests["preemptions"] > 0).sum())
+    of = f"{shown:,} of {count:,} requests shown" if shown < count else f"{count:,} requests"
+    waits = [f"{name} {seconds(each)}" for name, each in (("p50", wait.p50), ("p90", wait.p90)) if each is not None]
+    told = f", wait {', '.join(waits)}" if waits else ""
+    return f"{of}{told}, {evicted:,} evicted"
+
+
+def _draw_close_ups(panels: "Sequence[Axes]", found: Sequence[Stays], drawn: Sequence[int], axis: TimeAxis) -> set[str]:
+    """From the middle of the axis on, for as long as few enough requests run to give each its line. As `_draw`."""
+    window = _close_window(found, axis.end_s / 2)
+    chosen = [running(each, *window) for each in found]
+    lines = len(sample(max(map(len, chosen))))
+    seen: set[str] = set()
+    for position, panel in zip(drawn, panels, strict=True):
+        rows = chosen[position][sample(len(chosen[position]))]
+        seen |= _draw(panel, found[position], rows, np.arange(len(rows)), window, 1, lines)
+    panels[-1].set_xlim(*window)
+    panels[-1].set_ylim(lines or 1, -1)
+    panels[-1].set_yticks([])
+    some = "some of " if max(len(chosen[position]) for position in drawn) > _LINES else ""
+    panels[-1].set_xlabel(f"close-up, {some}those that run: time (s)")
+    return seen
+
+
+def _close_window(found: Sequence[Stays], begin_s: float) -> Window:
+    """The longest window from then on in which few requests run; if many run at once, in which twice as many do."""
+    at_once = max(len(running(each, begin_s, begin_s)) for each in found)
+    windows = [(begin_s, begin_s * (1 + 0.9**power)) for power in range(80)]
+    fitting = (
+        window for window in windows if max(len(running(each, *window)) for each in found) <= max(_LINES, 2 * at_once)
+    )
+    return next(fitting, windows[-1])
+
+
+def _draw(
+    panel: "Axes", each: Stays, rows: Array, heights: Array, window_s: Window, unit_s: int, lines: int
+) -> set[str]:
+    """A line at its height for each row, in a panel that has room for so many; returns the phases that are in it. All
+    of a phase is one broken line: few bytes.
+    """
+    height = np.full(len(each.arrived), -1)
+    height[rows] = heights
+    thick = min(_THICKEST_PT, _FILLED * _PANEL_PT / max(lines, 1))
+    seen = set()
+    for phase, (of, from_ns, to_ns) in spans(each, rows).items():
+        there = (from_ns < to_ns) & (from_ns / 1e9 < window_s[1]) & (to_ns / 1e9 > window_s[0])
+        if not there.any():
+            continue
+        seen.add(phase)
+        begin, end = (np.clip(times[there] / 1e9, *window_s) for times in (from_ns, to_ns))
+        if phase != "queued":
+            end = np.maximum(end, begin + _SHORTEST * (window_s[1] - window_s[0]))
+        x = np.stack([begin, end, np.full(len(begin), np.nan)], axis=1) / unit_s
+        panel.plot(x.ravel(), np.repeat(height[of[there]], 3), **_style(phase, thick))
+    return seen
+
+
+def _style(phase: str, thick: float) -> dict[str, Any]:
+    width = _THIN_PT if phase == "queued" else thick
+    return {"color": PHASES[phase], "linewidth": width, "solid_capstyle": "butt"}
+
+
+def _draw_legend(figure: "Figure", seen: set[str]) -> None:
+    from matplotlib.lines import Line2D
+
+    shown = [phase for phase in _LEGEND if phase in seen]
+    handles = [Line2D([], [], **_style(phase, _THICKEST_PT)) for phase in shown]
+    legend_above(figure, handles, [_LEGEND[phase] for phase in shown])
+
+
+def spans(each: Stays, rows: Array) -> dict[str, Span]:
+    """When requests were in which phase, in the order in which they are painted: an eviction lies over the phase in
+    which it fell. The others follow one another and cover each request from its arrival to its end.
+    """
+    chosen = np.isin(each.away, rows)
+    return {
+        "queued": (rows, each.arrived[rows], each.begun[rows]),
+        "prefill": (rows, each.begun[rows], each.first_token[rows]),
+        "decode": (rows, each.first_token[rows], each.end[rows]),
+        "evicted": (each.away[chosen], each.away_from[chosen], each.away_to[chosen]),
+    }

@@ -1,0 +1,1 @@
+"""What the runs say: who leads, by what factor, how sure that is, and what one should doubt."""

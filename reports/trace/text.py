@@ -1,0 +1,46 @@
+"""What a trace is like, in sentences: for the terminal and the page alike."""
+
+from ...workloads import TraceSummary
+from ..page.numbers import seconds, three_digits
+
+
+def trace_text(summary: TraceSummary) -> list[str]:
+    """Of arrivals, and of conversations and shared prefixes where there are any."""
+    return [text for text in (arrivals(summary), conversations(summary), sharing(summary)) if text]
+
+
+def arrivals(summary: TraceSummary) -> str:
+    """How many a second, and how regularly."""
+    if summary.rate_s is None or summary.span_s is None or summary.cv is None:
+        return "no arrival times: --arrivals poisson:RATE, users:N or at-zero gives it some"
+    whose = f" of the {summary.arrivals:,} that wait for nobody" if summary.arrivals < summary.requests else ""
+    idc = ", ".join(f"{value:.2f} over {window}" for window, value in summary.idc.items())
+    return (
+        f"arrivals{whose}: {three_digits(summary.rate_s)} /s for {summary.span_s:,.0f} s, CV of gaps {summary.cv:.2f}"
+        f"{idc and ', index of dispersion '}{idc} (1 is Poisson)"
+    )
+
+
+def conversations(summary: TraceSummary) -> str:
+    """How long they are, and how long their users think; empty where there are none."""
+    found = summary.conversations
+    if found is None:
+        return ""
+    turns = f"{three_digits(found.turns.mean)} turns on average, p50 {found.turns.p50:.0f}, p95 {found.turns.p95:.0f}"
+    text = f"{found.conversations:,} conversations: {turns}, at most {found.turns.max:,}"
+    if not found.think_s:
+        return text
+    think = ", ".join(f"{name} {seconds(value)}" for name, value in found.think_s.items())
+    return f"{text}; {found.waiting:.1%} of requests wait for the answer to the one before, think time {think}"
+
+
+def sharing(summary: TraceSummary) -> str:
+    """What a prefix cache would save; empty where no blocks are known."""
+    found = summary.prefix
+    if found is None:
+        return ""
+    within = "".join(f", {share:.1%} if kept {age[:-1]} s" for age, share in found.hit_within.items())
+    return (
+        f"prefixes: an endless cache would save {found.hit:.1%} of prompt tokens{within}; {found.used_once:.0%} of "
+        f"{found.distinct_blocks:,} blocks of {found.block_tokens} tokens are used once"
+    )

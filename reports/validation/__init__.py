@@ -1,0 +1,1 @@
+"""Simulated beside measured: how far off the simulator is."""

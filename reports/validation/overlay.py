@@ -1,0 +1,134 @@
+"""Prediction laid over measurement: a real run with the simulated run of the same requests under the same policy."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...records import Run
+from ...records.metrics import e2e_s, finished_mask
+from ..figures.latency import quantiles, scale_seconds, scale_shares
+from ..judging.contest import case_of
+from ..judging.study import Study
+from ..page.numbers import GIB, gib
+from ..page.svg import COLOURS, DASHES, INK, inline_svg, legend_above, page_style
+from ..page.time_axis import TimeAxis, time_mean
+from .validation import Validation, check_cells, has_steps, validate, worst_cells
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Array = np.ndarray[Any, Any]
+
+DESCRIPTION = (
+    "Memory in use over time, and the share of requests whose last token came within a time: measured as a line, "
+    "predicted as a dashed line in a band as wide as its median error to either side."
+)
+_REAL, _SIMULATED = COLOURS[0], COLOURS[1]
+
+
+@dataclass(frozen=True, slots=True)
+class Overlay:
+    """One real run with its prediction, as the page shows it.
+
+    Attributes:
+        missed: how many limits are not kept.
+        checks: every figure, real and simulated, with its error.
+        worst: the requests whose E2E is furthest off.
+    """
+
+    title: str
+    missed: int
+    figure: str
+    checks: Sequence[Mapping[str, str]]
+    worst: Sequence[tuple[str, ...]]
+
+
+def overlay(study: Study) -> list[Overlay] | None:
+    """One for each real run that has a simulated counterpart; None if there is no such pair."""
+    return [_shown(validate(*pair), number) for number, pair in enumerate(pairs(study.runs))] or None
+
+
+def pairs(runs: Sequence[Run]) -> list[tuple[Run, Run]]:
+    """Each complete real run with the first complete prediction of the same case, if requests finished in both."""
+    complete = [run for run in runs if run.info.complete]
+    simulated = [run for run in complete if run.info.kind == "simulated" and not run.info.is_planned_again]
+    found = ((real, _counterpart(real, simulated)) for real in complete if real.info.kind == "real")
+    return [(real, other) for real, other in found if other is not None]
+
+
+def _counterpart(real: Run, simulated: Sequence[Run]) -> Run | None:
+    same = (run for run in simulated if case_of(run.info) == case_of(real.info))
+    return next((run for run in same if (finished_mask(run) & finished_mask(real)).any()), None)
+
+
+def _shown(validation: Validation, number: int) -> Overlay:
+    return Overlay(
+        title=validation.title,
+        missed=len(validation.missed),
+        figure=inline_svg(
+            f"overlay{number}",
+            overlay_figure(validation.real, validation.simulated),
+            f"{validation.title}: predicted and measured",
+            DESCRIPTION,
+        ),
+        checks=check_cells(validation),
+        worst=worst_cells(validation),
+    )
+
+
+def overlay_figure(real: Run, simulated: Run) -> "Figure":
+    """VRAM over time, where it was measured, and the distribution of E2E, of both."""
+    from matplotlib.figure import Figure
+
+    with page_style():
+        if has_steps(real):
+            figure = Figure(figsize=(9, 3.2), layout="constrained")
+            memory, latency = figure.subplots(1, 2, width_ratios=[3, 2])
+            _draw_memory(memory, real, simulated)
+        else:
+            figure = Figure(figsize=(5, 3.2), layout="constrained")
+            latency = figure.subplots()
+        handles = _draw_latency(latency, real, simulated)
+        legend_above(figure, list(handles.values()), list(handles))
+    return figure
+
+
+def _draw_memory(panel: "Axes", real: Run, simulated: Run) -> None:
+    axis = TimeAxis.of([real, simulated])
+    measured, predicted = ((mean_used_bytes(run, axis.edges_s)) / GIB for run in (real, simulated))
+    error = float(np.median(np.abs(predicted - measured)))
+    panel.fill_between(axis.middles, predicted - error, predicted + error, color=_SIMULATED, alpha=0.25, linewidth=0)
+    panel.plot(axis.middles, measured, color=_REAL, linewidth=1.4)
+    panel.plot(axis.middles, predicted, color=_SIMULATED, linewidth=1.2, dashes=DASHES[1])
+    panel.axhline(real.info.scenario.memory.budget_bytes / GIB, color=INK, linewidth=1)
+    panel.set_title(f"half of the time off by less than {gib(error * GIB, 2)}", fontsize=9)
+    panel.set_ylabel("VRAM (GiB)")
+    axis.label(panel)
+
+
+def mean_used_bytes(run: Run, edges_s: Array) -> Array:
+    """The time mean of the bytes in use in each bucket; between steps, of what is held whatever runs."""
+    steps, fixed = run.steps, run.info.scenario.memory.fixed_bytes
+    half_grown = (steps["kv_bytes"] - steps["kv_start_bytes"]) / 2
+    return fixed + time_mean(steps, steps["vram_used_bytes"] - half_grown - fixed, edges_s)
+
+
+def _draw_latency(panel: "Axes", real: Run, simulated: Run) -> dict[str, Any]:
+    both = finished_mask(real) & finished_mask(simulated)
+    measured, predicted = (e2e_s(run)[both[finished_mask(run)]] for run in (real, simulated))
+    error = float(np.median(np.abs(predicted / measured - 1)))
+    seconds, shares = quantiles(predicted)
+    band = panel.fill_betweenx(
+        shares, seconds * (1 - error), seconds * (1 + error), color=_SIMULATED, alpha=0.25, linewidth=0
+    )
+    (line,) = panel.plot(*quantiles(measured), color=_REAL, linewidth=1.4)
+    (dashed,) = panel.plot(seconds, shares, color=_SIMULATED, linewidth=1.2, dashes=DASHES[1])
+    panel.set_title(f"half of the requests off by less than {error:.1%}", fontsize=9)
+    panel.set_xlabel("E2E (s)")
+    panel.set_ylabel("share of requests")
+    scale_seconds(panel)
+    scale_shares(panel, int(both.sum()))
+    return {"measured": line, "predicted": dashed, "predicted, give or take the median error": band}

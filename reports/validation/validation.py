@@ -1,0 +1,292 @@
+"""A simulation held against the real run of the same scenario: every figure with its error, and where it comes from."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from ...errors import InvalidRun
+from ...records import Run
+from ...records.metrics import e2e_s, finished_mask, tpot_s, ttft_s
+from ..judging.verdict import summary_of
+from ..page.numbers import ENOUGH_FOR_P99, GIB, three_digits
+from ..page.page import render_page, write_page
+
+Array = np.ndarray[Any, Any]
+
+_SAMPLES = 400
+_WORST = 10
+_LONGER = 2.0
+
+LIMITS = {
+    "throughput": 0.02,
+    "makespan": 0.02,
+    "E2E mean": 0.03,
+    "TTFT mean": 0.05,
+    "TTFT p90": 0.05,
+    "TTFT p99": 0.05,
+    "TPOT p90": 0.05,
+    "TPOT p99": 0.05,
+    "E2E p90": 0.05,
+    "E2E p99": 0.05,
+    "peak VRAM": 0.01,
+    "step median": 0.03,
+    "step p95": 0.08,
+}
+"""What a simulation is to keep to, as shares; of steps: of their errors."""
+
+
+class StepErrors(Protocol):
+    """How far predicted durations of a run's own steps are off, as shares."""
+
+    @property
+    def median(self) -> float:
+        """Of all steps."""
+
+    @property
+    def p95(self) -> float:
+        """The 95th percentile."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One figure, real and simulated.
+
+    Attributes:
+        error: simulated over real less 1; of TTFT above capacity: their difference over the mean E2E. None: what is
+            real is 0, and the simulated is not.
+        interval: of the error, 95 %, from resampled requests; None where there is no sample.
+        limit: that it is to keep to; None: none is set.
+    """
+
+    name: str
+    real: float
+    simulated: float
+    error: float | None
+    interval: tuple[float, float] | None = None
+    limit: float | None = None
+
+    @property
+    def holds(self) -> bool:
+        """Whether the limit is kept, if there is one."""
+        return self.limit is None or (self.error is not None and abs(self.error) <= self.limit)
+
+
+@dataclass(frozen=True, slots=True)
+class Validation:
+    """One scenario under one policy."""
+
+    real: Run
+    simulated: Run
+    checks: list[Check]
+    worst: list[tuple[int, int, int, float, float]]
+    """The requests whose E2E is furthest off: row, prompt, output, real and simulated seconds."""
+
+    @property
+    def title(self) -> str:
+        """Scenario and policy."""
+        return f"{self.real.info.scenario.name}: {self.real.info.policy}"
+
+    @property
+    def missed(self) -> list[Check]:
+        """Limits that are not kept."""
+        return [check for check in self.checks if not check.holds]
+
+
+def validate(real: Run, simulated: Run, steps: StepErrors | None = None, *, is_wait_known: bool = True) -> Validation:
+    """Hold a simulation against a real run of the same requests.
+
+    Args:
+        steps: how far the run's own steps are off, where there are any.
+        is_wait_known: whether arrivals and tokens were timed by one clock; if not, what lies between an arrival and a
+            token is not known, and limits are set for TPOT alone.
+
+    Raises InvalidRun: they are not of the same requests, or none finished in both.
+    """
+    if real.info.scenario.trace.content_hash != simulated.info.scenario.trace.content_hash:
+        raise InvalidRun("the simulation is not of the run's requests")
+    both = finished_mask(real) & finished_mask(simulated)
+    if not both.any():
+        raise InvalidRun(f"no request finished both in the run and in its simulation: {real.info.policy}")
+    checks = [*_whole(real, simulated), *_latencies(real, simulated, both)]
+    if not is_wait_known:
+        checks = [check if check.name.startswith("TPOT") else replace(check, limit=None) for check in checks]
+    if steps is not None:
+        checks += [
+            Check("step median", 0, 0, steps.median, None, LIMITS["step median"]),
+            Check("step p95", 0, 0, steps.p95, None, LIMITS["step p95"]),
+        ]
+    return Validation(real, simulated, checks, _worst(real, simulated, both))
+
+
+def _whole(real: Run, simulated: Run) -> list[Check]:
+    a, b = summary_of(real.info), summary_of(simulated.info)
+    pairs = {
+        "makespan": (a.makespan_s, b.makespan_s),
+        "throughput": (a.total_tok_s, b.total_tok_s),
+        "finished": (a.finished, b.finished),
+    }
+    if has_steps(real):
+        pairs |= {
+            "peak VRAM": (a.peak_vram_bytes / GIB, b.peak_vram_bytes / GIB),
+            "preemptions": (a.preemptions, b.preemptions),
+            "steps out of memory": (a.ooms, b.ooms),
+        }
+    return [Check(name, x, y, _ratio(y - x, x), None, LIMITS.get(name)) for name, (x, y) in pairs.items()]
+
+
+def has_steps(run: Run) -> bool:
+    """Whether anything is known of the run's steps; the log of another engine has none."""
+    return len(run.steps["step"]) > 0
+
+
+def _latencies(real: Run, simulated: Run, both: Array) -> list[Check]:
+    end = "p99" if both.sum() >= ENOUGH_FOR_P99 else "p90"
+    rank = 0.99 if end == "p99" else 0.9
+    statistics: dict[str, Callable[[Array], Array]] = {
+        "mean": lambda values: values.mean(axis=-1),
+        "p50": lambda values: np.quantile(values, 0.5, axis=-1),
+        end: lambda values: np.quantile(values, rank, axis=-1),
+    }
+    scale = float(_of(real, e2e_s, both).mean()) if _is_above_capacity(real) else 0.0
+    found = []
+    for metric, values_of in (("TTFT", ttft_s), ("TPOT", tpot_s), ("E2E", e2e_s)):
+        several = both & (real.requests["output_tokens"] > 1) if metric == "TPOT" else both
+        if not several.any():
+            continue
+        x, y = _of(real, values_of, several), _of(simulated, values_of, several)
+        over = scale if metric == "TTFT" else 0.0
+        for name, statistic in statistics.items():
+            found.append(_check(f"{metric} {name}", x, y, statistic, over))
+    return found
+
+
+def _check(name: str, x: Array, y: Array, statistic: Callable[[Array], Array], over: float) -> Check:
+    rng = np.random.default_rng(0)
+    sampled = rng.integers(0, len(x), (_SAMPLES, len(x)))
+    reals, simulateds = statistic(x[sampled]), statistic(y[sampled])
+    off = (simulateds - reals) / (over or np.maximum(reals, 1e-12))
+    a, b = float(statistic(x)), float(statistic(y))
+    low, high = np.quantile(off, (0.025, 0.975))
+    return Check(name, a, b, _ratio(b - a, over or a), (float(low), float(high)), LIMITS.get(name))
+
+
+def _of(run: Run, values_of: Callable[[Run], Array], mask: Array) -> Array:
+    """A metric of the masked requests; the metrics are of all that finished."""
+    finished = finished_mask(run)
+    spread = np.full(len(finished), np.nan)
+    spread[finished] = values_of(run)
+    return np.asarray(spread[mask])
+
+
+def _is_above_capacity(run: Run) -> bool:
+    """Whether requests came faster than they were served: all at once, or so that who came last waited far longer."""
+    arrivals = run.requests["arrival_ns"]
+    if arrivals.min() == arrivals.max():
+        return True
+    order = np.argsort(arrivals[finished_mask(run)], kind="stable")
+    waited = ttft_s(run)[order]
+    fifth = max(len(waited) // 5, 1)
+    return bool(waited[-fifth:].mean() > _LONGER * waited[:fifth].mean())
+
+
+def _worst(real: Run, simulated: Run, both: Array) -> list[tuple[int, int, int, float, float]]:
+    x, y = _of(real, e2e_s, both), _of(simulated, e2e_s, both)
+    rows = np.flatnonzero(both)
+    furthest = np.argsort(-np.abs(y - x), kind="stable")[:_WORST]
+    prompts, outputs = real.requests["prompt_tokens"], real.requests["output_tokens"]
+    return [(int(rows[i]), int(prompts[rows[i]]), int(outputs[rows[i]]), float(x[i]), float(y[i])) for i in furthest]
+
+
+def _ratio(part: float, whole: float) -> float | None:
+    if part == 0:
+        return 0.0
+    return part / whole if whole else None
+
+
+def as_table(validations: Sequence[Validation]) -> list[dict[str, Any]]:
+    """One row a figure: what --json prints."""
+    return [
+        {
+            "scenario": each.real.info.scenario.name,
+            "policy": each.real.info.policy,
+            "figure": check.name,
+            "real": check.real,
+            "simulated": check.simulated,
+            "error": check.error,
+            "interval": check.interval,
+            "limit": check.limit,
+            "holds": check.holds,
+        }
+        for each in validations
+        for check in each.checks
+    ]
+
+
+def write_validation(validations: Sequence[Validation], path: Path) -> None:
+    """One HTML page that needs nothing but itself, whole or not at all. Raises OutputRefused."""
+    page = render_page(
+        "validation.html.jinja",
+        validations=[_shown(each, number) for number, each in enumerate(validations)],
+        missed=sum(len(each.missed) for each in validations),
+        limited=sum(check.limit is not None for each in validations for check in each.checks),
+        models=sorted({each.simulated.info.scenario.step_time for each in validations}),
+        machines=sorted({each.real.info.scenario.step_time for each in validations}),
+    )
+    write_page(page, path)
+
+
+def _shown(validation: Validation, number: int) -> Mapping[str, Any]:
+    from ..figures.latency import latency_figure
+    from ..figures.vram import vram_figure
+    from ..page.svg import inline_svg
+
+    runs = (validation.real, validation.simulated)
+    return {
+        "title": validation.title,
+        "missed": len(validation.missed),
+        "checks": check_cells(validation),
+        "worst": worst_cells(validation),
+        "latency": inline_svg(
+            f"latency{number}",
+            latency_figure(runs),
+            f"{validation.title}: TTFT, TPOT and E2E, real and simulated",
+            "The share of requests whose first token, whose tokens on average, and whose last token came within a "
+            "time.",
+        ),
+        "vram": inline_svg(
+            f"vram{number}",
+            vram_figure(runs if has_steps(validation.real) else runs[1:]),
+            f"{validation.title}: VRAM over time, real (where it is known) and simulated",
+            "Memory in use between the weights and the budget.",
+        ),
+    }
+
+
+def check_cells(validation: Validation) -> list[dict[str, str]]:
+    """The figures with their errors, as they are shown."""
+    return [_cells(check) for check in validation.checks]
+
+
+def _cells(check: Check) -> dict[str, str]:
+    is_share = check.name.startswith("step ")
+    interval = check.interval
+    return {
+        "name": check.name,
+        "real": "" if is_share else three_digits(check.real),
+        "simulated": "" if is_share else three_digits(check.simulated),
+        "error": "" if check.error is None else f"{check.error:{'' if is_share else '+'}.1%}",
+        "interval": f"{interval[0]:+.1%} to {interval[1]:+.1%}" if interval else "",
+        "limit": "" if check.limit is None else f"{check.limit:.0%}",
+        "kept": "" if check.limit is None else ("yes" if check.holds else "NO"),
+    }
+
+
+def worst_cells(validation: Validation) -> list[tuple[str, ...]]:
+    """The requests whose E2E is furthest off, as they are shown."""
+    return [
+        (f"{row:,}", f"{prompt:,}", f"{output:,}", three_digits(a), three_digits(b), f"{b / a - 1:+.1%}")
+        for row, prompt, output, a, b in validation.worst
+    ]

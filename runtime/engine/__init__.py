@@ -1,0 +1,1 @@
+"""Runs a step: the model, its CUDA graphs, and the executor that keeps the device busy."""

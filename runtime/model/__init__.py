@@ -1,0 +1,1 @@
+"""The decoder: layers, weights and the operations they are made of."""

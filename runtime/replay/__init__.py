@@ -1,0 +1,1 @@
+"""Replays a trace: arrivals on a clock, plans, commits and the record."""

@@ -1,0 +1,64 @@
+"""When steps began and ended: by the device's own events on a GPU, by the host's clock on a CPU."""
+
+import time
+from dataclasses import dataclass
+
+import torch
+
+from ..machine import Machine
+
+_AGAIN_NS = 10 * 10**9
+"""After so long the device's clock is compared with the host's again; until then they drift by microseconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A moment: an event that the device will reach, or a time that has passed already."""
+
+    event: torch.cuda.Event | None
+    ns: int = 0
+
+    def reached(self) -> bool:
+        """Wait until the device is there; whether it was not there yet."""
+        if self.event is None or self.event.query():
+            return False
+        self.event.synchronize()
+        return True
+
+
+class Clock:
+    """Nanoseconds since the run began, for the host and for what the device does."""
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+        if machine.is_cuda:
+            torch.cuda.synchronize(machine.device)
+        self.zero_ns = time.perf_counter_ns()
+        """When the run began, by the host's steady clock."""
+        self._base = self.mark()
+        self._base.reached()
+        self._base_ns = self.now_ns()
+
+    def now_ns(self) -> int:
+        """The host's time."""
+        return time.perf_counter_ns() - self.zero_ns
+
+    def mark(self) -> Mark:
+        """The moment at which the device has done all that was launched so far."""
+        if not self._machine.is_cuda:
+            return Mark(None, self.now_ns())
+        event = torch.cuda.Event(enable_timing=True)
+        event.record()
+        return Mark(event)
+
+    def ns(self, mark: Mark) -> int:
+        """The time of a mark that was reached."""
+        if mark.event is None:
+            return mark.ns
+        assert self._base.event is not None
+        return self._base_ns + int(self._base.event.elapsed_time(mark.event) * 1e6)
+
+    def compare(self, mark: Mark, now_ns: int) -> None:
+        """A mark that the device reached just now, by the host's clock: every so often both are set by one."""
+        if now_ns - self._base_ns > _AGAIN_NS:
+            self._base_ns, self._base = now_ns, mark

@@ -1,0 +1,195 @@
+"""Opens what a replay needs, in the order in which each depends on the one before:
+
+device -> attention -> a first division of memory -> weights -> engine -> graphs -> what is really fixed -> experiment
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import torch
+
+from ...csrc import PolicySpec
+from ...errors import DeviceUnavailable, OverBudget
+from ...experiment import GIB, Experiment, build_experiment
+from ...workloads import ModelSpec
+from ..attention import Attention, choose_attention
+from ..engine.engine import Engine
+from ..machine import Machine
+from ..memory.kv_pool import OutOfVram
+from ..memory.vram import Monitor, device_used
+from ..model.weights import Weights, load_weights, random_weights, tensors_of
+from ..step.inputs import Extent
+from .arrivals import intake_tokens
+
+LARGEST_GRAPH_CHUNK = 512
+"""Steps that prefill more are long enough for their launches to be hidden behind them."""
+
+_MIXED = ((1, 64), (64, 1040))
+"""Decoding rows and chunk tokens: few and many, for which other kernels are launched."""
+
+ALLOCATOR_SLACK_BYTES = 32 << 20
+"""Torch takes memory in segments of 2 and 20 MiB: what it reserves is that much more than what it hands out."""
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """An engine that is ready, and the experiment as this machine allows it."""
+
+    experiment: Experiment
+    engine: Engine
+    fixed_bytes: int
+    rest_bytes: int
+    """In use on the device when this was opened, beside what the engine takes and gives back."""
+
+    def monitor(self) -> Monitor:
+        """Watches what others take of the device that they did not hold when this was opened."""
+        machine, engine = self.engine.machine, self.engine
+        return Monitor(
+            machine.spec.memory_bytes,
+            device_used(machine),
+            lambda: _changing_bytes(engine),
+            rest_bytes=self.rest_bytes,
+            before_bytes=machine.used_before,
+        )
+
+    def close(self) -> None:
+        """Give the device back."""
+        self.engine.close()
+
+
+def open_session(
+    experiment: Experiment,
+    policies: list[PolicySpec],
+    machine: Machine,
+    *,
+    attention: Attention | None = None,
+    weights_folder: Path | None = None,
+    temperature: float = 0.0,
+    graphs: bool = True,
+    say: Say = lambda text: None,
+) -> Session:
+    """Load the model and build an engine that can run every one of the policies.
+
+    Args:
+        experiment: built for the machine's spec, with KV blocks that the attention backend can read.
+        attention: default: the best that is here.
+        weights_folder: safetensors; default: random weights, drawn with the experiment's seed.
+        graphs: capture CUDA graphs, where the backend can.
+
+    Raises:
+        OverBudget: the model does not fit under the cap.
+        InvalidModel: weights that do not match.
+        DeviceUnavailable: no attention backend for it.
+    """
+    spec = experiment.model
+    if machine.is_cuda and spec.head_dim & (spec.head_dim - 1):
+        raise DeviceUnavailable(f"{spec.name} has heads of {spec.head_dim} dimensions: the kernels take powers of two")
+    attention = attention or choose_attention("auto", machine, spec)
+    try:
+        say(f"loading {spec.name} onto {machine.name}")
+        if machine.is_cuda:
+            share = min(experiment.memory.budget_bytes / machine.spec.memory_bytes, 1.0)
+            torch.cuda.set_per_process_memory_fraction(share, machine.device)
+        weights = _weights(spec, machine, weights_folder, experiment.seed)
+        engine = Engine(
+            machine, spec, weights, attention, _extent(experiment, policies, machine), temperature=temperature
+        )
+        engine.pool.resize(1)
+        if machine.is_cuda:
+            _warm_up(engine, experiment, graphs=graphs, say=say)
+    except torch.OutOfMemoryError:
+        raise OverBudget(
+            f"{spec.name} does not fit under {experiment.memory.budget_bytes / GIB:.1f} GiB on {machine.name}: "
+            "raise --vram, choose a smaller model, or stop what else uses the device"
+        ) from None
+    except OutOfVram:
+        raise OverBudget(f"{machine.name} has no memory left for a KV pool: stop what else uses it") from None
+    fixed = _fixed_bytes(engine)
+    rest = device_used(machine)() - _changing_bytes(engine)
+    return Session(_as_measured(experiment, engine, fixed), engine, fixed, rest)
+
+
+def _weights(spec: ModelSpec, machine: Machine, folder: Path | None, seed: int) -> Weights:
+    if folder is not None:
+        return load_weights(folder, spec, machine.device)
+    return random_weights(spec, machine.device, seed)
+
+
+def _extent(experiment: Experiment, policies: list[PolicySpec], machine: Machine) -> Extent:
+    """Room for the policy that runs most requests at once, and for the longest request, padded to its batch."""
+    trace, memory = experiment.trace, experiment.memory
+    built = [policy.build() for policy in policies]
+    seats = min(max(policy.max_requests or experiment.max_seqs for policy in built), len(trace))
+    if all(policy.sees_memory for policy in built):
+        seats = min(seats, memory.pool_blocks)
+    longest = int(trace.prompt_tokens.max() + trace.output_tokens.max())
+    small = {policy.chunk_tokens or policy.step_tokens for policy in built}
+    held = memory.budget_bytes - memory.geometry.weight_bytes
+    return Extent(
+        seats=seats,
+        longest_tokens=longest,
+        block_tokens=memory.block_tokens,
+        limit_bytes=held if machine.is_cuda else memory.pool_blocks * memory.block_bytes + _cpu_slack(experiment),
+        step_tokens=max(experiment.step_tokens, longest),
+        intake_tokens=intake_tokens(trace),
+        graph_chunks=tuple(sorted(size for size in small if 0 < size <= LARGEST_GRAPH_CHUNK)),
+    )
+
+
+def _cpu_slack(experiment: Experiment) -> int:
+    """Policies that are blind to memory may take what others keep for activations."""
+    return experiment.memory.activation_reserve_bytes
+
+
+def _warm_up(engine: Engine, experiment: Experiment, *, graphs: bool, say: Say) -> None:
+    engine.warm_up(min(experiment.step_tokens, 4096))
+    for rows, chunk_tokens in _MIXED:
+        engine.warm_up(1, rows=min(rows, engine.extent.seats), chunk_tokens=chunk_tokens)
+    engine.prepare_prompts(min(experiment.step_tokens, engine.extent.longest_tokens))
+    torch.cuda.synchronize(engine.machine.device)
+    if graphs:
+        total = len(engine.graphs.shapes())
+        say(f"capturing {total} CUDA graphs" if total else "steps run without CUDA graphs here")
+        engine.capture()
+
+
+def _changing_bytes(engine: Engine) -> int:
+    """What the process holds of the device as far as it takes and gives back: torch's memory and the pool."""
+    machine = engine.machine
+    return torch.cuda.memory_reserved(machine.device) + engine.pool.memory.bytes if machine.is_cuda else 0
+
+
+def _fixed_bytes(engine: Engine) -> int:
+    """What the process holds before the first step, the pool left out."""
+    machine = engine.machine
+    if not machine.is_cuda:
+        return sum(tensor.nbytes for tensor in _parameters(engine))
+    torch.cuda.synchronize(machine.device)
+    torch.cuda.empty_cache()
+    used = device_used(machine)() - machine.used_before
+    return used - engine.pool.memory.bytes
+
+
+def _parameters(engine: Engine) -> list[torch.Tensor]:
+    return [tensor for _, tensor in tensors_of(engine.model.weights)]
+
+
+def _as_measured(experiment: Experiment, engine: Engine, fixed_bytes: int) -> Experiment:
+    """The experiment with what is really fixed: context, workspaces and graphs in place of what was assumed."""
+    graphs, slack = engine.graphs.pool_bytes, ALLOCATOR_SLACK_BYTES if engine.machine.is_cuda else 0
+    context = fixed_bytes - experiment.memory.geometry.weight_bytes - graphs
+    options: dict[str, Any] = {
+        "limits": msgspec.structs.replace(experiment.limits, graph_pool_bytes=graphs, slack_bytes=slack),
+        "slo": experiment.slo,
+        "seed": experiment.seed,
+        "name": experiment.name,
+        "arrivals": experiment.arrivals,
+        "rate_scale": experiment.rate_scale,
+    }
+    device = msgspec.structs.replace(experiment.device, context_bytes=max(context, 0))
+    return build_experiment(experiment.trace, experiment.model, device, **options)

@@ -1,0 +1,110 @@
+"""Finds the best safe number of requests for a policy that caps its batches by count."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import msgspec
+
+from ..csrc import PolicySpec
+from ..experiment import Experiment
+from ..records.metrics import Summary, order_by_merit
+from .simulate import simulate
+from .step_time.roofline import StepTime
+
+_REFINEMENTS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class BestCount:
+    """What the search found.
+
+    Attributes:
+        n: the count to run with.
+        largest_safe: the largest count tried without an out-of-memory step; 0 if there was none.
+        tried: how many counts were simulated.
+        unbounded: a larger count would change nothing: never as many requests as `n` ran at once.
+    """
+
+    n: int
+    largest_safe: int
+    tried: int
+    unbounded: bool
+
+    def __str__(self) -> str:
+        if not self.largest_safe:
+            return "no count is safe: even one request at a time runs out of memory"
+        edge = "no count is too large here" if self.unbounded else f"{self.largest_safe} is the largest safe one"
+        return f"n={self.n} is the best of {self.tried} counts simulated on this very trace; {edge}"
+
+
+def best_safe_count(
+    experiment: Experiment,
+    policy: PolicySpec,
+    *,
+    step_time: StepTime | None = None,
+    on_trial: Callable[[int], None] | None = None,
+) -> BestCount:
+    """Search the count that serves this trace best (`metrics.order_by_merit`) without any out-of-memory step.
+
+    Counts are doubled until one runs out of memory or none is reached any more, the edge is found by bisection, and
+    the neighbourhood of the best is looked at more closely. This is hindsight that no operator has: the count
+    policies are given it so that nobody wins against a straw man.
+    """
+    trials: dict[int, Summary | None] = {}
+
+    def safe(n: int) -> bool:
+        if n not in trials:
+            if on_trial:
+                on_trial(n)
+            run = simulate(experiment, policy.with_count(n), step_time=step_time, stop_on_oom=True)
+            summary = msgspec.convert(run.info.summary, Summary)
+            if not run.info.complete and not summary.ooms:
+                raise KeyboardInterrupt
+            trials[n] = None if summary.ooms else summary
+        return trials[n] is not None
+
+    limit = min(experiment.step_tokens, len(experiment.trace))
+    largest, unsafe, unbounded = _double(safe, trials, limit)
+    if not largest:
+        return BestCount(1, 0, len(trials), unbounded=False)
+    largest = _bisect(safe, largest, unsafe)
+    for _ in range(_REFINEMENTS):
+        _look_around(safe, trials)
+    return BestCount(_best(trials), largest, len(trials), unbounded)
+
+
+def _double(safe: Callable[[int], bool], trials: dict[int, Summary | None], limit: int) -> tuple[int, int, bool]:
+    """The largest safe power of two, the first unsafe count above it (or limit + 1), and whether counts stopped
+    mattering.
+    """
+    largest, n = 0, 1
+    while n <= limit and safe(n):
+        largest = n
+        summary = trials[n]
+        if summary is not None and summary.running_max < n:
+            return largest, n + 1, True
+        n = n * 2 if n == limit else min(n * 2, limit)
+    return largest, min(n, limit + 1), largest == limit
+
+
+def _bisect(safe: Callable[[int], bool], largest: int, unsafe: int) -> int:
+    while unsafe - largest > 1:
+        middle = (largest + unsafe) // 2
+        if safe(middle):
+            largest = middle
+        else:
+            unsafe = middle
+    return largest
+
+
+def _look_around(safe: Callable[[int], bool], trials: dict[int, Summary | None]) -> None:
+    best = _best(trials)
+    tried = sorted(trials)
+    place = tried.index(best)
+    for neighbour in tried[max(place - 1, 0) : place + 2]:
+        safe((best + neighbour) // 2)
+
+
+def _best(trials: dict[int, Summary | None]) -> int:
+    safe = [(n, summary) for n, summary in sorted(trials.items(), key=lambda item: item[0]) if summary is not None]
+    return safe[order_by_merit([summary for _, summary in safe])[0]][0]

@@ -1,0 +1,175 @@
+"""Where the simulations of a sweep run: in processes of this machine, or on a Ray cluster. What comes of them is the
+same.
+"""
+
+import importlib
+import multiprocessing
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from contextlib import AbstractContextManager, contextmanager
+from importlib.util import find_spec
+from typing import Any, Protocol
+
+from ...errors import DeviceUnavailable, InvalidScenario, UnknownName, WarpGroupError
+from .trials import Job, Record, Setting, version_here
+
+ENGINES = ("local", "ray")
+
+
+class Engine(Protocol):
+    """Runs jobs at the same time, `slots` of them."""
+
+    slots: int
+
+    def submit(self, job: Job) -> None:
+        """Begin a job. No more than `slots` at a time, so that none has to be waited for after Ctrl-C."""
+
+    def results(self) -> list[Record]:
+        """What came of those that have ended: of one at least, which is waited for."""
+
+
+def check_engine(name: str, address: str | None) -> None:
+    """Raises UnknownName, InvalidScenario or DeviceUnavailable: there is no such engine here."""
+    if name not in ENGINES:
+        raise UnknownName("engine", name, ENGINES)
+    if name == "ray" and find_spec("ray") is None:
+        raise DeviceUnavailable("--engine ray needs Ray, which is not installed: pip install 'warpgroup[ray]'")
+    if address is not None and name != "ray":
+        raise InvalidScenario("--ray-address is of --engine ray: give both or none")
+
+
+def open_engine(
+    name: str, setting: Setting, *, workers: int | None = None, address: str | None = None
+) -> AbstractContextManager[Engine]:
+    """An engine by its name.
+
+    Args:
+        workers: simulations at a time; None: one for each core.
+        address: of a Ray cluster; None: the one that this machine belongs to, else a Ray of this machine alone.
+
+    Raises:
+        DeviceUnavailable: Ray, or the cluster, cannot be reached.
+    """
+    check_engine(name, address)
+    return _on_ray(setting, workers, address) if name == "ray" else _on_this_machine(setting, workers)
+
+
+class _Local:
+    def __init__(self, pool: ProcessPoolExecutor, slots: int) -> None:
+        self.slots = slots
+        self._pool = pool
+        self._running: set[Future[Record]] = set()
+
+    def submit(self, job: Job) -> None:
+        # The process that this may start inherits the mask: Ctrl-C waits until it has begun, and can end in silence.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            self._running.add(self._pool.submit(_run, job))
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+    def results(self) -> list[Record]:
+        ended, self._running = wait(self._running, return_when=FIRST_COMPLETED)
+        return [future.result() for future in ended]
+
+
+@contextmanager
+def _on_this_machine(setting: Setting, workers: int | None) -> Iterator[Engine]:
+    slots = workers or os.cpu_count() or 1
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(slots, mp_context=context, initializer=_start, initargs=(setting,)) as pool:
+        yield _Local(pool, slots)
+
+
+_setting: Setting
+
+
+def _start(setting: Setting) -> None:
+    global _setting
+    _setting = setting
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # half a trial is none: there is nothing to tidy up
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+
+def _run(job: Job) -> Record:
+    return job.run(_setting)
+
+
+class _Ray:
+    def __init__(self, ray: Any, setting: Setting, slots: int) -> None:
+        self.slots = slots
+        self._ray = ray
+        self._task = ray.remote(num_cpus=1)(run_on_ray)
+        self._setting = ray.put((setting, version_here()))
+        self._running: list[Any] = []
+
+    def submit(self, job: Job) -> None:
+        self._running.append(self._task.remote(self._setting, job))
+
+    def results(self) -> list[Record]:
+        ended, self._running = self._ray.wait(self._running)
+        try:
+            records: list[Record] = self._ray.get(ended)
+        except self._ray.exceptions.RayTaskError as error:
+            if isinstance(error.cause, WarpGroupError):
+                raise error.cause from None
+            raise DeviceUnavailable(
+                f"a simulation failed on Ray: {_last_line(error)}; is warpgroup on every node?"
+            ) from None
+        except self._ray.exceptions.RayError as error:
+            raise DeviceUnavailable(f"Ray lost a simulation: {_last_line(error)}; --resume continues") from None
+        return records
+
+
+@contextmanager
+def _on_ray(setting: Setting, workers: int | None, address: str | None) -> Iterator[Engine]:
+    ray = importlib.import_module("ray")
+    joined = bool(ray.is_initialized())
+    if not joined:
+        _connect(ray, workers, address)
+    cores = int(ray.cluster_resources().get("CPU", 1))
+    try:
+        yield _Ray(ray, setting, min(workers or cores, cores))
+    finally:
+        if not joined:
+            ray.shutdown()
+
+
+def _connect(ray: Any, workers: int | None, address: str | None) -> None:
+    quiet = {"log_to_driver": False, "logging_level": "ERROR"}
+    try:
+        if address is not None:
+            _knock(address)
+        ray.init(address=address or "auto", **quiet)
+    except (OSError, RuntimeError, ValueError) as error:
+        if address is not None:
+            raise DeviceUnavailable(f"no Ray cluster at {address}: {_last_line(error)}; see `ray status`") from None
+        # A Ray of our own reports to nobody.
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        ray.init(address="local", num_cpus=workers, include_dashboard=False, **quiet)
+
+
+def _knock(address: str) -> None:
+    """Ray itself would try for minutes. Raises OSError: nobody is there, or not of the form HOST:PORT."""
+    if address == "auto":
+        return
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not (host and port.isdigit()):
+        raise OSError("expected HOST:PORT, ray://HOST:PORT or auto")
+    socket.create_connection((host, int(port)), timeout=5).close()
+
+
+def run_on_ray(given: tuple[Setting, tuple[str, str]], job: Job) -> Record:
+    """What a Ray node does. Raises DeviceUnavailable: its version is not the one that asks."""
+    setting, wanted = given
+    if version_here() != wanted:
+        found, asked = (" ".join(version).strip() for version in (version_here(), wanted))
+        raise DeviceUnavailable(f"a Ray node has warpgroup {found}, not {asked}: install the same on every node")
+    return job.run(setting)
+
+
+def _last_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__

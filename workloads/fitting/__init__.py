@@ -1,0 +1,1 @@
+"""Fits a workload model to a trace, and says how far off it is."""

@@ -1,0 +1,1 @@
+"""Workload models: lengths, arrivals and sessions to draw requests from."""

@@ -1,0 +1,1 @@
+"""Scenarios: TOML files that say what to run, and the module that reads them."""

@@ -1,0 +1,1 @@
+"""Model shapes and devices: the built-in catalogue, and model folders."""

@@ -1,0 +1,1 @@
+"""The trace in memory: requests, turns, transforms, summary and shared prefixes."""

@@ -1,0 +1,82 @@
+"""How much of the prompts a prefix cache could save, going by which blocks they begin with."""
+
+import msgspec
+import numpy as np
+
+from ..quantities import NS
+from .prefix_blocks import PrefixBlocks
+from .trace import Column, Trace
+from .turns import Flags
+
+NEVER_NS = 2**63 - 1
+
+_AGES_S = (10, 30, 60, 300)
+
+
+class PrefixSharing(msgspec.Struct, frozen=True):
+    """Shares of all prompt tokens that were also at the beginning of an earlier prompt, and what that rests on.
+
+    Attributes:
+        block_tokens: tokens in a block.
+        requests: of which the blocks are known. Of the others nothing is shared.
+        blocks: that all prompts have together.
+        distinct_blocks: how many of them there are when equal ones are counted once.
+        used_once: share of those that one request alone has.
+        hit: share of prompt tokens that a cache without end would save.
+        hit_within: the same if a block is kept for so long after its last use only; empty where the requests have no
+            times of their own, since nobody knows then how much later they come.
+    """
+
+    block_tokens: int
+    requests: int
+    blocks: int
+    distinct_blocks: int
+    used_once: float
+    hit: float
+    hit_within: dict[str, float]
+
+
+def prefix_sharing(trace: Trace) -> PrefixSharing | None:
+    """What an infinite cache would save, with requests in order of arrival; None where no blocks are known."""
+    prefix = trace.prefix
+    if prefix is None or not len(prefix.ids):
+        return None
+    uses = np.unique(prefix.ids, return_counts=True)[1]
+    ages_ns = block_ages_ns(prefix, trace.arrival_ns)
+    ages_s = _AGES_S if has_ages(trace) else ()
+    return PrefixSharing(
+        block_tokens=prefix.block_tokens,
+        requests=int((prefix.counts > 0).sum()),
+        blocks=len(prefix.ids),
+        distinct_blocks=len(uses),
+        used_once=float((uses == 1).mean()),
+        hit=share_of(trace, hits_of(trace, prefix, ages_ns < NEVER_NS)),
+        hit_within={f"{age_s}s": share_of(trace, hits_of(trace, prefix, ages_ns <= age_s * NS)) for age_s in ages_s},
+    )
+
+
+def has_ages(trace: Trace) -> bool:
+    """Whether it is known how long after each other requests come."""
+    return trace.has_times and not trace.is_closed_loop
+
+
+def block_ages_ns(prefix: PrefixBlocks, arrival_ns: Column) -> Column:
+    """Of each block how long before a request had the same one; `NEVER_NS` where none had."""
+    order = np.argsort(prefix.ids, kind="stable")  # the uses of a block one after another
+    ids, time_ns = prefix.ids[order], np.repeat(arrival_ns, prefix.counts)[order]
+    ages_ns = np.full(len(ids), NEVER_NS, dtype=np.int64)
+    is_again = ids[1:] == ids[:-1]
+    ages_ns[order[1:][is_again]] = (time_ns[1:] - time_ns[:-1])[is_again]
+    return ages_ns
+
+
+def hits_of(trace: Trace, prefix: PrefixBlocks, is_hit: Flags) -> Column:
+    """Tokens of each prompt in these blocks; one that is hit comes after others that are."""
+    until = np.concatenate([[0], np.cumsum(is_hit)])
+    hits = np.diff(until[prefix.ends], prepend=0)
+    return np.asarray(np.minimum(hits * prefix.block_tokens, trace.prompt_tokens))
+
+
+def share_of(trace: Trace, tokens: Column) -> float:
+    """Of all prompt tokens."""
+    return int(tokens.sum()) / int(trace.prompt_tokens.sum())
