@@ -20,11 +20,11 @@ import msgspec
 import torch
 import triton
 
-from warpgroup.reports.gate.config import read_config
-from warpgroup.reports.gate.pairs import Launch, Side, benchmarks, launch_source
+from warpgroup.reports.gate.classes.timed.decision import decide
+from warpgroup.reports.gate.classes.timed.pairs import Launch, Side, benchmarks_of, launch_source
+from warpgroup.reports.gate.classes.timed.timed_class import LAUNCH_S, timing_rule
+from warpgroup.reports.gate.config_file import read_config
 from warpgroup.reports.gate.result import Check, Outcome
-from warpgroup.reports.gate.run import LAUNCH_S, rule_of
-from warpgroup.reports.gate.timed import decide
 
 CONFIG = Path(__file__).with_name("perf-gate-gpu.toml")
 ROOT = Path(__file__).parents[2]
@@ -65,16 +65,16 @@ class Gates:
 
     def __init__(self, site: Path, slow: Path) -> None:
         self.config = read_config(CONFIG)
-        self.files = [CONFIG.parent / name for name in self.config.timed.files]
+        self.files = [CONFIG.parent / name for name in self.config.classes["timed"].files]
         self.base = Side("base", site)
         self.heads = {"same": Side("head", site), "slower": Side("head", slow)}
-        names, unread = benchmarks(self.base, self.files, root=ROOT, timeout_s=LAUNCH_S)
+        names, unread = benchmarks_of(self.base, self.files, root=ROOT, timeout_s=LAUNCH_S)
         assert not unread, unread
         self.names = {"same": names, "slower": [name for name in names if SLOWED in name]}
 
     def decide(self, kind: str) -> tuple[list[Check], list[Launch]]:
         """What one decided, and what it decided on."""
-        rule, made = rule_of(self.config), []
+        rule, made = timing_rule(self.config), []
         source = launch_source(self.base, self.heads[kind], self.files, pairs=rule.pairs, root=ROOT, timeout_s=LAUNCH_S)
 
         def kept(names: Sequence[str], count: int) -> Iterator[Launch]:

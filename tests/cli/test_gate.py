@@ -14,6 +14,7 @@ from warpgroup.cli import gate as gating
 from warpgroup.cli.main import app
 from warpgroup.csrc import parse_policy
 from warpgroup.errors import WarpGroupError
+from warpgroup.reports.gate.classes.exact import figures_of_run
 from warpgroup.sim import AnalyticStepTime, simulate
 
 CONFIG = """
@@ -114,7 +115,7 @@ def test_one_token_of_one_request_always_shows(policy, which):
     for requests in (rows, longer):
         made = experiment(requests, kv_blocks=40)
         step_time = AnalyticStepTime(made.memory.geometry, made.device)
-        figures.append(gating._figures_of(simulate(made, parse_policy(policy), step_time=step_time)))
+        figures.append(figures_of_run(simulate(made, parse_policy(policy), step_time=step_time)))
     assert figures[0] != figures[1]
 
 
@@ -140,7 +141,7 @@ def test_wrong_usage_is_2_and_says_where(place, path, content, message):
     ("arguments", "message"),
     [
         (("run", "--only", "timd"), "expected some of exact, counted, timed"),
-        (("run", "--only", "timed"), "leaves nothing"),
+        (("run", "--only", "timed"), "there is nothing to gate"),
         (("run", "--config", "none.toml"), "cannot read none.toml"),
         (("accept", "--reason", " "), "--reason is empty"),
     ],
@@ -155,7 +156,7 @@ def test_a_base_that_does_not_exist_is_2(place):
     (place / "perf-gate.toml").write_text(CONFIG + "[counted]\n")
     done = gate("run", "--base", "nowhere")
     assert done.exit_code == 2
-    assert "--base nowhere is no commit" in " ".join(done.output.split())
+    assert "--base nowhere is not a commit" in " ".join(done.output.split())
 
 
 @pytest.mark.parametrize(
@@ -165,7 +166,7 @@ def test_a_base_that_does_not_exist_is_2(place):
         ("", "is not a baseline"),
         ('{"figures": {}}', "is empty"),
         ('{"figures": {"own.toml: paged": {"makespan_ns": NaN}}}', "is not a baseline"),
-        ('{"figures": {"gone: paged": {"makespan_ns": 1}}}', "is gone"),
+        ('{"figures": {"gone: paged": {"makespan_ns": 1}}}', "no longer has this figure"),
     ],
 )
 def test_what_is_missing_or_damaged_is_4_and_never_a_pass(place, baseline, message):
@@ -290,7 +291,7 @@ def test_a_benchmark_that_is_gone_is_4_until_that_is_accepted(timed_place):
     checks = json.loads((timed_place / "r.json").read_text())["checks"]
     broken = {check["name"]: check["detail"] for check in checks if check["outcome"] == "broken"}
     assert "renamed or deleted" in broken["bench.py::test_work[2000]"]
-    assert "not in the baseline" in broken["bench.py::test_work[4000]"]
+    assert "is not in the baseline" in broken["bench.py::test_work[4000]"]
     accepted = gate("accept", "--reason", "other sizes")
     assert accepted.exit_code == 0, accepted.output
     assert gate("run", "--json", "r.json", "--budget", "1").exit_code == 3
@@ -322,7 +323,7 @@ def test_a_threshold_that_this_machine_cannot_show_is_refused(timed_place):
     calibration.write_text(json.dumps(found))
     done = gate("run")
     assert done.exit_code == 2
-    assert "shows no less than 90.0%" in " ".join(done.output.split())
+    assert "detects no change below 90.0%" in " ".join(done.output.split())
 
 
 def test_a_commit_on_the_base_itself_is_compared_with_the_one_before_it(timed_place):
@@ -361,16 +362,16 @@ def test_a_repository_without_a_commit_and_a_folder_that_is_none(tmp_path, monke
     assert "has no commit yet" in done.output
 
 
-def test_whatever_else_goes_wrong_is_no_regression(place, monkeypatch):
-    def fail(*_):
-        raise ZeroDivisionError("nobody thought of this")
+def test_an_unforeseen_error_is_4_and_not_a_regression(place, monkeypatch):
+    def fail(*_, **__):
+        raise ZeroDivisionError("an unforeseen error")
 
-    monkeypatch.setattr(gating, "_simulated", fail)
+    monkeypatch.setattr(gating, "_simulate_figures", fail)
     (place / "baselines").mkdir()
     (place / "baselines" / "exact.json").write_text('{"figures": {"a": {"m": 1}}}')
     done = gate("run")
     assert done.exit_code == 4
-    assert "nobody thought of this" in " ".join(done.output.split())
+    assert "an unforeseen error" in " ".join(done.output.split())
 
 
 def test_the_command_ends_with_its_code_in_a_process_of_its_own(place):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from warpgroup.reports.gate.broken import Broken
-from warpgroup.reports.gate.pairs import Launch, Side, benchmarks, launch
+from warpgroup.reports.gate.classes.timed.pairs import Launch, Side, benchmarks_of, launch
 
 WORK = """
 import time
@@ -44,7 +44,7 @@ class Bench:
 
     def broken(self, text: str, *names: str, timeout_s: float = 60) -> dict[str, str]:
         found = self.launch(text, *names, timeout_s=timeout_s).broken
-        return {name.removeprefix("bench_it.py::"): why for name, why in found.items()}
+        return {name.removeprefix("bench_it.py::"): str(why) for name, why in found.items()}
 
 
 @pytest.fixture
@@ -264,8 +264,8 @@ def test_a_launch_says_by_which_clock_it_measured(gpu):
         (
             '"cuda"',
             TORCH.replace("return True", "return False"),
-            'gate_clock("cuda") needs a GPU, and torch 2.0 can use none here: run this gate where there is one, or '
-            "leave the file out of [timed]",
+            'gate_clock("cuda") needs a GPU, and torch 2.0 can use none here: run this gate on a machine '
+            "with a GPU, or remove the file from [timed]",
         ),
         ('"wall"', "", 'there is no gate_clock("wall"): choose one of thread, process, cuda'),
         ('name="cud"', "", 'there is no gate_clock("cud"): choose one of thread, process, cuda'),
@@ -278,7 +278,7 @@ def test_a_clock_that_is_not_there_breaks_its_benchmark_in_one_line(bench, clock
     text = f"{TWO}\n@pytest.mark.gate_clock({clock})\ndef test_c(benchmark):\n    benchmark(work)\n"
     found = bench.launch(text)
     assert (list(found.broken), len(found.samples)) == (["bench_it.py::test_c"], 2)
-    assert found.broken["bench_it.py::test_c"] == f"base and head: failed in setup: {said}"
+    assert str(found.broken["bench_it.py::test_c"]) == f"base and head: failed in setup: {said}"
 
 
 @pytest.mark.parametrize(
@@ -287,7 +287,7 @@ def test_a_clock_that_is_not_there_breaks_its_benchmark_in_one_line(bench, clock
         ("benchmark(lambda: 1 / 0)", "head: failed in call: ZeroDivisionError: division by zero"),
         ("benchmark(work); assert False, 'wrong bins'", "head: failed in call: AssertionError: wrong bins"),
         ("pytest.skip('no compiler')", "head: skipped in call: Skipped: no compiler"),
-        ("pass", "head: asks for the benchmark fixture and never calls it"),
+        ("pass", "head: uses the benchmark fixture and never calls it"),
         ("os._exit(3)", "head died with code 3"),
     ],
 )
@@ -320,7 +320,7 @@ def test_an_error_that_the_test_hides_is_found(bench):
     except OSError:
         pass
 """
-    assert bench.broken(text) == {"test_a": "it hid an error of its own"}
+    assert bench.broken(text) == {"test_a": "the benchmark caught an error of its own"}
 
 
 def test_what_comes_after_a_death_was_not_reached(bench):
@@ -368,11 +368,11 @@ def test_files_of_the_same_name_are_refused(bench):
     other.write_text("from thing import work\n" + TWO)
     (bench.folder / "pytest.ini").write_text("[pytest]\naddopts = --import-mode=importlib\n")
     with pytest.raises(Broken, match="two benchmark files have the same name"):
-        benchmarks(bench.sides[0], [bench.write(TWO), other], root=bench.folder, timeout_s=60)
+        benchmarks_of(bench.sides[0], [bench.write(TWO), other], root=bench.folder, timeout_s=60)
 
 
 def test_what_there_is_can_be_asked_for(bench):
-    names, unread = benchmarks(bench.sides[1], [bench.write(TWO)], root=bench.folder, timeout_s=60)
+    names, unread = benchmarks_of(bench.sides[1], [bench.write(TWO)], root=bench.folder, timeout_s=60)
     assert (names, unread) == (["bench_it.py::test_a", "bench_it.py::test_b"], {})
 
 
