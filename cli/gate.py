@@ -44,7 +44,7 @@ _ConfigOption = Annotated[
     typer.Option(help="TOML file that says what is gated; its paths are relative to it.", rich_help_panel=_GATED),
 ]
 _BuildsOption = Annotated[Path | None, _option(_GATED, "Folder for builds. Default: build/gate in the repository.")]
-_OnlyOption = Annotated[str | None, _option(_GATED, "Comma-separated classes: exact, counted, timed. Default: all.")]
+_OnlyOption = Annotated[str | None, _option(_GATED, "Comma-separated classes, such as exact,counted. Default: all.")]
 _BaseOption = Annotated[
     str,
     typer.Option(
@@ -66,7 +66,8 @@ def gate_run_command(
     base: _BaseOption = "main",
     only: _OnlyOption = None,
     budget: Annotated[
-        float | None, _option(_GATED, "Seconds for all timed benchmarks. Default: from the configuration.", min=1)
+        float | None,
+        _option(_GATED, "Seconds for all timed benchmarks. Default: budget_s of the file.", min=1),
     ] = None,
     html: Annotated[Path | None, _option(_OUTPUTS, "Write a page; with --history it also shows past gates.")] = None,
     junit: Annotated[Path | None, _option(_OUTPUTS, "Write JUnit XML.")] = None,
