@@ -59,7 +59,7 @@ def test_a_damaged_file_is_refused_in_one_line_and_kept(tmp_path_factory, where,
     except InvalidScenario as error:
         refusal = str(error)
     if refusal is None:
-        assert len(read_history(path)) == 3  # the byte is one that no reader uses
+        assert len(read_history(path)) == 3  # no reader uses that byte
     else:
         assert "\n" not in refusal
         assert path.read_bytes() == damaged

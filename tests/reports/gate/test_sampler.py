@@ -182,7 +182,7 @@ class cuda:
         def elapsed_time(self, end):
             return end.at_ms - self.at_ms
 """
-"""A GPU whose clock goes on with the work that is launched, and with nothing else; it works when somebody waits."""
+"""A GPU whose clock advances only by launched work, which runs when the caller synchronizes."""
 
 CUDA = 'import torch\npytestmark = pytest.mark.gate_clock("cuda")\n'
 
