@@ -172,6 +172,9 @@ def _measure(name: str, sides: list[SideProcess], turns: Sequence[int], result: 
     if reached == ["ready", "ready"]:
         with suppress(BenchmarkEnded):
             _sample(sides, turns, samples)
+    if any(side.has_ended for side in sides):  # whether the other side fails too decides whether base alone fails
+        for side in sides:
+            _call_once(side)
     reasons = {side.name: side.finish() or _unusable(given) for side, given in zip(sides, samples, strict=True)}
     if any(reasons.values()):
         result.broken[name] = _problem(reasons)
@@ -179,6 +182,12 @@ def _measure(name: str, sides: list[SideProcess], turns: Sequence[int], result: 
         result.broken[name] = LaunchProblem("the benchmark caught an error of its own")
     else:
         result.samples[name] = samples
+
+
+def _call_once(side: SideProcess) -> None:
+    if not side.has_ended:
+        with suppress(BenchmarkEnded):
+            side.ask(1)
 
 
 def _problem(reasons: Mapping[str, str]) -> LaunchProblem:

@@ -105,9 +105,14 @@ class SideProcess:
             raise BenchmarkEnded
         return self._last
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether the present benchmark has ended, by itself or as told."""
+        return bool(self._last["event"] == "done")
+
     def finish(self) -> str:
         """End the present benchmark; returns what went wrong with it, or "". Raises ProcessLost."""
-        if self._last["event"] != "done":
+        if not self.has_ended:
             self.tell(calls=0)
             self.hear()
         return str(self._last["problem"])
