@@ -22,7 +22,7 @@ from warpgroup.experiment import Limits, build_experiment
 from warpgroup.runtime import choose_attention, open_machine, open_session
 from warpgroup.runtime.step.inputs import Filling, Layout, Shape, Slabs
 from warpgroup.runtime.step.pinned_memory import Arena
-from warpgroup.runtime.step.upload import at_once, beside_steps, in_order
+from warpgroup.runtime.step.upload import at_once, on_compute_stream, on_copy_stream
 from warpgroup.workloads import Trace, load_model
 
 ROWS, CONTEXT, PREFILL = 256, 1024, 16_384
@@ -126,8 +126,8 @@ def steps(engine, machine, shape: Shape, filling: Filling, count: int) -> dict:
         by_view = captured.replay
     ways = {
         "inputs there already": step,
-        "pinned, in order": with_slabs(in_order),
-        "pinned, on a stream of its own": with_slabs(beside_steps(machine)),
+        "pinned, in order": with_slabs(on_compute_stream),
+        "pinned, on a stream of its own": with_slabs(on_copy_stream(machine)),
         "pageable": with_slabs(lambda to, slab: at_once(to, slab.clone())),
         "mapped view": by_view,
     }

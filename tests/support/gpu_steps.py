@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from warpgroup.runtime import Machine, choose_attention, open_machine
-from warpgroup.runtime.attention import Attention
+from warpgroup.runtime.attention.interface import Attention
 from warpgroup.runtime.attention.paged import PagedAttention
 from warpgroup.runtime.engine.engine import Engine
 from warpgroup.runtime.model.weights import random_weights

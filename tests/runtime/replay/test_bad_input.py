@@ -137,7 +137,7 @@ def test_devices_and_backends_that_do_not_exist_are_refused():
         choose_attention("flash", machine, spec)
     attention = choose_attention("auto", machine, spec)
     attention.block_multiple = 256
-    with pytest.raises(InvalidScenario, match="--block-tokens is 16, sdpa"):
+    with pytest.raises(InvalidScenario, match="--block-tokens is 16, but sdpa"):
         require_blocks(attention, 16)
 
 

@@ -228,7 +228,6 @@ def test_requests_come_at_their_times():
 
 def test_a_run_whose_requests_came_late_is_marked(monkeypatch):
     monkeypatch.setattr(arrivals_module, "LAG_LIMIT_S", -1.0)
-    monkeypatch.setattr("warpgroup.runtime.replay.replay.LAG_LIMIT_S", -1.0)
     assert replay([(0, 10, 3), (10_000_000, 10, 3)], "paged").run.info.machine.degraded
 
 
@@ -245,7 +244,7 @@ def test_an_interrupted_run_can_be_read_and_is_marked(tmp_path):
     assert again.info.summary["aborted"] == 4 * len(ROWS) - again.info.summary["finished"]
 
 
-def test_a_campaign_replays_each_policy_and_resumes(tmp_path):
+def test_replay_all_replays_each_policy_and_resumes(tmp_path):
     from warpgroup.csrc import parse_policies
     from warpgroup.experiment import Limits, build_experiment
     from warpgroup.runtime import missing_runs, open_machine, open_session
