@@ -11,7 +11,6 @@ from .attention.choice import choose_attention
 from .engine.executor import Executor
 from .machine import open_machine
 from .memory.kv_pool import OutOfVram
-from .memory.vram_cap import VramCap
 from .replay.session import Session, open_session
 
 
@@ -48,12 +47,7 @@ def generate(
         raise InvalidScenario(f"policy '{policy}' needs true output lengths, which only a trace has: choose another")
     machine = open_machine(device)
     spec, folder = _model(model)
-    for number, prompt in enumerate(prompts):
-        if not all(0 <= token < spec.vocab for token in prompt):
-            raise InvalidScenario(
-                f"prompt {number} has a token id outside 0 to {spec.vocab - 1}, the vocabulary of {spec.name}: use its "
-                "tokenizer"
-            )
+    _check_tokens(prompts, spec)
     backend = choose_attention(attention, machine, spec)
     trace = Trace.of_rows([(0, len(prompt), max_new_tokens) for prompt in prompts], max_new_tokens=max_new_tokens)
     wanted = limits or Limits(block_tokens=max(backend.block_multiple, 16))
@@ -72,6 +66,15 @@ def _model(model: str | Path) -> tuple[ModelSpec, Path | None]:
     return (read_model_folder(folder), folder) if folder.is_dir() else (load_model(str(model)), None)
 
 
+def _check_tokens(prompts: Sequence[Sequence[int]], spec: ModelSpec) -> None:
+    for number, prompt in enumerate(prompts):
+        if not all(0 <= token < spec.vocab for token in prompt):
+            raise InvalidScenario(
+                f"prompt {number} has a token id outside 0 to {spec.vocab - 1}, the vocabulary of {spec.name}: use its "
+                "tokenizer"
+            )
+
+
 class _Generation:
     """Runs one step after another: an end token that a step draws decides what the next step computes."""
 
@@ -82,23 +85,8 @@ class _Generation:
         self._trace, self._eos = experiment.trace, eos_token
         self._engine = session.engine
         self._scheduler: Scheduler = experiment.scheduler(policy)
-        core = self._scheduler.policy
-        vram_cap = VramCap(
-            session.engine.machine,
-            session.engine.pool,
-            experiment.memory,
-            cap_bytes=experiment.memory.budget_bytes,
-            fixed_bytes=session.fixed_bytes,
-            blind=not core.sees_memory,
-        )
-        session.engine.pool.open_host(core.swap_bytes)
-        self._executor = Executor(
-            session.engine,
-            vram_cap,
-            self._trace.prompt_tokens,
-            self._trace.output_tokens,
-            seed=experiment.seed,
-            padded=core.is_padded,
+        self._executor = Executor.for_run(
+            session.engine, experiment, self._scheduler.policy, fixed_bytes=session.fixed_bytes
         )
         log = self._executor.log
         for start, prompt in zip(log.starts, prompts, strict=True):

@@ -5,12 +5,14 @@ It decides nothing. The core's `StepBuilder` knows what a step consists of; this
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from ...csrc import StagedStep, StepBuilder, StepStager
+from ...csrc import Policy, StagedStep, StepBuilder, StepStager
+from ...experiment import Experiment
 from ..memory.kv_pool import OutOfVram
 from ..memory.vram_cap import VramCap
 from ..step.inputs import Filling, PrefillChunk, Shape
@@ -57,7 +59,7 @@ class Executor:
         seed: int = 0,
         padded: bool = False,
     ) -> None:
-        self._engine, self._vram_cap = engine, vram_cap
+        self._engine, self.vram_cap = engine, vram_cap
         self.log = TokenLog(prompt_tokens, outputs)
         self._builder = StepBuilder(
             log=self.log.tokens,
@@ -69,6 +71,35 @@ class Executor:
             padded=padded,
         )
 
+    @classmethod
+    def for_run(cls, engine: Engine, experiment: Experiment, policy: Policy, *, fixed_bytes: int) -> Self:
+        """The executor of one run under a policy, with a VRAM cap, and with host memory if the policy swaps.
+
+        Args:
+            fixed_bytes: what the process holds before the first step.
+
+        Raises:
+            OverBudget: the host cannot pin the memory that the policy wants to swap to.
+        """
+        trace, memory = experiment.trace, experiment.memory
+        vram_cap = VramCap(
+            engine.machine,
+            engine.pool,
+            memory,
+            cap_bytes=memory.budget_bytes,
+            fixed_bytes=fixed_bytes,
+            blind=not policy.sees_memory,
+        )
+        engine.pool.open_host(policy.swap_bytes)
+        return cls(
+            engine,
+            vram_cap,
+            trace.prompt_tokens,
+            trace.output_tokens,
+            seed=experiment.seed,
+            padded=policy.is_padded,
+        )
+
     @cached_property
     def stager(self) -> StepStager:
         """Prepares plans as far as that needs no device; used by the thread that makes the plans."""
@@ -77,12 +108,12 @@ class Executor:
 
     def apply_limit(self) -> None:
         """Let plans from now on hold only as many blocks as the VRAM cap allows now."""
-        self._builder.limit_blocks(self._vram_cap.pool_blocks)
+        self._builder.limit_blocks(self.vram_cap.pool_blocks)
 
     def rest(self, step: StagedStep) -> None:
         """Carry out a plan without a step: copy caches to the host."""
         self._engine.pool.copy_out(step.to_host)
-        self._vram_cap.trim()
+        self.vram_cap.trim()
 
     def launch(self, step: StagedStep) -> Launched:
         """Launch the first step of a plan, and count it as done, since the device runs steps in order.
@@ -93,19 +124,19 @@ class Executor:
         pool = self._engine.pool
         pool.copy_out(step.to_host)
         pool.copy_in(step.to_device)
-        moved = self._vram_cap.trim()
+        moved = self.vram_cap.trim()
         if step.missing_blocks:
             try:
-                self._vram_cap.make_room(self._builder.missing_blocks())
+                self.vram_cap.make_room(self._builder.missing_blocks())
             except OutOfVram:
                 pool.copy_in(self._builder.restore())  # their host memory is reserved for others
                 raise
             pool.copy_in(self._builder.hold())
         launch = _Launch(self._engine, self._builder, step, written=step.written and not moved)
         if step.captured:
-            tokens, peak_bytes = launch(), self._vram_cap.held_bytes()
+            tokens, peak_bytes = launch(), self.vram_cap.held_bytes()
         else:
-            tokens, peak_bytes = self._vram_cap.watch(launch, step.plan)
+            tokens, peak_bytes = self.vram_cap.watch(launch, step.plan)
         draws = self._builder.launched()
         return Launched(tokens, draws.requests, draws.places, draws.finished, peak_bytes)
 
@@ -119,7 +150,7 @@ class Executor:
             OutOfVram: there is no memory for its blocks.
         """
         if step.missing_blocks:
-            self._vram_cap.make_room(self._builder.missing_blocks())
+            self.vram_cap.make_room(self._builder.missing_blocks())
             self._builder.hold()
         return self._builder.launched().finished
 

@@ -58,7 +58,7 @@ class Clock:
         assert self._base.event is not None
         return self._base_ns + int(self._base.event.elapsed_time(mark.event) * 1e6)
 
-    def synchronize(self, mark: Mark, now_ns: int) -> None:
+    def set_device_time(self, mark: Mark, now_ns: int) -> None:
         """Set the clock of the device by a mark that it reached at `now_ns` of the host, every 10 seconds."""
         if now_ns - self._base_ns > _AGAIN_NS:
             self._base_ns, self._base = now_ns, mark

@@ -13,7 +13,6 @@ from ..engine.executor import Executor, Launched
 from ..engine.token_log import random_prompts
 from ..memory.kv_pool import OutOfVram
 from ..memory.vram import Monitor
-from ..memory.vram_cap import VramCap
 from .accounting import Accounting, budget_left
 from .arrivals import Arrivals
 from .clock import Clock, Mark
@@ -51,26 +50,9 @@ class Replay:
         self._monitor, self._fixed_bytes, self._options = monitor, fixed_bytes, options
         trace, memory = experiment.trace, experiment.memory
         self._scheduler = experiment.scheduler(policy)
-        core = self._scheduler.policy
-        self._vram_cap = VramCap(
-            engine.machine,
-            engine.pool,
-            memory,
-            cap_bytes=memory.budget_bytes,
-            fixed_bytes=fixed_bytes,
-            blind=not core.sees_memory,
-        )
-        engine.pool.open_host(core.swap_bytes)
+        self.executor = Executor.for_run(engine, experiment, self._scheduler.policy, fixed_bytes=fixed_bytes)
         prompts = random_prompts(trace.prompt_tokens, engine.spec.vocab, experiment.seed)
         self._arrivals = Arrivals(trace, prompts, engine.intake_memory.numpy())
-        self.executor = Executor(
-            engine,
-            self._vram_cap,
-            trace.prompt_tokens,
-            trace.output_tokens,
-            seed=experiment.seed,
-            padded=core.is_padded,
-        )
         self._recording = Recording(experiment, self._arrivals)
         self._accounting = Accounting(memory)
         self._interrupt = Interrupt()
@@ -141,7 +123,7 @@ class Replay:
         self._budget = budget
         self._scheduler.set_budget(budget)
         self._recording.budget_changed(self._clock.now_ns(), budget)
-        self._vram_cap.set_budget(self._scheduler.memory)
+        self.executor.vram_cap.set_budget(self._scheduler.memory)
 
     def _step(self, worker: StepWorker) -> bool:
         """Carry out one plan, and begin the next. False at the end of the run."""
@@ -222,7 +204,7 @@ class Replay:
         waited, now_ns = step.end.reached(), self._clock.now_ns()
         start_ns, end_ns = self._clock.ns(step.start), self._clock.ns(step.end)
         if waited:
-            self._clock.synchronize(step.end, now_ns)
+            self._clock.set_device_time(step.end, now_ns)
         places = step.launched.log_places
         self.executor.log.tokens[places] = step.drawn.numpy()[: len(places)]  # the rest are rows that pad a graph
         for request in step.launched.finished:
@@ -244,7 +226,7 @@ class Replay:
         info = machine_info(
             self._engine,
             self._accounting,
-            self._vram_cap,
+            self.executor.vram_cap,
             self._monitor,
             self._arrivals,
             fixed_bytes=self._fixed_bytes,

@@ -93,21 +93,15 @@ def open_session(
         DeviceUnavailable: the kernels cannot run this model.
     """
     spec = experiment.model
-    if machine.is_cuda and spec.head_dim & (spec.head_dim - 1):
-        raise DeviceUnavailable(
-            f"{spec.name} has heads of {spec.head_dim} dimensions, but the kernels take only powers of two: choose "
-            "another --model"
-        )
+    _check_heads(spec, machine)
     attention = attention or choose_attention("auto", machine, spec)
+    extent = _extent(experiment, policies, machine)
     try:
         say(f"loading {spec.name} onto {machine.name}")
         if machine.is_cuda:
-            share = min(experiment.memory.budget_bytes / machine.spec.memory_bytes, 1.0)
-            torch.cuda.set_per_process_memory_fraction(share, machine.device)
+            _limit_torch(experiment, machine)
         weights = _weights(spec, machine, weights_folder, experiment.seed)
-        engine = Engine(
-            machine, spec, weights, attention, _extent(experiment, policies, machine), temperature=temperature
-        )
+        engine = Engine(machine, spec, weights, attention, extent, temperature=temperature)
         engine.pool.resize(1)
         if machine.is_cuda:
             _warm_up(engine, experiment, graphs=graphs, say=say)
@@ -121,6 +115,19 @@ def open_session(
     fixed = _fixed_bytes(engine)
     rest = device_used(machine)() - _changing_bytes(engine)
     return Session(_as_measured(experiment, engine, fixed), engine, fixed, rest)
+
+
+def _check_heads(spec: ModelSpec, machine: Machine) -> None:
+    if machine.is_cuda and spec.head_dim & (spec.head_dim - 1):
+        raise DeviceUnavailable(
+            f"{spec.name} has heads of {spec.head_dim} dimensions, but the kernels take only powers of two: choose "
+            "another --model"
+        )
+
+
+def _limit_torch(experiment: Experiment, machine: Machine) -> None:
+    share = min(experiment.memory.budget_bytes / machine.spec.memory_bytes, 1.0)
+    torch.cuda.set_per_process_memory_fraction(share, machine.device)
 
 
 def _weights(spec: ModelSpec, machine: Machine, folder: Path | None, seed: int) -> Weights:

@@ -1,7 +1,7 @@
-"""Hot paths of the runtime for a GPU to go through over and over: what bench_gpu.py times. Needs a GPU.
+"""Hot paths of the runtime on a GPU, which bench_gpu.py times. Needs a GPU.
 
-Everything has the heads and layers of Qwen2.5-7B, and goes through inputs of unlike lengths: what a card is good at
-depends on how work is spread over it.
+All have the heads of Qwen2.5-7B, and go through inputs of different lengths: speed depends on how evenly the work is
+spread over the card.
 """
 
 from collections.abc import Callable
@@ -20,19 +20,19 @@ from warpgroup.runtime.step.inputs import Extent, Filling, Integers, Layout, Sha
 from warpgroup.workloads import load_model
 
 INPUTS = 20
-"""To a call: so many that the host's head start over an idle GPU hardly counts."""
+"""Of one call: so many that the launch on an idle GPU adds almost nothing."""
 SPEC = load_model("qwen2.5-7b")
 LONGEST = 6000  # tokens of a context
-BLOCKS, BLOCK_TOKENS = 20_000, 16  # ten times what fits into a card's own cache
+BLOCKS, BLOCK_TOKENS = 20_000, 16  # ten times what fits into the L2 cache of a card
 
 machine_here = cache(open_machine)
 
 
 class Captured:
-    """Work as a CUDA graph, as steps are replayed: the host's share is one launch. It keeps what the graph reads."""
+    """Work as a CUDA graph, as steps are replayed: the host only makes one launch. It keeps the inputs alive."""
 
     def __init__(self, work: Callable[[], object]) -> None:
-        work()  # whatever is compiled is compiled now
+        work()  # compiles the kernels
         torch.cuda.synchronize()
         self._work, self._graph = work, torch.cuda.CUDAGraph()
         with torch.cuda.graph(self._graph):
@@ -43,7 +43,7 @@ class Captured:
 
 
 def decode_attention(rows: int) -> Callable[[], None]:
-    """Each of the inputs once."""
+    """Attention of decode steps, one for each input, as one graph."""
     return Captured(decode_attention_on(machine_here(), rows))
 
 
@@ -68,7 +68,7 @@ def decode_attention_on(machine: Machine, rows: int, *, blocks: int = BLOCKS) ->
 
 
 def prefill_attention(prompts: int) -> Callable[[], None]:
-    """Of five steps, each with that many prompts of a few hundred to a few thousand tokens."""
+    """Attention of five steps, each with that many prompts of 200 to 6,000 tokens."""
     rng, machine = np.random.default_rng(0), machine_here()
     attention = choose_attention("auto", machine, SPEC)
     steps = []
@@ -87,7 +87,7 @@ def prefill_attention(prompts: int) -> Callable[[], None]:
             attention.begin(batch)
             attention.attend(query, key, value, cached, batch, out)
 
-    attend()  # cuDNN builds a plan for each length at its first use
+    attend()  # at the first use of each length, cuDNN builds a plan
     return attend
 
 
@@ -133,7 +133,7 @@ def decoding_shape(rows: int, width: int) -> Shape:
 
 
 def filled(attention: Attention, layout: Layout, rng: np.random.Generator, blocks: int) -> Integers:
-    """A decode step that computes as a real one does, and stores nothing; contexts of 900 tokens on average."""
+    """A decode step that computes like a real one but stores nothing; contexts of 900 tokens on average."""
     slab, rows = np.zeros(layout.size, dtype=np.int32), layout.shape.rows
     arrays = layout.arrays(slab)
     contexts = np.clip(rng.lognormal(6.7, 0.5, rows), 16, LONGEST).astype(np.int64)

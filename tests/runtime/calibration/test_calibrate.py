@@ -1,4 +1,4 @@
-"""Calibration on the CPU: every kind of step of the grid is computed, and is of that kind."""
+"""Calibration on the CPU: every kind of step of the grid is measured."""
 
 import numpy as np
 import pytest

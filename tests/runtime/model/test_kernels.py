@@ -1,4 +1,4 @@
-"""Triton's kernels, interpreted on the CPU in float32, against plain torch."""
+"""Our Triton kernels, interpreted on the CPU in float32, against plain PyTorch."""
 
 import numpy as np
 import pytest
@@ -68,7 +68,7 @@ def test_queries_and_keys_are_rotated_and_stored(normed):
     close(found[1][1], found[0][1])
 
 
-def test_the_likeliest_token_is_drawn_and_kept_and_no_token_out_of_nothing():
+def test_the_most_likely_token_is_drawn_and_stored_and_nan_draws_a_token_that_exists():
     logits = torch.randn(TOKENS, 5000)
     logits[2] = float("nan")
     sampled = Sampled(*(torch.arange(TOKENS, dtype=torch.int32) for _ in range(3)))
@@ -109,7 +109,7 @@ def test_products_of_few_rows_are_products(rows, depth):
     seed=st.integers(0, 99),
 )
 def test_paged_attention_is_attention(lengths, chunks, filling, seed):
-    """Balanced parts, joined, for decoding rows and chunks of any lengths, in a shape that is larger than they are."""
+    """Parts of equal length, combined, for decoding rows and chunks of any lengths, padded to a larger shape."""
     torch.manual_seed(seed)
     pool = torch.randn(60, 2, KV_HEADS, 16, DIM)
     cache = tuple(pool.permute(1, 0, 3, 2, 4))
