@@ -11,7 +11,7 @@ from ..model.model import Model
 from ..model.operations import Operations
 from ..model.torch_operations import TorchOperations
 from ..model.weights import Weights, dtype_of
-from ..step.inputs import Extent, Filling, Integers, Layout, PrefillChunk, Shape, Slabs
+from ..step.inputs import Extent, Integers, Layout, PrefillChunk, Shape, Slabs, StepLengths
 from ..step.pinned_memory import Arena
 from ..step.upload import copy_for
 from .graphs import Graphs
@@ -80,7 +80,7 @@ class Engine:
         layout = Layout.of(shape, self.model.attention.arrays(shape))
         return layout, self._slabs.of_size(layout.size)
 
-    def run(self, layout: Layout, filling: Filling) -> torch.Tensor:
+    def run(self, layout: Layout, lengths: StepLengths) -> torch.Tensor:
         """Launch the step whose slab was written. Returns the tokens that it will draw, (sampled rows,) int32.
 
         Raises:
@@ -92,7 +92,7 @@ class Engine:
             return graph.replay()
         slab = torch.empty(layout.size, dtype=torch.int32, device=self.machine.device)
         self._slabs.upload(layout, slab)
-        return self.model.step(layout.batch(slab, filling), self._cache, self._last_tokens)
+        return self.model.step(layout.batch(slab, lengths), self._cache, self._last_tokens)
 
     def warm_up(self, prompt_tokens: int, *, rows: int = 0, chunk_tokens: int = 0) -> None:
         """Run a step that stores nothing, so that kernels are compiled and loaded, and workspaces allocated.
@@ -121,7 +121,7 @@ class Engine:
             slab["cache_edges"][:] = np.arange(len(chunks) + 1) * (each + 1)
         self.model.attention.fill(slab, shape, np.ones(rows, dtype=np.int64), chunks)
         cached = len(chunks) * (each + 1)
-        self.run(layout, Filling(each, each + 1, cached, (prompt_tokens,)))
+        self.run(layout, StepLengths(each, each + 1, cached, (prompt_tokens,)))
 
     def prepare_prompts(self, longest: int) -> None:
         """Build now what attention would build at first use, for prompts of up to that length."""

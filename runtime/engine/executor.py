@@ -15,7 +15,7 @@ from ...csrc import Policy, StagedStep, StepBuilder, StepStager
 from ...experiment import Experiment
 from ..memory.kv_pool import OutOfVram
 from ..memory.vram_cap import VramCap
-from ..step.inputs import Filling, PrefillChunk, Shape
+from ..step.inputs import PrefillChunk, Shape, StepLengths
 from .engine import Engine
 from .token_log import TokenLog
 
@@ -184,13 +184,13 @@ class _Launch:
         self._again = True
         chunks = [PrefillChunk(*chunk) for chunk in builder.chunks(all=step.captured)]
         engine.model.attention.fill(layout.arrays(slab), self._shape, builder.row_lengths(), chunks)
-        return engine.run(layout, self._filling())
+        return engine.run(layout, self._lengths())
 
-    def _filling(self) -> Filling:
+    def _lengths(self) -> StepLengths:
         extent = self._builder.extent
         if self._step.captured:
-            return Filling()
-        return Filling(
+            return StepLengths()
+        return StepLengths(
             longest_chunk=extent.longest_chunk,
             longest_cache=max(extent.longest_cached, 1),
             cached=extent.cached_tokens,

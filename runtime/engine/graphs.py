@@ -13,7 +13,7 @@ from ...workloads import ModelSpec
 from ..attention.interface import Attention
 from ..machine import Machine
 from ..step.batch import Batch
-from ..step.inputs import GRAPH_CHUNKS, Extent, Filling, Layout, Shape
+from ..step.inputs import GRAPH_CHUNKS, Extent, Layout, Shape, StepLengths
 
 _NARROWEST = 4  # the smallest width of a block table that is captured
 
@@ -113,7 +113,7 @@ class Graphs:
         self.slab.zero_()
         self.slab[layout.places["slots"]] = -1
         self.slab[layout.places["sampled_seats"]] = spare_seat
-        batch = layout.batch(self.slab, Filling(shape.chunk_tokens, shape.width * self._block_tokens))
+        batch = layout.batch(self.slab, StepLengths(shape.chunk_tokens, shape.width * self._block_tokens))
         step(batch)  # compiles and loads the kernels of this shape: that cannot happen inside the capture
         torch.cuda.synchronize(self._machine.device)
         graph = torch.cuda.CUDAGraph()

@@ -54,7 +54,7 @@ class Extent:
 
 
 @dataclass(frozen=True, slots=True)
-class Filling:
+class StepLengths:
     """The lengths that decide which attention kernels are launched, and with how many CTAs.
 
     All other lengths are read on the device.
@@ -131,7 +131,7 @@ class Layout:
         """Views of the arrays of a slab, by name."""
         return {name: slab[place] for name, place in self.places.items()}
 
-    def batch(self, slab: torch.Tensor, filling: Filling) -> Batch:
+    def batch(self, slab: torch.Tensor, lengths: StepLengths) -> Batch:
         """The arrays of a slab on the device, as the model takes them."""
         s, at = self.shape, {name: slab[place] for name, place in self.places.items()}
         decoding = Decoding(at["lengths"], at["blocks"].view(s.rows, s.width)) if s.rows else None
@@ -143,12 +143,12 @@ class Layout:
                 at["cache_edges"],
                 blocks,
                 s.chunk_tokens,
-                filling.longest_chunk,
-                filling.longest_cache,
-                filling.cached,
+                lengths.longest_chunk,
+                lengths.longest_cache,
+                lengths.cached,
             )
         if s.prompts:
-            fresh = Fresh(at["prompt_edges"], filling.prompts)
+            fresh = Fresh(at["prompt_edges"], lengths.prompts)
         sampled = Sampled(at["sampled_tokens"], at["sampled_seats"], at["seeds"])
         schedule = {name: at[name] for name in self.more}
         return Batch(at["ids"], at["positions"], at["slots"], decoding, continued, fresh, sampled, schedule)

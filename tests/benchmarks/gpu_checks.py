@@ -26,7 +26,7 @@ from warpgroup.runtime.attention.paged import PagedAttention
 from warpgroup.runtime.attention.prompts import PromptAttention
 from warpgroup.runtime.attention.sdpa import SdpaAttention
 from warpgroup.runtime.step.batch import Fresh
-from warpgroup.runtime.step.inputs import Filling, Layout, PrefillChunk, Shape
+from warpgroup.runtime.step.inputs import Layout, PrefillChunk, Shape, StepLengths
 from warpgroup.workloads import Trace, load_model
 
 QUERY_HEADS, KV_HEADS, DIM = 28, 4, 128  # Qwen2.5-7B
@@ -70,7 +70,7 @@ def check_paged() -> dict:
         arrays["cache_edges"][:] = np.cumsum([0, *(chunk.start + chunk.tokens for chunk in chunks)])
         attention.fill(arrays, shape, lengths, chunks)
         batch = layout.batch(
-            slab.cuda(), Filling(longest_chunk=200, longest_cache=4000, cached=int(arrays["cache_edges"][-1]))
+            slab.cuda(), StepLengths(longest_chunk=200, longest_cache=4000, cached=int(arrays["cache_edges"][-1]))
         )
         query = torch.randn(shape.tokens, QUERY_HEADS, DIM, dtype=torch.bfloat16, device="cuda")
         key = torch.zeros(shape.tokens, KV_HEADS, DIM, device="cuda")

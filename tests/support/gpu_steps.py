@@ -16,7 +16,7 @@ from warpgroup.runtime.attention.interface import Attention
 from warpgroup.runtime.attention.paged import PagedAttention
 from warpgroup.runtime.engine.engine import Engine
 from warpgroup.runtime.model.weights import random_weights
-from warpgroup.runtime.step.inputs import Extent, Filling, Integers, Layout, Shape
+from warpgroup.runtime.step.inputs import Extent, Integers, Layout, Shape, StepLengths
 from warpgroup.workloads import load_model
 
 INPUTS = 20
@@ -54,7 +54,7 @@ def decode_attention_on(machine: Machine, rows: int, *, blocks: int = BLOCKS) ->
     shape = decoding_shape(rows, -(-LONGEST // BLOCK_TOKENS))
     layout = Layout.of(shape, attention.arrays(shape))
     slabs = (torch.from_numpy(filled(attention, layout, rng, blocks)) for _ in range(INPUTS))
-    batches = [layout.batch(slab.to(machine.device), Filling()) for slab in slabs]
+    batches = [layout.batch(slab.to(machine.device), StepLengths()) for slab in slabs]
     pool = normal(machine, blocks, 2, SPEC.kv_heads, BLOCK_TOKENS, SPEC.head_dim)
     keys, values = pool.permute(1, 0, 3, 2, 4)
     query = normal(machine, rows, SPEC.query_heads, SPEC.head_dim)
@@ -77,7 +77,7 @@ def prefill_attention(prompts: int) -> Callable[[], None]:
         layout = Layout.of(shape, attention.arrays(shape))
         slab = np.zeros(layout.size, dtype=np.int32)
         layout.arrays(slab)["prompt_edges"][:] = np.cumsum([0, *lengths])
-        batch = layout.batch(torch.from_numpy(slab).to(machine.device), Filling(prompts=tuple(lengths)))
+        batch = layout.batch(torch.from_numpy(slab).to(machine.device), StepLengths(prompts=tuple(lengths)))
         heads = normal(machine, shape.tokens, SPEC.query_heads + 2 * SPEC.kv_heads, SPEC.head_dim)
         query, key, value = heads.split((SPEC.query_heads, SPEC.kv_heads, SPEC.kv_heads), dim=1)
         steps.append((query, key, value, (key, value), batch, normal(machine, *query.shape)))
@@ -125,7 +125,7 @@ class DecodeSteps:
             self.engine.turn_slab()
             layout, slab = self.engine.layout(self._shape)
             slab[: layout.size] = step
-            self.engine.run(layout, Filling())
+            self.engine.run(layout, StepLengths())
 
 
 def decoding_shape(rows: int, width: int) -> Shape:

@@ -16,7 +16,7 @@ from warpgroup.runtime.model import small_batch_gemm
 from warpgroup.runtime.model.torch_operations import TorchOperations
 from warpgroup.runtime.model.triton_operations import TritonOperations
 from warpgroup.runtime.step.batch import Sampled
-from warpgroup.runtime.step.inputs import Filling, Layout, PrefillChunk, Shape
+from warpgroup.runtime.step.inputs import Layout, PrefillChunk, Shape, StepLengths
 
 TORCH, TRITON = TorchOperations(), TritonOperations()
 TOKENS, HIDDEN, QUERY_HEADS, KV_HEADS, DIM = 9, 96, 6, 2, 32
@@ -105,17 +105,17 @@ def test_products_of_few_rows_are_products(rows, depth):
 @given(
     lengths=st.lists(st.integers(1, 300), max_size=5),
     chunks=st.lists(st.tuples(st.integers(0, 100), st.integers(1, 40)), max_size=3),
-    filling=st.integers(0, 2),
+    padding=st.integers(0, 2),
     seed=st.integers(0, 99),
 )
-def test_paged_attention_is_attention(lengths, chunks, filling, seed):
+def test_paged_attention_is_attention(lengths, chunks, padding, seed):
     """Parts of equal length, combined, for decoding rows and chunks of any lengths, padded to a larger shape."""
     torch.manual_seed(seed)
     pool = torch.randn(60, 2, KV_HEADS, 16, DIM)
     cache = tuple(pool.permute(1, 0, 3, 2, 4))
     continued = [PrefillChunk(start, tokens) for start, tokens in chunks]
     tokens = sum(chunk.tokens for chunk in continued)
-    shape = Shape(len(lengths) + filling, len(chunks) + filling, tokens + filling, 0, 0, 1, 20)
+    shape = Shape(len(lengths) + padding, len(chunks) + padding, tokens + padding, 0, 0, 1, 20)
     attention = PagedAttention(multiprocessors=3, kv_heads=KV_HEADS)
     layout = Layout.of(shape, attention.arrays(shape))
     slab = torch.zeros(layout.size, dtype=torch.int32)
@@ -123,12 +123,12 @@ def test_paged_attention_is_attention(lengths, chunks, filling, seed):
     rng = np.random.default_rng(seed)
     for name in ("blocks", "chunk_blocks"):
         arrays[name][:] = rng.integers(0, 60, len(arrays[name]))
-    none = [0] * filling
+    none = [0] * padding
     arrays["lengths"][: len(lengths)] = lengths
     arrays["chunk_edges"][:] = np.cumsum([0, *(chunk.tokens for chunk in continued), *none])
     arrays["cache_edges"][:] = np.cumsum([0, *(chunk.start + chunk.tokens for chunk in continued), *none])
     attention.fill(arrays, shape, np.array(lengths, dtype=np.int64), continued)
-    batch = layout.batch(slab, Filling(longest_chunk=40, longest_cache=140, cached=int(arrays["cache_edges"][-1])))
+    batch = layout.batch(slab, StepLengths(longest_chunk=40, longest_cache=140, cached=int(arrays["cache_edges"][-1])))
     query, key = torch.randn(shape.tokens, QUERY_HEADS, DIM), torch.zeros(shape.tokens, KV_HEADS, DIM)
     out, expected = torch.zeros_like(query), torch.zeros_like(query)
     attention.attend(query, key, key, cache, batch, out)

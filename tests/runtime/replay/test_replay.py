@@ -13,7 +13,7 @@ from warpgroup.records import read_run, write_run
 from warpgroup.runtime import ReplayOptions, replay_all
 from warpgroup.runtime.memory.kv_pool import OutOfVram
 from warpgroup.runtime.replay import arrivals as arrivals_module
-from warpgroup.runtime.step.inputs import Filling, Slabs
+from warpgroup.runtime.step.inputs import Slabs, StepLengths
 
 RNG = np.random.default_rng(0)
 ROWS = [(0, int(RNG.integers(1, 150)), int(RNG.integers(1, 40))) for _ in range(16)]
@@ -160,7 +160,7 @@ class EagerStandIn:
         self.replays += 1
         layout = self.engine.graphs._layout(self.shape)
         width = self.shape.width * self.engine.extent.block_tokens
-        batch = layout.batch(self.engine.graphs.slab, Filling(self.shape.chunk_tokens, width))
+        batch = layout.batch(self.engine.graphs.slab, StepLengths(self.shape.chunk_tokens, width))
         return self.engine.model.step(batch, self.engine._cache, self.engine._last_tokens)
 
 
