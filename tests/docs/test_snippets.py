@@ -14,7 +14,7 @@ RUN = ("bash", "python")
 """Languages that run."""
 SHOWN = ("text", "toml", "json", "csv", "cpp", "cmake")
 """Languages that are only shown."""
-MARKS = ("needs a GPU", "needs a clone", "output")
+MARKS = ("needs a GPU", "needs a clone", "needs a download", "output")
 """What an HTML comment before a block may say: the block then does not run."""
 QUOTED = "file: "
 """What the comment before a quotation of a file says, followed by the file's path: the block is part of that file."""
