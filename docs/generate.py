@@ -39,6 +39,19 @@ cache of the request that is cheapest to restore (swapped to host memory if that
 with `--max-wait`, requests that would wait for too long. Every such event is in `events.parquet`.
 
 `skyline` and `oracle` are WarpGroup's own. The others stand for policies of engines and papers.
+
+Each section has the admission formula. Its words are:
+
+| word | meaning |
+|---|---|
+| `pool` | all blocks of the KV pool |
+| `blocks(n)` | blocks that hold n tokens |
+| `used`, `held` | blocks that the running requests have taken |
+| `reserved` | sum of the peaks that are reserved for the running requests, in blocks |
+| `running`, `waiting` | number of requests in the batch, and in the queue |
+| `tokens` | prompt and output tokens that a request holds now |
+| `alive(t)` | requests that will still run t steps from now, as predicted |
+| `generated` | output tokens that a request has made |
 """
 
 USE = {
@@ -112,7 +125,7 @@ def section_of(info: PolicyInfo) -> str:
     if info.engine:
         parts.append(f"*Stands for: {info.engine}.*")
     parts.append(info.stands_for)
-    parts.append(f"**Admits** a request if: {info.formula}")
+    parts.append(f"**Admits** a request if:\n\n```text\n{info.formula}\n```")
     if info.id in USE:
         parts.append(f"**When to use it.** {USE[info.id]}")
     if info.parameters:

@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,8 @@ SHOWN = ("text", "toml", "json", "csv", "cpp", "cmake")
 """Languages that are only shown."""
 MARKS = ("needs a GPU", "needs a clone", "needs a download", "output")
 """What an HTML comment before a block may say: the block then does not run."""
+NEEDS_TORCH = "needs PyTorch"
+"""The block runs where PyTorch is installed."""
 QUOTED = "file: "
 """What the comment before a quotation of a file says, followed by the file's path: the block is part of that file."""
 
@@ -35,7 +38,9 @@ class Block:
 
     @property
     def runs(self) -> bool:
-        return self.language in RUN and self.mark is None
+        """Whether the block runs here."""
+        wanted = self.mark is None or (self.mark == NEEDS_TORCH and find_spec("torch") is not None)
+        return self.language in RUN and wanted
 
 
 def blocks_of(text: str) -> list[Block]:
@@ -57,7 +62,7 @@ def test_each_block_says_its_language_and_why_it_does_not_run(page):
     for block in blocks:
         place = f"{name_of(page)}:{block.line}"
         assert block.language in (*RUN, *SHOWN), f"{place}: the language is '{block.language}'"
-        known = block.mark is None or block.mark in MARKS or block.mark.startswith(QUOTED)
+        known = block.mark in (None, NEEDS_TORCH, *MARKS) or block.mark.startswith(QUOTED)
         assert known, f"{place}: unknown mark '{block.mark}'"
 
 
