@@ -5,6 +5,7 @@ Command, in a clone with WarpGroup installed: python docs/generate.py
 """
 
 import ast
+import textwrap
 from pathlib import Path
 
 from warpgroup.csrc import PolicyInfo, policy_catalogue
@@ -12,6 +13,7 @@ from warpgroup.records.metrics import GLOSSARY
 
 DOCS = Path(__file__).parent
 IMPORT_RULES = DOCS.parent / "tests" / "architecture" / "test_imports.py"
+WIDTH = 120
 TABLE_START, TABLE_END = "<!-- made by docs/generate.py: start -->\n", "<!-- made by docs/generate.py: end -->\n"
 
 POLICIES_HEAD = """\
@@ -34,9 +36,15 @@ warpgroup compare --trace chat.parquet --policies 'paged,ffd(margin=0.01,age_s=5
 A count policy without a count runs twice: with n = 32, and with its best count. The best count is searched on the very
 trace on which it is judged, among the counts that never run out of memory.
 
-If there is more to do than memory allows, the core gives up in this order: admissions; the size of prefill chunks; the
-cache of the request that is cheapest to restore (swapped to host memory if that is faster than computing it again); and,
-with `--max-wait`, requests that would wait for too long. Every such event is in `events.parquet`.
+If there is more to do than memory allows, the core gives up in this order:
+
+1. It admits fewer requests.
+2. It prefills in smaller chunks.
+3. It evicts the request that is cheapest to restore. The cache is swapped to host memory if that is faster than
+   computing it again.
+4. With `--max-wait`, it rejects requests that would wait for too long.
+
+Every such event is in `events.parquet`.
 
 `skyline` and `oracle` are WarpGroup's own. The others stand for policies of engines and papers.
 
@@ -72,8 +80,8 @@ USE = {
     "first-fit": "To see what the decreasing order of `ffd` brings.",
     "ffd": "To see what reserving each request's peak costs.",
     "skyline": "If memory is tight. With `eager=1` it admits all that fits now and swaps caches to the host: use this "
-    "if the link to the host is fast. On an H200, 1,024 tokens of Qwen2.5-7B go to pinned memory and back in 2.4 ms, and "
-    "computing them again takes 20.9 ms. Do not use it if the link is slow.",
+    "if the link to the host is fast. On an H200, 1,024 tokens of Qwen2.5-7B go to pinned memory and back in 2.4 ms, "
+    "and computing them again takes 20.9 ms. Do not use it if the link is slow.",
     "oracle": "As the upper bound in a comparison. It knows the true output lengths, so it cannot run in production.",
 }
 """When to use a policy. A policy without an entry has no such paragraph."""
@@ -83,17 +91,17 @@ TERMS = {
     "ablation": "a comparison in which one switch changes at a time, to see what each switch brings.",
     "ageing": "a request that has waited for a set time may not be overtaken any more.",
     "batch": "the requests that are computed together.",
-    "best count": "for a policy that caps the number of requests: the cap with the best result among those that never run "
-    "out of memory, searched on the trace itself.",
-    "block": "the unit in which KV memory is given to requests, 16 tokens by default. It is called a page in some engines.",
+    "best count": "for a policy that caps the number of requests: the cap with the best result among those that never "
+    "run out of memory, searched on the trace itself.",
+    "block": "the unit in which KV memory is given to requests, 16 tokens by default. Some engines call it a page.",
     "capacity": "the highest request rate at which a policy keeps the latency objective.",
-    "chunked prefill": "a prompt is computed in several steps, so that decodes of other requests need not wait for all of it.",
+    "chunked prefill": "a prompt is computed in several steps, so that other requests can decode between them.",
     "closed loop": "a load in which a user sends the next request after the answer to the last one.",
     "continuous batching": "requests join and leave the batch between steps. Also called iteration-level batching.",
     "decode": "the phase in which output tokens are made, one for each running request in a step.",
     "eviction": "a running request gives up its KV cache, which is dropped or swapped.",
-    "first-fit decreasing": "bin packing in which the items are sorted by size, largest first, and each goes to the first "
-    "bin in which it fits.",
+    "first-fit decreasing": "bin packing in which the items are sorted by size, largest first, and each goes to the "
+    "first bin in which it fits.",
     "KV cache": "the keys and values of all earlier tokens of a request, kept in GPU memory.",
     "KV pool": "the GPU memory that may hold KV caches.",
     "open loop": "a load in which requests come at their times, whether or not earlier ones have been answered.",
@@ -124,10 +132,10 @@ def section_of(info: PolicyInfo) -> str:
     parts = [f"## {info.id}"]
     if info.engine:
         parts.append(f"*Stands for: {info.engine}.*")
-    parts.append(info.stands_for)
+    parts.append(textwrap.fill(info.stands_for, WIDTH))
     parts.append(f"**Admits** a request if:\n\n```text\n{info.formula}\n```")
     if info.id in USE:
-        parts.append(f"**When to use it.** {USE[info.id]}")
+        parts.append(textwrap.fill(f"**When to use it.** {USE[info.id]}", WIDTH))
     if info.parameters:
         rows = [f"| `{p.name}` | {p.default:g} | {p.meaning} |" for p in info.parameters]
         parts.append("\n".join(["| parameter | default | meaning |", "|---|---|---|", *rows]))
