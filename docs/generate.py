@@ -116,14 +116,14 @@ TERMS = {
     "swap": "a KV cache is copied to host memory and back.",
     "trace": "a list of requests with arrival times and lengths.",
 }
-"""Terms of the field that no metric defines."""
+"""Terms of the field. The definition of a metric goes before one of the same name here."""
 
 GLOSSARY_HEAD = """\
 # Glossary
 
 <!-- This page is made by docs/generate.py: change the metrics or the terms there, not this page. -->
 
-Figures of a report have their formula here. Times are wall-clock times.
+The terms of the documentation, and every figure of a report with its formula.
 """
 
 
@@ -149,10 +149,18 @@ def policies_page() -> str:
     return "\n".join([POLICIES_HEAD, *map(section_of, policy_catalogue())])
 
 
+def capitalized(text: str) -> str:
+    """The text with its first letter in upper case."""
+    return text[0].upper() + text[1:]
+
+
 def glossary_page() -> str:
     """The text of glossary.md."""
-    terms = {**TERMS, **GLOSSARY}
-    listed = [f"{term}\n:   {terms[term]}\n" for term in sorted(terms, key=str.lower)]
+    defined = {term.lower() for term in GLOSSARY}
+    terms = {term: text for term, text in TERMS.items() if term.lower() not in defined} | GLOSSARY
+    listed = [
+        f"## {term}\n\n{textwrap.fill(capitalized(terms[term]), WIDTH)}\n" for term in sorted(terms, key=str.lower)
+    ]
     return "\n".join([GLOSSARY_HEAD, *listed])
 
 

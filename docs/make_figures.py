@@ -39,7 +39,7 @@ def requests(count: int, rate: float, seed: int) -> Trace:
 @contextmanager
 def figure(name: str, rows: int, columns: int, height: float) -> Iterator[list[Axes]]:
     """The axes of a figure, which is saved as an SVG file that is the same each time."""
-    style = {"svg.hashsalt": name, "svg.fonttype": "none", "font.family": "sans-serif", "font.size": 9}
+    style: Any = {"svg.hashsalt": name, "svg.fonttype": "none", "font.family": "sans-serif", "font.size": 9}
     with mpl.rc_context(style), sns.axes_style("whitegrid"):
         drawn, axes = plt.subplots(
             rows, columns, figsize=(8, height), sharex=True, sharey=columns > 1, squeeze=False, layout="constrained"

@@ -26,9 +26,5 @@ def test_when_to_use_is_said_only_of_policies_that_exist(generator):
     assert set(generator.USE) <= {info.id for info in generator.policy_catalogue()}
 
 
-def test_each_term_has_one_definition(generator):
-    assert not set(map(str.lower, generator.TERMS)) & set(map(str.lower, generator.GLOSSARY))
-
-
 def test_readme_has_at_most_1200_words():
     assert len((REPOSITORY / "README.md").read_text(encoding="utf-8").split()) <= 1200
