@@ -42,7 +42,8 @@ If there is more to do than memory allows, the core gives up in this order:
 2. It prefills in smaller chunks.
 3. It evicts the request that is cheapest to restore. The cache is swapped to host memory if that is faster than
    computing it again.
-4. With `--max-wait`, it rejects requests that would wait for too long.
+4. With `--max-wait`, it rejects requests that would wait for too long. Before that, it tells submitters the expected
+   wait.
 
 Every such event is in `events.parquet`.
 
@@ -79,9 +80,10 @@ USE = {
     "sorted-f": "As a baseline from theory. With `lengths=1` it is an upper bound.",
     "first-fit": "To see what the decreasing order of `ffd` brings.",
     "ffd": "To see what reserving each request's peak costs.",
-    "skyline": "If memory is tight. With `eager=1` it admits all that fits now and swaps caches to the host: use this "
-    "if the link to the host is fast. On an H200, 1,024 tokens of Qwen2.5-7B go to pinned memory and back in 2.4 ms, "
-    "and computing them again takes 20.9 ms. Do not use it if the link is slow.",
+    "skyline": "If memory is tight. Small chunks let the running requests make more tokens while a prompt is "
+    "prefilled, so that they finish sooner and free their memory. With `eager=1` it admits all that fits now and swaps "
+    "caches to the host: use this if the link to the host is fast. On an H200, 1,024 tokens of Qwen2.5-7B go to pinned "
+    "memory and back in 2.4 ms, and computing them again takes 20.9 ms. Do not use it if the link is slow.",
     "oracle": "As the upper bound in a comparison. It knows the true output lengths, so it cannot run in production.",
 }
 """When to use a policy. A policy without an entry has no such paragraph."""
