@@ -47,7 +47,8 @@ If there is more to do than memory allows, the core gives up in this order:
 
 Every such event is in `events.parquet`.
 
-`skyline` and `oracle` are WarpGroup's own. The others stand for policies of engines and papers.
+`ffd-static`, `first-fit` and `ffd` are [bin packing](concepts/first_fit_decreasing.md). `skyline` and `oracle` are
+WarpGroup's own. The others stand for the policies of engines and papers.
 
 Each section has the admission formula. Its words are:
 
