@@ -20,8 +20,8 @@ from ..workloads import DeviceSpec, ModelSpec, Scenario, Trace, TraceSummary
 if TYPE_CHECKING:
     from ..records.sweep import Sweep
     from ..reports import Validation
-    from ..reports.gate.config import GateConfig
-    from ..reports.gate.proof import Certificate
+    from ..reports.gate.classes.timed.certification import Certificate
+    from ..reports.gate.classes.timed.decision import TimingRule
     from ..sim.step_time.profile import Profile
     from ..workloads import FitReport
 
@@ -249,14 +249,11 @@ def show_validations(validations: "list[Validation]") -> None:
     stdout.print(table)
 
 
-def show_detectable(found: dict[str, float], config: "GateConfig") -> None:
-    """The smallest slow-down that each benchmark can show here, beside its threshold."""
-    from ..reports.gate.run import rule_of
-
-    rule = rule_of(config)
-    table = Table(title="what this machine can show, at 1 % false alarms and 99 % power", title_justify="left")
+def show_detectable(found: dict[str, float], rule: "TimingRule") -> None:
+    """The smallest slow-down that each benchmark detects here, beside its threshold."""
+    table = Table(title="what this machine detects, at 1 % false alarms and 99 % power", title_justify="left")
     table.add_column("benchmark")
-    for name in ("smallest slow-down", "fails above", "can be gated so"):
+    for name in ("smallest slow-down", "threshold", "detectable"):
         table.add_column(name, justify="right")
     for name, smallest in sorted(found.items(), key=lambda item: -item[1]):
         seen = smallest <= rule.of(name)
@@ -267,10 +264,10 @@ def show_detectable(found: dict[str, float], config: "GateConfig") -> None:
 
 
 def show_certification(certificate: "Certificate") -> None:
-    """How often the gate was wrong, by what it was put to."""
-    table = Table(title=f"gates of {certificate.certification.benchmark}", title_justify="left")
-    table.add_column("put to")
-    for name in ("gates", "outcomes", "wrong", "true rate, at most (95 %)", "s a gate"):
+    """How often the gate was wrong, by setting."""
+    table = Table(title=f"trials of {certificate.certification.benchmark}", title_justify="left")
+    table.add_column("setting")
+    for name in ("trials", "outcomes", "wrong", "true rate, at most (95 %)", "s a trial"):
         table.add_column(name, justify="right")
     for setting, tally in certificate.certification.tallies.items():
         outcomes = ", ".join(f"{count} {outcome}" for outcome, count in tally.outcomes.items())
