@@ -162,7 +162,7 @@ def check(trace: Trace, options: dict) -> None:
     assert trace.has_times or not trace.arrival_ns.any()
     assert {column.dtype for column in (trace.arrival_ns, trace.prompt_tokens, trace.output_tokens)} == {np.dtype("i8")}
     if trace.prefix is not None:
-        assert options.get("prefix"), "nobody asked for blocks"
+        assert options.get("prefix"), "blocks were not asked for"
         check_blocks(trace, trace.prefix)
 
 

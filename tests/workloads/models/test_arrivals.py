@@ -73,7 +73,7 @@ def test_a_trace_without_times_cannot_give_them():
     ),
     seed=st.integers(0, 2**32),
 )
-def test_dealing_anew_keeps_the_times_and_the_requests_but_not_who_comes_when(rows, seed):
+def test_reshuffling_keeps_the_times_and_the_requests_but_not_their_pairing(rows, seed):
     before = trace(rows)
     after = reshuffled(before, seed)
     assert np.array_equal(after.arrival_ns, before.arrival_ns)

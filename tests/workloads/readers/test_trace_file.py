@@ -128,7 +128,7 @@ print(peaks[-1] - peaks[0])
 
 
 def test_a_long_first_line_is_not_parsed_to_recognise_it(tmp_path):
-    """Headers, and lists in a Mooncake row and under a key that nobody wants: 20 MiB each."""
+    """Headers, and lists in a Mooncake row and under an unused key: 20 MiB each."""
     row = b'{"input_length":5,"output_length":5,"%s":[' + b"1000," * (4 << 20) + b"1]}"
     lines = (ROWS, b"a," * (10 << 20), row % b"hash_ids", row.replace(b"_length", b"_size") % b"tag")
     paths = [written(tmp_path / str(i), line) for i, line in enumerate(lines)]

@@ -75,9 +75,9 @@ def test_blocks_that_do_not_say_what_is_before_them_are_refused(tmp_path):
     ("name", "values"),
     [
         ("after_id", [-1, 1]),  # itself
-        ("after_id", [-1, -1]),  # nobody, and yet it waits
+        ("after_id", [-1, -1]),  # it waits, but has no predecessor
         ("think_ns", [-1, -2]),
-        ("arrival_ns", [0, 5]),  # not that of the one that it waits for
+        ("arrival_ns", [0, 5]),  # not that of its predecessor
     ],
 )
 def test_a_request_that_does_not_wait_for_an_earlier_one_is_refused(tmp_path, name, values):

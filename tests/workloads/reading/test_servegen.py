@@ -168,7 +168,7 @@ def test_times_count_from_the_first_window(tmp_path):
 
 
 def test_lengths_are_of_the_window_that_the_time_falls_in(tmp_path):
-    """Or, where that has none, of the nearest earlier one that has, or the nearest later one."""
+    """If that window has no lengths, those of the nearest earlier one count, or else of the nearest later one."""
     empty = lengths("{}", "{}")
     dataset = {"0": empty, "21600": lengths("{21: 1}"), "43200": empty, "64800": lengths("{64: 1}"), "86400": empty}
     windows = [f"{start},0.1,1,{POISSON}" for start in (0, 21_000, 21_600, 64_200, 64_800, 90_000)]
@@ -314,7 +314,7 @@ def test_damaged_archives_are_refused_or_read_with_every_row_accounted_for(two, 
                 accounted(tmp_path / "b")
 
 
-def test_what_nobody_sends_or_no_memory_holds_is_refused(tmp_path):
+def test_a_span_without_requests_or_with_too_many_is_refused(tmp_path):
     folder = add(tmp_path / "c", 1, [*HOUR, f"36000,1e300,1,{POISSON}", f"40000,0.1,1,{POISSON}"])
     with pytest.raises(InvalidTrace, match="no client sends a request from 7200 s to 10800 s"):
         read_trace(folder, start_s=7200)

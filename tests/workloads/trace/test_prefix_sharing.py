@@ -1,4 +1,4 @@
-"""What a prefix cache would save, against one that is played through a request at a time."""
+"""What a prefix cache would save, compared with a cache that is simulated request by request."""
 
 from dataclasses import replace
 

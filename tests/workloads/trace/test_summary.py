@@ -18,7 +18,7 @@ def with_turns(rows, session, after, think_s) -> Trace:
 
 
 def test_conversations_are_counted_by_hand():
-    """One of three turns, two of which wait; one of a single turn; and a request of none."""
+    """A conversation of three turns, where two wait; one of a single turn; and an independent request."""
     rows = [(0, 5, 5)] * 3 + [(S, 5, 5), (3 * S, 5, 5)]
     found = summarize_trace(with_turns(rows, [0, 0, 0, 7, -1], [-1, 0, 1, -1, -1], [-1, 2, 4, -1, -1])).conversations
     assert (found.conversations, found.turns.mean, found.turns.max) == (2, 2, 3)

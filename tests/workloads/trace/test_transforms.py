@@ -49,7 +49,7 @@ def requests(of) -> list[tuple[int, int]]:
 
 
 def assert_sound(after) -> None:
-    """What every transform owes: a trace, of which every row is accounted for."""
+    """Every transform gives a valid trace whose source accounts for each row."""
     assert len(after) > 0
     assert after.arrival_ns[0] >= 0
     assert (np.diff(after.arrival_ns) >= 0).all()
