@@ -88,23 +88,17 @@ def read_request_log(
         raise InvalidTrace(
             f"{path} has an output of {int(outputs.max())} tokens, but max_new_tokens is {limit}: raise it"
         )
-    trace = Trace(
-        name=path.name.split(".")[0],
-        arrival_ns=arrival[order],
-        prompt_tokens=rows.whole("input")[order],
-        output_tokens=outputs,
-        max_new_tokens=limit,
-        has_times=True,
-        source=TraceSource(
-            path=path.name,
-            sha256=sha256,
-            format="request-log",
-            rows_read=len(rows.keep) + unreadable,
-            kept=len(order),
-            dropped=rows.dropped,
-            examples=rows.examples,
-        ),
+    source = TraceSource(
+        path=path.name,
+        sha256=sha256,
+        format="request-log",
+        rows_read=len(rows.keep) + unreadable,
+        kept=len(order),
+        dropped=rows.dropped,
+        examples=rows.examples,
     )
+    name, prompts = path.name.split(".")[0], rows.whole("input")[order]
+    trace = Trace(name, arrival[order], prompts, outputs, limit, has_times=True, source=source)
     return RequestLog(trace, first[order], last[order], rows.same_clock)
 
 

@@ -50,6 +50,16 @@ class _Requests(NamedTuple):
     prompt: Floats
     output: Floats
 
+    def rows(self, order: Column) -> RawRows:
+        """The requests in this order, as rows numbered from 1."""
+        return RawRows(
+            row=np.arange(1, len(order) + 1),
+            prompt=self.prompt[order],
+            output=self.output[order],
+            time_ns=self.time_ns[order],
+            time_known=np.ones(len(order), dtype=bool),
+        )
+
 
 def draw_clients(
     path: Path,
@@ -78,18 +88,9 @@ def draw_clients(
     cleaning = Cleaning(path, rules)
     requests, senders = _superposed(clients, span, seed, cleaning)
     order = np.argsort(requests.time_ns, kind="stable")
-    count = len(order)
-    if not count and not cleaning.dropped:
+    if not len(order) and not cleaning.dropped:
         raise InvalidTrace(f"{path}: no client sends a request from {span}: choose another span (--start-s, --end-s)")
-    kept = cleaning.clean(
-        RawRows(
-            row=np.arange(1, count + 1),
-            prompt=requests.prompt[order],
-            output=requests.output[order],
-            time_ns=requests.time_ns[order],
-            time_known=np.ones(count, dtype=bool),
-        )
-    )
+    kept = cleaning.clean(requests.rows(order))
     cleaning.finish()
     return Trace(
         name=path.resolve().name.split(".")[0],

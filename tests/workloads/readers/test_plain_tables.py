@@ -102,7 +102,7 @@ def test_a_known_format_can_be_read_as_a_table(tmp_path):
         lambda values: any(value is not None and value > 0 for value in values)
     )
 )
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_all_kinds_of_files_tell_the_same_of_the_same_rows(tmp_path, prompts):
     table = pd.DataFrame({"when": range(len(prompts)), "in": pd.array(prompts, "Int64"), "out": 5})
     traces = [read_trace(written(tmp_path, write(table)), columns=NAMED) for write in KINDS.values()]

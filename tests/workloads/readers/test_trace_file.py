@@ -22,7 +22,7 @@ PACKINGS = {
     "gzip": lambda data: gzip.compress(data, mtime=0),
     "zstd": lambda data: pa.compress(data, "zstd", asbytes=True),
 }
-quick = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+quick = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def written(path: Path, data: bytes) -> Path:

@@ -39,7 +39,6 @@ def same(a: Trace, b: Trace) -> bool:
     )
 
 
-@settings(deadline=None)  # the first one imports pyarrow
 @given(rows=ROWS)
 def test_what_was_written_is_read(tmp_path_factory, rows):
     path = tmp_path_factory.mktemp("canonical") / "trace.parquet"
@@ -51,7 +50,7 @@ def test_what_was_written_is_read(tmp_path_factory, rows):
     assert read_canonical(path).content_hash == trace.content_hash
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(trace=conversations(), contents=CONTENTS)
 def test_conversations_and_prefix_blocks_are_kept(tmp_path_factory, trace, contents):
     path = tmp_path_factory.mktemp("canonical") / "trace.parquet"
@@ -174,7 +173,6 @@ def test_a_newer_schema_is_named(tmp_path):
         read_canonical(path)
 
 
-@settings(deadline=None)
 @given(cut=st.integers(1, 500), flip=st.integers(0, 499))
 def test_a_damaged_file_is_refused_or_no_canonical_one(tmp_path_factory, cut, flip):
     path = tmp_path_factory.mktemp("damaged") / "t.parquet"

@@ -20,7 +20,7 @@ PACKED = gzip.compress(b"num_prefill_tokens,num_decode_tokens\n5,5\n", mtime=0)
 rows = st.lists(
     st.tuples(st.integers(0, 10**7), st.integers(1, 10**5), st.integers(1, 1000)), min_size=2, max_size=40
 ).map(sorted)
-quick = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+quick = settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def read(path: Path, text: str | bytes, **options):

@@ -81,7 +81,7 @@ SPOILT = st.builds(
 )  # fmt: skip
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(GOOD_ROW, min_size=3, max_size=8), st.lists(SPOILT, max_size=4), st.randoms())
 def test_whatever_is_in_a_log_every_row_is_kept_or_counted(tmp_path_factory, good, spoilt, random):
     rows = [*good, *spoilt]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from support.prefixes import CONTENTS, blocks_of, chained
 from support.trace_dialects import json_lines, ragpulse
@@ -78,7 +78,6 @@ def weka(*sessions: list[list[int]]) -> str:
     )
 
 
-@settings(deadline=None)
 @given(sessions=st.lists(CONTENTS, min_size=1, max_size=3))
 def test_wekas_blocks_are_told_apart_by_session_and_by_what_is_before_them(tmp_path_factory, sessions):
     """Against plain chains of (session, contents); of no prompt is any block known if all are shorter."""
