@@ -218,7 +218,7 @@ def replicate(experiment: Experiment, options: Options, seed: int) -> Experiment
     """The experiment of these options as another seed has it.
 
     What is drawn at random is drawn anew, as `--seed` would. Where nothing is, since requests and times are a file's,
-    the requests are dealt anew onto the times.
+    the requests are reshuffled over the times.
     """
     if options.trace is None or are_drawn(experiment.arrivals) or holds_clients(options.trace):
         return experiment_from(replace(options, seed=seed))[0]

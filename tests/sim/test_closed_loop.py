@@ -110,7 +110,7 @@ def test_a_run_without_closed_loops_is_recorded_as_ever():
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-def test_conversations_that_are_dealt_anew_stay_whole(seed):
+def test_conversations_that_are_reshuffled_stay_whole(seed):
     trace = chain((10, 3, 0), (11, 2, 0), (12, 1, 5 * MS))
     later = replace(trace, arrival_ns=trace.arrival_ns + 7)
     both = Turns.joined([trace.turns, later.turns])
