@@ -14,9 +14,7 @@ from ..workloads import (
     Trace,
     clip_context,
     columns_given,
-    dealt_anew,
     dequantize,
-    describe,
     drop_beyond_context,
     encode_workload,
     fit,
@@ -26,9 +24,11 @@ from ..workloads import (
     load_workload,
     mix,
     read_trace,
+    reshuffled,
     scale_rate,
     scenario_names,
     shuffle_lengths,
+    summarize_trace,
     workload_names,
     write_trace,
 )
@@ -130,7 +130,7 @@ def inspect(
         refuse_existing(html, "--html", force=force)
     spec = load_model(model) if model else None
     trace = _Reading(max_new_tokens, columns, time_unit, zero_outputs, strict).read(file)
-    summary = describe(trace)
+    summary = summarize_trace(trace)
     over = _over_context(trace, spec) if spec else None
     if html is not None:
         from ..reports.trace.page import write_trace_page
@@ -256,7 +256,7 @@ def _shuffled(trace: Trace, how: str | None, seed: int) -> Trace:
         return trace
     if how not in ("pairs", "lengths"):
         raise InvalidScenario(f"--shuffle is '{how}', expected pairs or lengths")
-    return (dealt_anew if how == "pairs" else shuffle_lengths)(trace, seed)
+    return (reshuffled if how == "pairs" else shuffle_lengths)(trace, seed)
 
 
 @trace_app.command(name="fit")
@@ -307,7 +307,7 @@ def generate(
     trace = generate_from(load_workload(workload), requests=requests, seed=seed, max_new_tokens=max_new_tokens)
     write_trace(trace, output)
     terminal.note_trace(trace)
-    terminal.show_trace(describe(trace))
+    terminal.show_trace(summarize_trace(trace))
     terminal.show_path("trace", output)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from ...csrc import parse_policy, policy_catalogue
 from ...errors import WarpGroupError
 from ...records import MemoryInfo, RunInfo, TraceInfo
+from ...workloads import is_reshuffle
 from ..page.numbers import gib, typeset
 from .study import Study
 from .verdict import labels_of, summary_of
@@ -42,8 +43,8 @@ def facts(study: Study) -> list[tuple[str, str]]:
 def _seeds(replicates: Sequence[RunInfo]) -> str:
     """All of them, and how the others differ from the first if nothing was drawn anew."""
     text = ", ".join(str(info.seed) for info in replicates)
-    dealt = any(done.startswith("dealt anew") for done in replicates[-1].scenario.trace.transforms)
-    return f"{text}; after the first, the requests are dealt anew onto the arrival times" if dealt else text
+    reshuffled = any(is_reshuffle(done) for done in replicates[-1].scenario.trace.transforms)
+    return f"{text}; after the first, the requests are reshuffled over the arrival times" if reshuffled else text
 
 
 def _told(name: str, infos: Sequence[RunInfo], text_of: Callable[[RunInfo], str]) -> list[tuple[str, str]]:

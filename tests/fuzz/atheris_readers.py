@@ -1,11 +1,11 @@
-"""Trace files that libFuzzer damages, guided by which lines of the readers they reach.
+"""Fuzzing of the trace readers with libFuzzer, guided by the lines that each input reaches.
 
     pip install '.[fuzz]'
     python tests/fuzz/atheris_readers.py CORPUS -max_total_time=600
 
-CORPUS is a folder; what reaches new lines is kept there. To begin with it gets small files of every format, and those
-of `corpus.zip`, which earlier runs found. Options are libFuzzer's. What must hold is what must hold in
-`fuzz_readers.py`; an input for which it does not is saved as `crash-*`.
+CORPUS is a folder; inputs that reach new lines are kept there. It starts with small files of every format, and with
+those of `corpus.zip`, which earlier runs found. The options are libFuzzer's. The same must hold as in
+`fuzz_readers.py`; an input that breaks it is saved as `crash-*`. libFuzzer prints what it did at the end.
 
 `least_corpus.py` makes `corpus.zip` from such a folder.
 """
@@ -26,7 +26,7 @@ FOUND = Path(__file__).with_name("corpus.zip")
 
 
 def begin(corpus: Path) -> None:
-    """Put into the folder what is to be damaged."""
+    """Put the first inputs into the folder."""
     corpus.mkdir(parents=True, exist_ok=True)
     for name, data in SAMPLES.items():
         (corpus / name.replace(" ", "-")).write_bytes(b"\x00" + data)
@@ -35,7 +35,7 @@ def begin(corpus: Path) -> None:
 
 
 def main() -> None:
-    """Does not return: libFuzzer ends the process."""
+    """Run libFuzzer, which ends the process."""
     arguments = sys.argv[1:]
     if not arguments or arguments[0].startswith("-"):
         sys.exit("usage: python tests/fuzz/atheris_readers.py CORPUS [OPTIONS OF LIBFUZZER]")
@@ -45,7 +45,7 @@ def main() -> None:
         path = Path(folder) / "trace"
 
         def one(data: bytes) -> None:
-            """The first byte says with which options the rest is read."""
+            """Read one input; its first byte chooses the options."""
             path.unlink(missing_ok=True)
             path.write_bytes(data[1:])
             read_or_refuse(path, OPTIONS[(data[0] if data else 0) % len(OPTIONS)])

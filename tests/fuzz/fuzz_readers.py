@@ -1,10 +1,11 @@
-"""Damaged trace files without end: whatever is in a file, it is read or refused, and every row is accounted for.
+"""Random damage to trace files: every file is read or refused, and every row is accounted for.
 
     python tests/fuzz/fuzz_readers.py --seconds 3600 --seed 1 --out result.json
 
-Files are small samples of every format, damaged at random; the seed decides all of them. An input that ends in anything
-but a trace or one line of refusal, or takes longer than `--slowest` seconds, is saved under `--save`, and the exit code
-is 1. The file that is being read is `current` there, so that it is left behind should the process itself die.
+Files are small samples of every format, damaged at random; the seed decides all of them. An input that gives neither a
+trace nor an error of one line, or takes longer than `--slowest` seconds, is saved under `--save`, and the exit code is
+1. The file that is being read is named `current` there, so that it remains if the process itself dies. The counts are
+printed as JSON at the end.
 """
 
 import argparse
@@ -26,7 +27,7 @@ _FAILURES_SHOWN = 20
 
 
 def fuzz(seconds: float, seed: int, save: Path, slowest_s: float) -> dict:
-    """Goes on until the time is over or too much has failed."""
+    """Fuzz until the time is over or too many inputs have failed, and return the counts."""
     rng = random.Random(seed)
     save.mkdir(parents=True, exist_ok=True)
     current = save / "current"
@@ -36,7 +37,7 @@ def fuzz(seconds: float, seed: int, save: Path, slowest_s: float) -> dict:
     while time.perf_counter() - start < seconds and len(failures) < _FAILURES_SHOWN:
         name, data = almost_a_trace(rng)
         options = rng.choice(OPTIONS)
-        current.unlink(missing_ok=True)  # emptying a file that is there takes ten times as long on some file systems
+        current.unlink(missing_ok=True)  # truncating an existing file takes ten times as long on some file systems
         current.write_bytes(data)
         began = time.perf_counter()
         try:
@@ -69,11 +70,11 @@ def _saved(save: Path, name: str, data: bytes, options: dict, what: str) -> dict
 
 
 def main() -> int:
-    """Prints the counts; 1 where anything failed."""
+    """Print the counts. Returns 1 if any input failed."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, help="write the counts there, as JSON")
+    parser.add_argument("--out", type=Path, help="write the counts to this file too")
     parser.add_argument("--save", type=Path, default=Path("fuzz-failures"), help="folder for inputs that failed")
     parser.add_argument("--slowest", type=float, default=5, help="seconds that one small file may take")
     arguments = parser.parse_args()

@@ -1,8 +1,9 @@
-"""Of the files that guided fuzzing found, the smallest that together go every way through the readers that all go.
+"""Reduce a corpus of guided fuzzing to the smallest files that together take all of its paths through the readers.
 
     python tests/fuzz/least_corpus.py CORPUS
 
-writes them to corpus.zip beside this, from which `atheris_readers.py` begins. A way is a step from one line to another.
+writes them to corpus.zip beside this file, where `atheris_readers.py` starts from. A path is a step from one line to
+another.
 """
 
 import sys
@@ -21,12 +22,12 @@ import warpgroup.workloads
 _TRACED = str(Path(warpgroup.workloads.__file__).parent)
 _THE_SAME_EACH_TIME = (2000, 1, 1, 0, 0, 0)
 
-Ways = set[tuple[str, int, int]]
+Paths = set[tuple[str, int, int]]
 
 
-def ways(path: Path, options: dict[str, Any]) -> Ways:
-    """The steps from line to line that reading a file takes."""
-    found: Ways = set()
+def paths(path: Path, options: dict[str, Any]) -> Paths:
+    """The steps from line to line when a file is read."""
+    found: Paths = set()
     last: dict[int, int] = {}
 
     def step(frame: FrameType, event: str, _: object) -> Any:
@@ -45,16 +46,16 @@ def ways(path: Path, options: dict[str, Any]) -> Ways:
 
 
 def main() -> None:
-    """Small files first, so that a large one is kept only for what no smaller one does."""
+    """Read small files first, so that a large file is kept only if no smaller one takes its paths."""
     corpus = sorted(Path(sys.argv[1]).iterdir(), key=lambda path: (path.stat().st_size, path.name))
-    seen: Ways = set()
+    seen: Paths = set()
     kept: list[bytes] = []
     with TemporaryDirectory() as folder:
         for path in corpus:
             data = path.read_bytes()
             trace = Path(folder) / "trace"
             trace.write_bytes(data[1:])
-            new = ways(trace, OPTIONS[(data[0] if data else 0) % len(OPTIONS)]) - seen
+            new = paths(trace, OPTIONS[(data[0] if data else 0) % len(OPTIONS)]) - seen
             if new:
                 seen |= new
                 kept.append(data)

@@ -15,7 +15,7 @@ from warpgroup.records import read_info, read_run
 from warpgroup.records.outcome import restore
 from warpgroup.sim import compare, simulate
 from warpgroup.sim.compare import plan_tasks
-from warpgroup.workloads import dealt_anew
+from warpgroup.workloads import reshuffled
 
 MS = 1_000_000
 POLICIES = "count-static,paged"
@@ -28,7 +28,7 @@ def little() -> Experiment:
 
 def dealt() -> Experiment:
     first = little()
-    return replace(first, trace=dealt_anew(first.trace, 5), seed=5)
+    return replace(first, trace=reshuffled(first.trace, 5), seed=5)
 
 
 def harder() -> Experiment:
@@ -96,9 +96,9 @@ def test_after_an_interruption_nothing_more_is_begun(tmp_path):
     assert 1 <= len(list(tmp_path.rglob("run.json"))) < 50
 
 
-def test_a_record_of_requests_dealt_anew_says_so_and_can_be_run_again(out):
+def test_a_record_of_reshuffled_requests_says_so_and_can_be_run_again(out):
     recorded = read_run(out / "seed-5" / "paged")
-    assert recorded.info.scenario.trace.transforms == ("dealt anew, seed 5",)
+    assert recorded.info.scenario.trace.transforms == ("reshuffled, seed 5",)
     again, policy = restore(recorded)
     assert again.trace.source.transforms == recorded.info.scenario.trace.transforms
     assert simulate(again, policy).info.plan_hash == recorded.info.plan_hash
@@ -124,7 +124,7 @@ def test_where_nothing_is_drawn_a_replicate_deals_the_requests_anew(lengths):
     options = Options(trace=lengths, arrivals="at-zero")
     first, _ = experiment_from(options)
     other = replicate(first, options, 7)
-    assert (other.arrivals, other.trace.source.transforms) == ("at-zero", ("dealt anew, seed 7",))
+    assert (other.arrivals, other.trace.source.transforms) == ("at-zero", ("reshuffled, seed 7",))
     assert np.array_equal(other.trace.arrival_ns, first.trace.arrival_ns)
     assert not np.array_equal(other.trace.prompt_tokens, first.trace.prompt_tokens)
     assert sorted(other.trace.prompt_tokens) == sorted(first.trace.prompt_tokens)

@@ -29,7 +29,7 @@ def blocks_of(block_tokens: int, contents: Sequence[Sequence[int]]) -> PrefixBlo
 def trace_of(
     block_tokens: int, contents: Sequence[Sequence[int]], arrival_ns: Sequence[int] | None = None, *, spare: int = 0
 ) -> Trace:
-    """Prompts of these blocks, the last of which lacks `spare` tokens; by default a second apart."""
+    """Prompts of these blocks, by default a second apart. The last block of a prompt lacks `spare` tokens."""
     times = arrival_ns if arrival_ns is not None else range(0, len(contents) * 10**9, 10**9)
     rows = [(time, max(len(each) * block_tokens - spare, 1), 1) for time, each in zip(times, contents, strict=True)]
     return replace(Trace.of_rows(rows, max_new_tokens=1), prefix=blocks_of(block_tokens, contents))

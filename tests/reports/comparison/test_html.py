@@ -200,7 +200,7 @@ def test_what_was_done_to_the_requests_is_a_fact_of_the_first_seed_and_of_the_ot
     study = Study([_changed(runs[3], seed=4, scenario=replicates[0].scenario)], [replicates], [], [])
     shown = dict(facts(study))
     assert shown["transforms"] == "rate ×2"
-    assert shown["seeds"] == "4, 5; after the first, the requests are dealt anew onto the arrival times"
+    assert shown["seeds"] == "4, 5; after the first, the requests are reshuffled over the arrival times"
     assert dict(facts(Study.of(runs)))["seeds"] == "0"
 
 

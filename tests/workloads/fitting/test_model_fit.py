@@ -34,7 +34,7 @@ MOONCAKE = TRACES / "mooncake_fast25/conversation_trace.0-2400s.jsonl.gz"
 
 
 def lognormal_pairs(count: int, seed: int, *, far: float = 4.0):
-    """Two clusters of (prompt, output) that nobody would take for one, 0.7 to 0.3."""
+    """Two clearly separate clusters of (prompt, output), with shares of 0.7 and 0.3."""
     rng = np.random.default_rng(seed)
     mean = np.where((rng.random(count) < 0.7)[:, None], [5.0, 7.0], [5.0 + far, 5.0])
     lengths = np.maximum(np.rint(np.exp(mean + rng.normal(0, 0.3, (count, 2)))), 1).astype(np.int64)
@@ -113,13 +113,13 @@ def test_a_hidden_rate_is_found_again():
 def test_bursts_that_no_renewal_process_has_are_reported_and_given_a_hidden_rate():
     found = fit_arrivals(arrivals_ns(OnOff(10.0, 8.0, 22.0), 20_000, seed=1), seed=0)
     *renewals, hidden = found.candidates
-    assert all(candidate.remarks[0].startswith("gaps are at a distance") for candidate in renewals)
+    assert all(candidate.remarks[0].startswith("the gaps differ from the trace by") for candidate in renewals)
     assert found.chosen is hidden
     assert hidden.ks < 0.1 * min(candidate.ks for candidate in renewals)
 
 
 def test_nothing_is_said_of_windows_of_which_there_are_few():
-    """Twenty minutes of Poisson have twenty windows of 60 s, of which the dispersion means little; a minute has one."""
+    """Twenty minutes of Poisson have only twenty windows of 60 s, too few for their dispersion; a minute has one."""
     for count in (300, 6_000):
         for candidate in fit_arrivals(arrivals_ns(Poisson(5.0), count, seed=2), seed=0).candidates:
             assert candidate.remarks == ()

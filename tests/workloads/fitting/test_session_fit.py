@@ -97,7 +97,7 @@ def test_any_closed_loop_has_a_model_that_can_be_kept_and_generated_from(trace):
 
 
 def test_the_table_of_a_few_requests():
-    """Two sessions of 3 and 2 turns, the first of which is reset, and a request alone."""
+    """Two sessions of 3 and 2 turns, where the first one is reset, and an independent request."""
     turns = Turns(
         *(np.array(c) for c in ([0, 0, 0, 1, 1, -1], [-1, 0, 1, -1, 3, -1], [-1, 10**9, 0, -1, 2 * 10**9, -1]))
     )

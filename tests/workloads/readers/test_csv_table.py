@@ -40,7 +40,7 @@ odd_rows = st.one_of(
     ),
     st.text('ab1",\r ', max_size=12),
 )
-quick = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+quick = settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def cells_of(path: Path, text: str, piece_bytes: int = 1 << 20) -> list:

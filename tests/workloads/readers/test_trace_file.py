@@ -22,7 +22,7 @@ PACKINGS = {
     "gzip": lambda data: gzip.compress(data, mtime=0),
     "zstd": lambda data: pa.compress(data, "zstd", asbytes=True),
 }
-quick = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+quick = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def written(path: Path, data: bytes) -> Path:
@@ -108,7 +108,7 @@ def test_a_file_that_is_not_packed_may_be_of_any_size(tmp_path):
 
 def test_a_line_without_end_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(trace_file, "LONGEST_LINE_BYTES", 3 << 20)
-    with pytest.raises(InvalidTrace, match="row 400: a line of more than 3 MiB"):
+    with pytest.raises(InvalidTrace, match="row 400: the line is longer than 3 MiB"):
         read_trace(written(tmp_path / "t", ROWS[:-4] + b"1" * (9 << 20)))
 
 
@@ -128,7 +128,7 @@ print(peaks[-1] - peaks[0])
 
 
 def test_a_long_first_line_is_not_parsed_to_recognise_it(tmp_path):
-    """Headers, and lists in a Mooncake row and under a key that nobody wants: 20 MiB each."""
+    """Headers, and lists in a Mooncake row and under an unused key: 20 MiB each."""
     row = b'{"input_length":5,"output_length":5,"%s":[' + b"1000," * (4 << 20) + b"1]}"
     lines = (ROWS, b"a," * (10 << 20), row % b"hash_ids", row.replace(b"_length", b"_size") % b"tag")
     paths = [written(tmp_path / str(i), line) for i, line in enumerate(lines)]
@@ -138,7 +138,7 @@ def test_a_long_first_line_is_not_parsed_to_recognise_it(tmp_path):
 
 
 def test_a_json_document_of_any_length_is_refused(tmp_path):
-    with pytest.raises(InvalidTrace, match="one JSON document of more than 64 MiB: write one object a line"):
+    with pytest.raises(InvalidTrace, match="one JSON document of more than 64 MiB: write one object per line"):
         read_trace(written(tmp_path / "t", b"[[1, 2]," + b"\n" * (65 << 20) + b"[3, 4]]"))
 
 

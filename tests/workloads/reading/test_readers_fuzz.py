@@ -14,7 +14,7 @@ from support.paths import REPOSITORY
 from support.trace_fuzzing import OPTIONS, SAMPLES, almost_a_trace, read_or_refuse
 
 SCRIPT = REPOSITORY / "tests" / "fuzz" / "fuzz_readers.py"
-long_list = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+long_list = settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @given(data=st.binary(max_size=300))

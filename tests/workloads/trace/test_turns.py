@@ -1,4 +1,4 @@
-"""Conversations, as far as formats have them: who follows whom, who waits for whom, and for how long."""
+"""Conversations in trace files: which requests follow each other, which wait, and for how long."""
 
 import json
 from pathlib import Path
@@ -54,7 +54,7 @@ def test_a_turn_whose_predecessor_was_dropped_follows_the_one_before_it(tmp_path
     text = bailian([(0, 5, 5), (1000, 5, 0), (2000, 5, 5)])
     assert turns_of(tmp_path, text) == [(1, 0, 0, -1), (3, 0, 1, -1)]
     agent = {"id": "a", "requests": [{"t": t, "in": 1, "out": t % 3, "think_time": t} for t in range(8)]}
-    text = json_lines([agent])  # of which 0, 3 and 6 have no output
+    text = json_lines([agent])  # requests 0, 3 and 6 have no output
     assert turns_of(tmp_path, text) == [
         (2, 0, 0, -1), (3, 0, 2, 2000 * MS), (5, 0, 3, 4000 * MS), (6, 0, 5, 5000 * MS), (8, 0, 6, 7000 * MS)
     ]  # fmt: skip
@@ -165,7 +165,7 @@ def test_a_pause_that_cannot_be_is_none_and_counted(tmp_path, delay):
     trace = read_trace(tmp_path / "t")
     assert trace.turns.think_ns.tolist() == [-1, 0, 0, 0]
     assert trace.source.repaired == {"pause_taken_for_none": 3}
-    with pytest.raises(InvalidTrace, match="row 2: the pause before it cannot be"):
+    with pytest.raises(InvalidTrace, match="row 2: the pause before it is negative or too long"):
         read_trace(tmp_path / "t", strict=True)
     agent = {"id": "a", "t": 0, "in": 1, "requests": [{"t": 0, "in": 1, "out": 1, "think_time": delay}] * 3}
     (tmp_path / "w").write_text(json_lines([agent]))
