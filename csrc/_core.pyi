@@ -258,7 +258,14 @@ class PolicyInfo:
     @property
     def id(self) -> str: ...
     @property
-    def stands_for(self) -> str: ...
+    def stands_for(self) -> str:
+        """What it does, and which engine or paper it follows."""
+    @property
+    def engine(self) -> str:
+        """The engine that runs this policy, such as "vLLM V1"; empty if none does."""
+    @property
+    def formula(self) -> str:
+        """When a request is admitted, as one line."""
     @property
     def parameters(self) -> list[PolicyParameter]: ...
 

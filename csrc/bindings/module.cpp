@@ -23,6 +23,8 @@ void bind_policy(py::module_& m) {
   py::class_<PolicyInfo>(m, "PolicyInfo")
       .def_readonly("id", &PolicyInfo::id)
       .def_readonly("stands_for", &PolicyInfo::stands_for)
+      .def_readonly("engine", &PolicyInfo::engine)
+      .def_readonly("formula", &PolicyInfo::formula)
       .def_readonly("parameters", &PolicyInfo::parameters);
   m.def("policy_catalogue", &policy_catalogue);
 
