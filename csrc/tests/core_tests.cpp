@@ -29,7 +29,7 @@ void require(bool holds, const std::string& what) {
 class Random {
  public:
   explicit Random(std::uint64_t seed) : engine_(seed) {}
-  // std::uniform_int_distribution differs between libraries; a remainder is the same everywhere.
+  // std::uniform_int_distribution differs between libraries; a remainder does not.
   std::int64_t between(std::int64_t low, std::int64_t high) {
     return low + static_cast<std::int64_t>(engine_() % static_cast<std::uint64_t>(high - low + 1));
   }
@@ -130,7 +130,8 @@ class Run {
   void take_a_turn() {
     if (scheduler_.running() == 0) forming_ = true;
     const StepPlan& plan = scheduler_.plan(now_);
-    require(!policy_.barrier || forming_ || plan.admitted.empty(), "a request joined a complete batch");
+    require(!policy_.barrier || forming_ || plan.admitted.empty(),
+            "a request joined a complete batch");
     forming_ = forming_ && plan.blocked_by == BlockedBy::kTokens;
     for (const Evicted& evicted : plan.evicted) decoding_.erase(evicted.id);
     for (const Failed& failed : plan.failed) {
@@ -181,7 +182,7 @@ class Run {
   MemoryModel memory_ = MemoryModel::for_blocks(
       kTiny, random_.between(4, 120), {0, 0, 16 * random_.between(1, 3), 128, 64, 4, 512});
   std::int64_t budget_ = memory_.budget_bytes();
-  // A link and a prefill rate between which neither swapping nor computing again always wins.
+  // With these rates, sometimes swapping is faster and sometimes computing again.
   Scheduler scheduler_{policy_,
                        memory_,
                        {64, 128, 400, random_.between(0, 1) * 20 * kSecond,
