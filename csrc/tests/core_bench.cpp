@@ -43,7 +43,7 @@ void note_copy(std::size_t bytes) {
 
 }  // namespace
 
-// The library's other forms call these. What the recorder's columns take by realloc is not seen.
+// The library's other forms call these. The recorder's columns use realloc, which is not counted.
 void* operator new(std::size_t bytes) { return allocate(bytes, alignof(std::max_align_t)); }
 void* operator new(std::size_t bytes, std::align_val_t alignment) {
   return allocate(bytes, static_cast<std::size_t>(alignment));

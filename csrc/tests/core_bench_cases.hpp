@@ -1,5 +1,5 @@
-// The cases of core_bench: each makes its inputs once, and then works on a part of them that
-// depends on nothing but the number of the round.
+// The cases of core_bench. Each makes its inputs once, and then works on a part of them that
+// depends only on the number of the round.
 
 #pragma once
 
@@ -11,7 +11,7 @@
 
 #include "warpgroup/packing/bin_packer.hpp"
 #include "warpgroup/packing/packing.hpp"
-#include "warpgroup/scheduler/forecast.hpp"
+#include "warpgroup/scheduler/admission/skyline.hpp"
 #include "warpgroup/scheduler/scheduler.hpp"
 #include "warpgroup/simulation/simulated_engine.hpp"
 #include "warpgroup/simulation/step_time.hpp"
@@ -23,7 +23,7 @@ namespace core_bench {
 using namespace warpgroup;
 
 using Numbers = std::vector<std::int64_t>;
-// What is done over and over, once its inputs are made; the result depends on all of its work.
+// The work that is repeated, once its inputs are made. Its result depends on all of the work.
 using Round = std::function<std::uint64_t(std::int64_t round)>;
 
 constexpr std::int64_t kMillisecond = 1'000'000;
@@ -46,7 +46,7 @@ inline Numbers skewed(std::int64_t count, std::int64_t low, std::int64_t high, s
   return numbers;
 }
 
-// Another input in each round, of the same kind: the numbers from another place on.
+// Each round gets another input of the same kind: the numbers from another start.
 inline std::int64_t turned(const Numbers& numbers, std::int64_t i, std::int64_t round) {
   return numbers[index(i + 37 * round) % numbers.size()];
 }
@@ -147,7 +147,7 @@ inline EngineLimits limits() {
   return limits;
 }
 
-// 300 requests in a pool that is too small for all that could run.
+// 300 requests in a pool that is too small to run all of them at once.
 inline Round scheduler_round(const std::string& policy) {
   constexpr std::int64_t kRequests = 300;
   return [policy = make_policy(policy, {}), memory = pool(400),

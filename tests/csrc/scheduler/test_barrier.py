@@ -17,10 +17,10 @@ rows = st.lists(
 
 
 def admissions(rows: list[Row], n: int) -> dict[int, int]:
-    """The second at which each request is admitted, by the plainest loop over steps of a second."""
+    """The second at which each request is admitted, by the simplest loop over steps of one second."""
     queue = sorted(range(len(rows)), key=lambda i: rows[i].arrival_s)
     admitted: dict[int, int] = {}
-    left: dict[int, tuple[int, int]] = {}  # of those that run: prompt tokens to compute, output tokens to make
+    left: dict[int, tuple[int, int]] = {}  # running requests: prompt tokens to compute, output tokens to make
     now, open_ = 0, True
     while queue or left:
         open_ = open_ or not left
@@ -48,14 +48,14 @@ def tokens_of_step(left: dict[int, tuple[int, int]]) -> dict[int, int]:
 
 @given(rows=rows, n=st.integers(1, 12), macro=st.booleans())
 @settings(max_examples=200, deadline=None)
-def test_requests_are_admitted_as_the_plainest_loop_admits_them(rows, n, macro):
+def test_requests_are_admitted_as_the_simplest_loop_admits_them(rows, n, macro):
     outcome = drive(f"count-continuous(n={n}, barrier=1)", rows, AMPLE, max_new=40, macro=macro)
     assert outcome.admitted_s == admissions(rows, n)
 
 
 @given(rows=rows, n=st.integers(1, 12))
 @settings(max_examples=100, deadline=None)
-def test_whoever_joins_others_joins_the_batch_that_they_are_still_forming(rows, n):
+def test_requests_join_only_a_batch_that_is_still_being_formed(rows, n):
     outcome = drive(f"count-continuous(n={n}, barrier=1)", rows, AMPLE, max_new=40, macro=False)
     begun: set[int] = set()
     only_tokens_stopped_it = False
@@ -93,14 +93,14 @@ def test_a_place_that_becomes_free_stays_so_until_the_batch_has_ended():
     assert facts(target.plan(2 * SECOND)) == ([2], "none")
 
 
-def test_who_leaves_the_batch_leaves_its_memory():
+def test_a_request_that_ends_gives_its_memory_back_before_the_batch_ends():
     target = scheduler(2, 10, 10)
     target.plan(0)
     target.commit(1, [0])
     assert (target.running, target.used_blocks) == (1, 1)
 
 
-def test_a_batch_that_nobody_waits_for_is_not_joined_later():
+def test_a_batch_that_was_formed_from_an_empty_queue_is_not_joined_later():
     target = scheduler(4, 10)
     target.plan(0)
     target.commit(1, [])
@@ -108,14 +108,14 @@ def test_a_batch_that_nobody_waits_for_is_not_joined_later():
     assert facts(target.plan(SECOND)) == ([], "count")
 
 
-def test_who_waits_for_tokens_only_joins_those_that_prefill():
+def test_a_request_that_only_the_step_tokens_kept_out_joins_in_the_next_step():
     target = scheduler(3, STEP_TOKENS, 10, 10, 10)
     assert facts(target.plan(0)) == ([0], "tokens")
     target.commit(1, [])
     assert facts(target.plan(SECOND)) == ([1, 2], "count")
 
 
-def test_a_batch_that_ran_out_of_memory_takes_nobody_in_again():
+def test_a_batch_that_ran_out_of_memory_admits_no_request_again():
     target = scheduler(3, 10, 10, 10)
     target.plan(0)
     target.commit_oom()

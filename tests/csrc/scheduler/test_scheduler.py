@@ -20,7 +20,7 @@ def submit(target: Scheduler, *prompts: int, max_new: int = 100) -> None:
         assert target.submit(request, arrival_ns=0, prompt_tokens=prompt, max_new_tokens=max_new)
 
 
-def test_count_static_waits_for_company_until_its_timeout():
+def test_count_static_waits_for_more_requests_until_its_timeout():
     target = scheduler("count-static(n=2, timeout_s=5)", memory(100))
     submit(target, 10)
     plan = target.plan(0)
@@ -44,7 +44,7 @@ def test_count_static_computes_on_rows_that_have_ended():
     assert (work.decode_rows, work.padding_tokens) == (2, 1)
 
 
-def test_nobody_joins_a_static_batch():
+def test_no_request_joins_a_static_batch():
     target = scheduler("count-static(n=2)", memory(100))
     submit(target, 10, 10, 10)
     assert target.plan(0).admitted == [0, 1]
@@ -95,7 +95,7 @@ def test_paged_admits_while_the_prompt_fits_and_holds_the_queue_at_the_first_mis
     assert (plan.admitted, plan.blocked_by.name) == ([0], "memory")
 
 
-def test_paged_evicts_the_newest_and_admits_nobody_in_that_step():
+def test_paged_evicts_the_newest_and_admits_no_request_in_that_step():
     target = scheduler("paged", memory(4))
     submit(target, 32, 32, 16)
     assert target.plan(0).admitted == [0, 1]
@@ -172,7 +172,7 @@ def test_ffd_learns_from_the_outputs_of_finished_requests():
     assert target.reserved_blocks == 2  # all outputs were of 1 or 2 tokens, not of 160
 
 
-def test_after_running_out_of_memory_nobody_is_admitted_until_somebody_finishes():
+def test_after_running_out_of_memory_no_request_is_admitted_until_one_finishes():
     target = scheduler("count-continuous(n=3)", memory(100))
     submit(target, 10, 10, 10, 10)
     target.plan(0)
@@ -210,7 +210,7 @@ def test_bins_run_one_after_another_and_each_runs_as_a_whole():
     assert outcome.running_max == 3
     first, second = sorted(outcome.admitted_s.values())[:3], sorted(outcome.admitted_s.values())[3:6]
     assert max(first) <= 1  # the second step of the first bin's prefill
-    assert min(second) >= 10  # nobody joins before the first bin has ended
+    assert min(second) >= 10  # no request joins before the first bin has ended
     assert outcome.admitted_s[6] > max(second)  # it came after the packing
     assert outcome.preemptions == 0
 

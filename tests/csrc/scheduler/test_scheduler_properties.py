@@ -77,7 +77,7 @@ def test_a_policy_that_sees_memory_never_exceeds_it(policy, rows, blocks):
 def test_tokens_are_conserved(policy, rows, blocks):
     outcome = drive(policy, rows, memory(blocks), max_new=MAX_NEW)
     if outcome.failed:
-        return  # what a failed request had computed is nobody's need
+        return  # tokens that a failed request computed are in neither count
     needed = sum(rows[i].prompt + rows[i].output - 1 for i in outcome.finished)
     assert outcome.computed == needed + outcome.recomputed
 
@@ -130,7 +130,7 @@ def with_age(policy: str, age_s: int) -> str:
     return f"{policy[:-1]}, age_s={age_s})" if policy.endswith(")") else f"{policy}(age_s={age_s})"
 
 
-EVERYBODY_RUNNING_ENDS = 30
+RUNNING_REQUESTS_END_S = 30
 """Seconds: outputs of 20 tokens, and a few steps in which prompts are still prefilled."""
 
 
@@ -138,17 +138,17 @@ EVERYBODY_RUNNING_ENDS = 30
 @given(longer=st.lists(st.integers(200, 300), min_size=20, max_size=60), age_s=st.integers(0, 50))
 @settings(max_examples=25, deadline=None)
 def test_ageing_bounds_the_wait_of_a_short_request_among_longer_ones(policy, longer, age_s):
-    """Two run at a time, and a longer one always waits: without ageing it would come last, after 200 s and more."""
+    """Two run at a time, and a longer one always waits: without ageing, the short one would come last, after 200 s."""
     rows = [Row(0, 10, 20), *(Row(i // 3, prompt, 20) for i, prompt in enumerate(longer))]
     outcome = drive(with_age(policy, age_s), rows, memory(60), max_new=20, max_seqs=2)
-    assert outcome.admitted_s[0] <= age_s + EVERYBODY_RUNNING_ENDS
+    assert outcome.admitted_s[0] <= age_s + RUNNING_REQUESTS_END_S
 
 
 @pytest.mark.parametrize("policy", ["ffd", "first-fit", "skyline"])
 @given(small=st.lists(st.integers(20, 40), min_size=60, max_size=100), age_s=st.integers(0, 20))
 @settings(max_examples=25, deadline=None)
 def test_ageing_bounds_the_wait_of_a_large_request_among_small_ones(policy, small, age_s):
-    """They fill what it needs as soon as some of it is free: without ageing it would wait for the end of the stream."""
+    """Small requests fill free memory at once: without ageing, the large one would wait for the end of the stream."""
     rows = [Row(12, 500, 20), *(Row(i, prompt, 20) for i, prompt in enumerate(small))]
     outcome = drive(with_age(policy, age_s), rows, memory(40), max_new=20)
-    assert outcome.admitted_s[0] <= 12 + age_s + EVERYBODY_RUNNING_ENDS
+    assert outcome.admitted_s[0] <= 12 + age_s + RUNNING_REQUESTS_END_S

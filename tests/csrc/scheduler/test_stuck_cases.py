@@ -11,7 +11,7 @@ every_aware_policy = pytest.mark.parametrize("policy", AWARE)
 
 @every_aware_policy
 def test_a_request_beyond_the_pool_but_within_the_context_does_not_block_the_queue(policy):
-    """vLLM 39734: it waits at the head for ever. Here it is turned away when it comes, with its numbers."""
+    """vLLM 39734: it waits at the head of the queue for ever. Here it is rejected on arrival, with its numbers."""
     rows = [Row(0, 700, 5), *(Row(i, 50, 5) for i in range(10))]
     outcome = drive(policy, rows, memory(40), max_new=10)
     assert "needs 44 KV blocks, the pool has 40" in outcome.rejected[0]

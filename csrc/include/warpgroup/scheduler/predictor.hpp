@@ -37,7 +37,7 @@ class LengthWindow {
   bool stale_ = true;
 };
 
-// Learns output lengths from requests that finished; it never sees a true length earlier.
+// Learns output lengths from finished requests. It sees no true length before a request finishes.
 class LengthPredictor {
  public:
   static constexpr std::size_t kWindow = 1024;  // how many of the last lengths count
@@ -51,9 +51,9 @@ class LengthPredictor {
   std::int64_t quantile(std::int64_t max_new_tokens, std::int64_t generated,
                         std::int64_t overflow_ppm) const;
 
-  // The lengths after prompts of about this length, by factors of sqrt(2), once there are enough of
-  // them; until then all lengths. Long answers often go with long prompts. Refreshed, and valid
-  // until the next observe().
+  // The lengths seen after prompts of similar length (within a factor of sqrt(2)), once there are
+  // enough of them; until then all lengths. Long answers often follow long prompts. The result is
+  // refreshed, and valid until the next observe().
   const LengthWindow& lengths_after(std::int64_t prompt_tokens);
 
  private:
