@@ -283,7 +283,7 @@ def show_certification(certificate: "Certificate") -> None:
 
 def show_sweep(sweep: "Sweep") -> None:
     """What each policy can take."""
-    from ..reports.comparison.frontier import capacities, notes, sentence
+    from ..reports.comparison.frontier import capacities, capacity_sentence, notes
 
     found = capacities(sweep)
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
@@ -292,7 +292,7 @@ def show_sweep(sweep: "Sweep") -> None:
     for row in found.rows:
         table.add_row(*(escape(cell.text) for cell in row))
     stdout.print(table, "")
-    stdout.print(sentence(sweep), highlight=False, markup=False, style="bold")
+    stdout.print(capacity_sentence(sweep), highlight=False, markup=False, style="bold")
     for line in notes(sweep):
         stdout.print(f"- {line}", highlight=False, markup=False)
 

@@ -35,7 +35,7 @@ def conclude(
     info = RunInfo(
         kind=kind,
         policy=str(policy),
-        scenario=describe(experiment, step_time),
+        scenario=scenario_info(experiment, step_time),
         seed=experiment.seed,
         plan_hash=f"{scheduler.plan_hash:016x}",
         complete=complete,
@@ -95,7 +95,7 @@ def _named(activation: Activation) -> dict[str, int]:
     return {name: size for name in names if (size := getattr(activation, name))}
 
 
-def describe(experiment: Experiment, step_time: str) -> ScenarioInfo:
+def scenario_info(experiment: Experiment, step_time: str) -> ScenarioInfo:
     """The experiment as the record keeps it."""
     trace, memory = experiment.trace, experiment.memory
     longest = trace.prompt_tokens + trace.output_tokens
@@ -143,7 +143,7 @@ def describe(experiment: Experiment, step_time: str) -> ScenarioInfo:
 
 
 def restore(run: Run) -> tuple[Experiment, PolicySpec]:
-    """What a run was made of: the inverse of `describe`.
+    """What a run was made of: the inverse of `scenario_info`.
 
     Raises InvalidRun: the record is of a version that did not keep it, or does not fit together.
     """

@@ -18,7 +18,7 @@ SCHEMA = 1
 FILE = "sweep.json"
 
 
-class Point(msgspec.Struct, frozen=True):
+class RatePoint(msgspec.Struct, frozen=True):
     """One policy at one rate.
 
     Attributes:
@@ -49,7 +49,7 @@ class PolicySweep(msgspec.Struct, frozen=True):
     upper_bound: bool
     capacity: float | None
     first_failing: float | None
-    points: list[Point]
+    points: list[RatePoint]
     notes: list[str]
 
     @property
@@ -58,7 +58,7 @@ class PolicySweep(msgspec.Struct, frozen=True):
         return f"{self.policy} (upper bound)" if self.upper_bound else self.policy
 
     @property
-    def at_capacity(self) -> Point | None:
+    def at_capacity(self) -> RatePoint | None:
         """What was measured there."""
         return next((point for point in self.points if point.rate == self.capacity), None)
 

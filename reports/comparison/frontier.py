@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from ...experiment import Slo
 from ...records.sweep import PolicySweep, Sweep
 from ..figures.frontier import DESCRIPTION, TITLE, frontier_figure
-from ..judging.table import Cell, Table
-from ..page.numbers import typeset
+from ..judging.table import Cell, ReportTable
+from ..numbers import typeset
 from ..page.svg import inline_svg
 from .sweep_validity import fits, sweep_validity
 from .validity import Answer
@@ -41,7 +41,7 @@ class Frontier:
     heading: str
     sentence: str
     svg: str
-    table: Table
+    table: ReportTable
     facts: list[tuple[str, str]]
     validity: list[Answer]
     notes: list[str]
@@ -59,7 +59,7 @@ def _section(sweep: Sweep, number: int, known: Sequence[str]) -> Frontier:
     figure = frontier_figure(sweep, known, best[0].label if len(best) == 1 else None)
     return Frontier(
         heading=f"{scenario.name}: {scenario.model} on {scenario.device}",
-        sentence=sentence(sweep),
+        sentence=capacity_sentence(sweep),
         svg=inline_svg(f"frontier{number}", figure, f"{TITLE}: {policies}", DESCRIPTION),
         table=capacities(sweep),
         facts=_facts(sweep),
@@ -69,7 +69,7 @@ def _section(sweep: Sweep, number: int, known: Sequence[str]) -> Frontier:
     )
 
 
-def sentence(sweep: Sweep) -> str:
+def capacity_sentence(sweep: Sweep) -> str:
     """Who can take most, and how much more than the best count."""
     best, baseline = _best(sweep), _best_count(sweep)
     if not best:
@@ -132,10 +132,10 @@ def notes(sweep: Sweep) -> list[str]:
     return ooms + [f"{each.label}: {note}." for each in sweep.policies for note in each.notes]
 
 
-def capacities(sweep: Sweep) -> Table:
+def capacities(sweep: Sweep) -> ReportTable:
     """One row a policy."""
     baseline = _best_count(sweep)
-    return Table(_HEADS, [_row(each, baseline, len(sweep.seeds)) for each in sweep.policies])
+    return ReportTable(_HEADS, [_row(each, baseline, len(sweep.seeds)) for each in sweep.policies])
 
 
 def _row(policy: PolicySweep, baseline: PolicySweep | None, seeds: int) -> list[Cell]:

@@ -5,23 +5,23 @@ from pathlib import Path
 
 from ...errors import InvalidRun
 from ...records.metrics import GLOSSARY, averaged
-from ..figures.all import figures
 from ..judging.contest import on_common_seeds
 from ..judging.differences import differences
 from ..judging.factor import ends
-from ..judging.paired import Estimate, typical
-from ..judging.provenance import facts, memory_parts, policies
+from ..judging.paired import SeedMean, typical
+from ..judging.provenance import compared_policies, facts, memory_parts
 from ..judging.study import Study
 from ..judging.table import comparison
 from ..judging.verdict import Verdict, summary_of, verdict
-from ..page.numbers import gib, percent, three_digits
+from ..numbers import gib, percent, three_digits
 from ..page.page import render_page, write_page
 from ..validation.overlay import overlay
-from .attribution import attribution
+from .ablation import ablation_section
 from .downloads import downloads
+from .figures import figures
 from .frontier import frontier
 from .paired_table import paired_table
-from .validity import Answer, Outcome, validity, worst
+from .validity import Answer, Trust, validity, worst
 
 
 def render(study: Study) -> str:
@@ -48,13 +48,13 @@ def _sections(study: Study) -> dict[str, object]:
         "infos": infos,
         "facts": facts(study),
         "commands": list(dict.fromkeys(info.command for info in infos)),
-        "policies": policies(infos),
+        "policies": compared_policies(infos),
         "parts": memory_parts(infos[0].scenario.memory),
         "differences": differences(infos),
         "validity": answers,
         "table": comparison(infos, judged),
         "paired": None if judged.winner is None else paired_table(study, None if judged.tied else judged.winner),
-        "attribution": None if judged.winner is None else attribution(study.ladder),
+        "ablation": None if judged.winner is None else ablation_section(study.ablation),
         "slo": summary_of(infos[0]).slo,
         **figures(runs, judged),
         "overlay": overlay(study),
@@ -70,7 +70,7 @@ def write_report(study: Study, path: Path) -> None:
 def in_short(answers: Sequence[Answer]) -> str:
     """Why the whole is judged as it is."""
     outcome = worst(answers)
-    if outcome is Outcome.PASS:
+    if outcome is Trust.PASS:
         return "nothing speaks against these figures"
     reasons = [answer.text for answer in answers if answer.outcome is outcome]
     if len(reasons) == 1:
@@ -115,7 +115,7 @@ def _named(figure: str, values: Sequence[float]) -> str:
     return f"{'geometric' if min(values) > 0 else 'arithmetic'} mean {figure}" if len(values) > 1 else figure
 
 
-def _interval(estimate: Estimate) -> str:
+def _interval(estimate: SeedMean) -> str:
     if estimate.low is None or estimate.high is None:
         return ""
     low = max(estimate.low, 0.0)  # no figure here is below

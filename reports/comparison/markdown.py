@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from ...errors import InvalidRun
 from ...records.sweep import Sweep
 from ..judging.study import Study
-from ..judging.table import Table, comparison
+from ..judging.table import ReportTable, comparison
 from ..judging.verdict import summary_of, verdict
 from ..page.escaping import markdown_block, markdown_text
-from .frontier import capacities, notes, sentence
+from .frontier import capacities, capacity_sentence, notes
 from .sweep_validity import sweep_validity
 from .validity import Answer, validity, worst
 
@@ -54,7 +54,7 @@ def _swept(sweep: Sweep) -> str:
     title = f"How much can each policy take on {scenario.name}: {scenario.model} on {scenario.device}"
     return (
         f"### {markdown_text(title, _CELL)}\n\n"
-        f"**{markdown_text(sentence(sweep), _SENTENCE)}**\n\n"
+        f"**{markdown_text(capacity_sentence(sweep), _SENTENCE)}**\n\n"
         f"{_listed(notes(sweep))}\n"
         f"{_table(capacities(sweep), None)}\n"
         f"Simulated: {markdown_text(scenario.step_time, _CELL)}; seeds {', '.join(map(str, sweep.seeds))}.\n\n"
@@ -67,7 +67,7 @@ def _listed(lines: Sequence[str]) -> str:
     return "".join(f"- {markdown_text(each, _SENTENCE)}\n" for each in lines)
 
 
-def _table(table: Table, best: int | None) -> str:
+def _table(table: ReportTable, best: int | None) -> str:
     """The winner's row in bold, if there is one."""
     heads = [markdown_text(head, _CELL) for head, _ in table.heads]
     rows = [[markdown_text(cell.text, _CELL) for cell in row] for row in table.rows]

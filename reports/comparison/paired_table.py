@@ -4,11 +4,11 @@ from collections.abc import Callable, Sequence
 
 from ...records import RunInfo
 from ...records.metrics import Summary, averaged, order_by_merit
-from ..judging.paired import Estimate, difference, mean, ratio
+from ..judging.paired import SeedMean, difference, mean, ratio
 from ..judging.study import Study
-from ..judging.table import Cell, Table
+from ..judging.table import Cell, ReportTable
 from ..judging.verdict import labels_of, summary_of
-from ..page.numbers import ENOUGH_FOR_P99, three_digits
+from ..numbers import ENOUGH_FOR_P99, three_digits
 
 _NOTHING = Cell("-", float("inf"))
 
@@ -16,7 +16,7 @@ _Pairs = list[tuple[Summary, Summary]]
 """A policy's run and the baseline's on the same requests, one pair a seed."""
 
 
-def paired_table(study: Study, best: int | None) -> Table | None:
+def paired_table(study: Study, best: int | None) -> ReportTable | None:
     """One row a policy, compared with the baseline seed by seed; None where everything was run on one seed alone.
 
     The baseline is the count policy that serves best of those that ran out of memory on no seed; without one the first
@@ -34,7 +34,7 @@ def paired_table(study: Study, best: int | None) -> Table | None:
         marks = (" (best)" if i == best else "") + (" (baseline)" if i == baseline else "")
         pairs = _pairs(group, study.replicates[baseline])
         rows.append([Cell(label + marks, i), *_against(pairs), *_troubles(group), Cell(str(len(pairs)), len(pairs))])
-    return Table(_heads(labels[baseline]), rows)
+    return ReportTable(_heads(labels[baseline]), rows)
 
 
 def _heads(baseline: str) -> list[tuple[str, str]]:
@@ -102,7 +102,7 @@ def _troubles(group: Sequence[RunInfo]) -> list[Cell]:
     return [Cell(f"{ooms:,}{where}", ooms), _cell(mean([s.preemptions for s in summaries]), _times)]
 
 
-def _cell(estimate: Estimate, written: Callable[[float], str]) -> Cell:
+def _cell(estimate: SeedMean, written: Callable[[float], str]) -> Cell:
     """With the interval, if it has any width: the baseline differs from itself by nothing."""
     text = written(estimate.value)
     if estimate.low is not None and estimate.high is not None and estimate.low < estimate.high:

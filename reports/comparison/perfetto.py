@@ -16,10 +16,10 @@ import numpy as np
 from ...csrc import EVENTS, STATUSES
 from ...errors import InvalidRun, OutputRefused
 from ...records import BLOCKED_BY, Run
-from ..figures.request_timeline import arrivals_ns
+from ..figures.request_timeline import arrival_times_ns
 from ..judging.verdict import labels_of
+from ..numbers import GIB
 from ..page.escaping import line
-from ..page.numbers import GIB
 
 Array = np.ndarray[Any, Any]
 
@@ -166,7 +166,7 @@ def _phases_ns(run: Run) -> Array:
     first = np.where(r["first_token_ns"] >= 0, r["first_token_ns"], end)
     admitted = np.where(r["admitted_ns"] >= 0, r["admitted_ns"], first)
     # A step planned ahead may fail a request before its first token, of the step before, is there.
-    return np.asarray(np.maximum.accumulate(np.stack([arrivals_ns(run, end), admitted, first, end])))
+    return np.asarray(np.maximum.accumulate(np.stack([arrival_times_ns(run, end), admitted, first, end])))
 
 
 def _rows(*columns: Array) -> Iterator[tuple[Any, ...]]:

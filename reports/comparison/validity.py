@@ -10,7 +10,7 @@ from ...records.metrics import averaged, makespan_ns
 from ..judging.contest import case_of, on_common_seeds
 from ..judging.differences import differences
 from ..judging.verdict import labels_of, summary_of
-from ..page.numbers import ENOUGH_FOR_P99, three_digits
+from ..numbers import ENOUGH_FOR_P99, three_digits
 from ..validation.validation import LIMITS
 
 KEEPS_UP = 0.9
@@ -22,7 +22,7 @@ _STEP_LIMITS = (LIMITS["step median"], LIMITS["step p95"])
 _STEP_ERRORS = re.compile(r"([\d.]+)% in the median, ([\d.]+)% at p95")  # as a profile describes itself
 
 
-class Outcome(Enum):
+class Trust(Enum):
     """Of a question. The worst one is that of the whole."""
 
     PASS = "pass"
@@ -39,7 +39,7 @@ class Outcome(Enum):
 class Answer:
     """One of them, in a sentence."""
 
-    outcome: Outcome
+    outcome: Trust
     text: str
 
 
@@ -59,21 +59,21 @@ def validity(runs: Sequence[Run], replicates: Sequence[Sequence[RunInfo]]) -> li
         *_punctuality(infos),
         _sample(replicates),
         _repetition(replicates),
-        Answer(Outcome.PASS, "Nothing is cut as warm-up: figures are from the first arrival to the last finish."),
-        Answer(Outcome.PASS, "Prefix caching is in none of the runs."),
+        Answer(Trust.PASS, "Nothing is cut as warm-up: figures are from the first arrival to the last finish."),
+        Answer(Trust.PASS, "Prefix caching is in none of the runs."),
     ]
 
 
-def worst(answers: Sequence[Answer]) -> Outcome:
+def worst(answers: Sequence[Answer]) -> Trust:
     """Of all of them."""
     found = {answer.outcome for answer in answers}
-    return next((each for each in (Outcome.FAIL, Outcome.INCONCLUSIVE) if each in found), Outcome.PASS)
+    return next((each for each in (Trust.FAIL, Trust.INCONCLUSIVE) if each in found), Trust.PASS)
 
 
 def _origin(infos: Sequence[RunInfo]) -> list[Answer]:
     simulated = sorted({info.scenario.step_time for info in infos if info.kind == "simulated"})
     measured = sorted({info.scenario.step_time for info in infos if info.kind != "simulated"})
-    answers = [Answer(Outcome.PASS, f"Measured: {text}.") for text in measured]
+    answers = [Answer(Trust.PASS, f"Measured: {text}.") for text in measured]
     return answers + [simulated_as(text) for text in simulated]
 
 
@@ -81,7 +81,7 @@ def simulated_as(step_time: str) -> Answer:
     """What a simulation with this step-time model is worth."""
     doubt = _doubt(step_time)
     told = f"Simulated, not measured. Step durations: {step_time}.{doubt}"
-    return Answer(Outcome.INCONCLUSIVE if doubt else Outcome.PASS, told)
+    return Answer(Trust.INCONCLUSIVE if doubt else Trust.PASS, told)
 
 
 def _planned_again(infos: Sequence[RunInfo]) -> list[Answer]:
@@ -91,11 +91,11 @@ def _planned_again(infos: Sequence[RunInfo]) -> list[Answer]:
         if not info.is_planned_again:
             continue
         hashes = [each.plan_hash for each in infos if each.kind == "real" and case_of(each) == case_of(info)]
-        outcome, plans = Outcome.PASS, "the measurement is not here"
+        outcome, plans = Trust.PASS, "the measurement is not here"
         if info.plan_hash in hashes:
             plans = "the plans agree"
         elif hashes:
-            outcome, plans = Outcome.FAIL, "the plans differ"
+            outcome, plans = Trust.FAIL, "the plans differ"
         text = f"{label} is planned again with recorded times: {plans} (hash {info.plan_hash}), it predicts nothing."
         answers.append(Answer(outcome, text))
     return answers
@@ -122,10 +122,10 @@ def _settings(infos: Sequence[RunInfo]) -> list[Answer]:
     if "kind" in found and set(found) <= {*_OF_A_KIND, *memory}:
         text = "Some runs are simulated and some measured: their difference is the simulation's error, or the policy's"
         parts = f", or that of their memory ({', '.join(memory)})" if memory else ""
-        return [Answer(Outcome.INCONCLUSIVE, f"{text}{parts}.")]
+        return [Answer(Trust.INCONCLUSIVE, f"{text}{parts}.")]
     if found:
-        return [Answer(Outcome.FAIL, f"The runs differ in more than the policy: {', '.join(found)}.")]
-    return [Answer(Outcome.PASS, "The runs differ in nothing but the policy: same requests, device and limits.")]
+        return [Answer(Trust.FAIL, f"The runs differ in more than the policy: {', '.join(found)}.")]
+    return [Answer(Trust.PASS, "The runs differ in nothing but the policy: same requests, device and limits.")]
 
 
 def _completeness(replicates: Sequence[Sequence[RunInfo]]) -> list[Answer]:
@@ -137,11 +137,11 @@ def _completeness(replicates: Sequence[Sequence[RunInfo]]) -> list[Answer]:
         if interrupted:
             where = f" on {interrupted} of {len(group)} seeds" if len(group) > 1 else ""
             text = f"{label} is INCOMPLETE{where}: it was interrupted, its figures are of what had run by then."
-            answers.append(Answer(Outcome.FAIL, text))
+            answers.append(Answer(Trust.FAIL, text))
         if lost:
-            outcome = Outcome.FAIL if s.failed or s.aborted or not s.finished else Outcome.INCONCLUSIVE
+            outcome = Trust.FAIL if s.failed or s.aborted or not s.finished else Trust.INCONCLUSIVE
             answers.append(Answer(outcome, f"{label}: {', '.join(lost)} of {s.requests:,} requests."))
-    return answers or [Answer(Outcome.PASS, "All runs came to their end, and every request finished.")]
+    return answers or [Answer(Trust.PASS, "All runs came to their end, and every request finished.")]
 
 
 def _arrivals(runs: Sequence[Run]) -> list[Answer]:
@@ -149,11 +149,11 @@ def _arrivals(runs: Sequence[Run]) -> list[Answer]:
     trace = runs[0].info.scenario.trace
     if trace.waiting:
         text = f"A closed loop: {trace.waiting:,} of {trace.requests:,} requests come when another has ended"
-        return [Answer(Outcome.PASS, f"{text}, later under a slower policy; no rate is asked for.")]
+        return [Answer(Trust.PASS, f"{text}, later under a slower policy; no rate is asked for.")]
     arrival_ns = runs[0].requests["arrival_ns"]
     span_s = int(arrival_ns.max() - arrival_ns.min()) / 1e9 if len(arrival_ns) else 0.0
     if not span_s:
-        return [Answer(Outcome.PASS, "All requests are there from the start: no rate is asked for.")]
+        return [Answer(Trust.PASS, "All requests are there from the start: no rate is asked for.")]
     asked = (len(arrival_ns) - 1) / span_s
     summaries = [summary_of(run.info) for run in runs]
     behind = []
@@ -164,10 +164,10 @@ def _arrivals(runs: Sequence[Run]) -> list[Answer]:
             behind.append(f"{label} finishes {three_digits(achieved)}")
     if behind:
         text = f"Asked for {three_digits(asked)} requests/s; {', '.join(behind)}: overloaded"
-        return [Answer(Outcome.INCONCLUSIVE, f"{text}, latencies there grow as long as requests come.")]
+        return [Answer(Trust.INCONCLUSIVE, f"{text}, latencies there grow as long as requests come.")]
     aside = ", rejected ones aside" if any(s.rejected for s in summaries) else ""
     text = f"All runs keep up with the {three_digits(asked)} requests/s that are asked for{aside}."
-    return [Answer(Outcome.PASS, text)]
+    return [Answer(Trust.PASS, text)]
 
 
 def _punctuality(infos: Sequence[RunInfo]) -> list[Answer]:
@@ -178,9 +178,9 @@ def _punctuality(infos: Sequence[RunInfo]) -> list[Answer]:
             continue
         late = f"{label}: requests were handed over {machine.schedule_lag_p99_s * 1e3:.2f} ms late (p99)"
         if machine.degraded:
-            answers.append(Answer(Outcome.FAIL, f"{late}: DEGRADED, this is not the load that was asked for."))
+            answers.append(Answer(Trust.FAIL, f"{late}: DEGRADED, this is not the load that was asked for."))
         else:
-            answers.append(Answer(Outcome.PASS, f"{late}."))
+            answers.append(Answer(Trust.PASS, f"{late}."))
     return answers
 
 
@@ -188,15 +188,15 @@ def _sample(replicates: Sequence[Sequence[RunInfo]]) -> Answer:
     few = min(summary_of(info).finished for group in replicates for info in group)
     if few < ENOUGH_FOR_P99:
         text = f"p99 figures are withheld: {few:,} requests finished, {ENOUGH_FOR_P99} are wanted."
-        return Answer(Outcome.INCONCLUSIVE, text)
-    return Answer(Outcome.PASS, f"{few:,} requests finished, enough for p99 ({ENOUGH_FOR_P99}).")
+        return Answer(Trust.INCONCLUSIVE, text)
+    return Answer(Trust.PASS, f"{few:,} requests finished, enough for p99 ({ENOUGH_FOR_P99}).")
 
 
 def _repetition(replicates: Sequence[Sequence[RunInfo]]) -> Answer:
     seeds = set.intersection(*({info.seed for info in group} for group in on_common_seeds(replicates)))
     if len(seeds) > 1:
         return Answer(
-            Outcome.PASS, f"{len(seeds)} seeds, the same requests for every policy: differences carry an interval."
+            Trust.PASS, f"{len(seeds)} seeds, the same requests for every policy: differences carry an interval."
         )
     which = f"One seed ({min(seeds)})" if seeds else "No seed is common to all runs"
-    return Answer(Outcome.INCONCLUSIVE, f"{which}, so differences carry no interval.")
+    return Answer(Trust.INCONCLUSIVE, f"{which}, so differences carry no interval.")

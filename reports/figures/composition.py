@@ -7,9 +7,9 @@ import numpy as np
 
 from ...records import Run
 from ..judging.verdict import labels_of
-from ..page.numbers import three_digits
+from ..numbers import three_digits
 from ..page.svg import INK, PHASES, legend_above, page_style, title
-from ..page.time_axis import TimeAxis, area_under, envelope, time_mean
+from .time_axis import TimeAxis, area_under, envelope, time_mean
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ...records.sweep import Point, PolicySweep, Sweep
+from ...records.sweep import PolicySweep, RatePoint, Sweep
 from ..page.svg import INK, legend_above, line_style, page_style
 
 if TYPE_CHECKING:
@@ -66,14 +66,14 @@ def _draw(latency: "Axes", attainment: "Axes", sweep: Sweep, policy: PolicySweep
     return line
 
 
-def _thinned(points: list[Point]) -> list[Point]:
+def _thinned(points: list[RatePoint]) -> list[RatePoint]:
     """So many, evenly chosen and with both ends, that a line of them is smooth."""
     if len(points) <= _SMOOTH:
         return points
     return [points[round(i * (len(points) - 1) / (_SMOOTH - 1))] for i in range(_SMOOTH)]
 
 
-def _ttft_s(point: Point, sweep: Sweep) -> float:
+def _ttft_s(point: RatePoint, sweep: Sweep) -> float:
     value: float | None = getattr(point.summary.ttft_s, _percentile(sweep))
     return float("nan") if value is None else max(value, _SHORTEST_S)
 

@@ -7,10 +7,10 @@ import numpy as np
 
 from ...records import Run
 from ..judging.verdict import labels_of, summary_of
-from ..page.numbers import seconds
+from ..numbers import seconds
 from ..page.svg import INK, PHASES, legend_above, page_style, title
-from ..page.time_axis import TimeAxis
-from .request_timeline import Stays, running, stays
+from .request_timeline import RequestTimeline, request_timeline, running_rows
+from .time_axis import TimeAxis
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -47,9 +47,9 @@ def gantt_figure(runs: Sequence[Run], drawn: Sequence[int] | None = None) -> "Fi
     from matplotlib.ticker import StrMethodFormatter
 
     axis = TimeAxis.of(runs)
-    found = [stays(run) for run in runs]
+    found = [request_timeline(run) for run in runs]
     drawn = range(len(runs)) if drawn is None else drawn
-    most = max(len(each.arrived) for each in found)
+    most = max(len(each.arrival_ns) for each in found)
     has_close_up = most >= _NEEDS_CLOSE_UP * _LINES
     seen: set[str] = set()
     with page_style():
@@ -61,9 +61,11 @@ def gantt_figure(runs: Sequence[Run], drawn: Sequence[int] | None = None) -> "Fi
         labels = labels_of([run.info for run in runs])
         for position, panel in zip(drawn, panels[0], strict=True):
             run, each = runs[position], found[position]
-            order = np.argsort(each.arrived, kind="stable")
-            places = sample(len(order))
-            seen |= _draw(panel, each, order[places], places, (0, axis.end_s), axis.unit_s, len(sample(most)))
+            order = np.argsort(each.arrival_ns, kind="stable")
+            places = sampled_positions(len(order))
+            seen |= _draw(
+                panel, each, order[places], places, (0, axis.end_s), axis.unit_s, len(sampled_positions(most))
+            )
             title(panel, labels[position], f"{_facts(run, len(places))}{axis.beyond(run)}")
         panels[0, 0].set_ylim(most, -0.01 * most)
         panels[0, 0].yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
@@ -75,7 +77,7 @@ def gantt_figure(runs: Sequence[Run], drawn: Sequence[int] | None = None) -> "Fi
     return figure
 
 
-def sample(count: int) -> Array:
+def sampled_positions(count: int) -> Array:
     """Positions of so many that each can have its line, evenly chosen, the first and the last among them."""
     return np.linspace(0, count - 1, min(count, _LINES)).round().astype(np.int64)
 
@@ -89,14 +91,16 @@ def _facts(run: Run, shown: int) -> str:
     return f"{of}{told}, {evicted:,} evicted"
 
 
-def _draw_close_ups(panels: "Sequence[Axes]", found: Sequence[Stays], drawn: Sequence[int], axis: TimeAxis) -> set[str]:
+def _draw_close_ups(
+    panels: "Sequence[Axes]", found: Sequence[RequestTimeline], drawn: Sequence[int], axis: TimeAxis
+) -> set[str]:
     """From the middle of the axis on, for as long as few enough requests run to give each its line. As `_draw`."""
     window = _close_window(found, axis.end_s / 2)
-    chosen = [running(each, *window) for each in found]
-    lines = len(sample(max(map(len, chosen))))
+    chosen = [running_rows(each, *window) for each in found]
+    lines = len(sampled_positions(max(map(len, chosen))))
     seen: set[str] = set()
     for position, panel in zip(drawn, panels, strict=True):
-        rows = chosen[position][sample(len(chosen[position]))]
+        rows = chosen[position][sampled_positions(len(chosen[position]))]
         seen |= _draw(panel, found[position], rows, np.arange(len(rows)), window, 1, lines)
     panels[-1].set_xlim(*window)
     panels[-1].set_ylim(lines or 1, -1)
@@ -106,23 +110,25 @@ def _draw_close_ups(panels: "Sequence[Axes]", found: Sequence[Stays], drawn: Seq
     return seen
 
 
-def _close_window(found: Sequence[Stays], begin_s: float) -> Window:
+def _close_window(found: Sequence[RequestTimeline], begin_s: float) -> Window:
     """The longest window from then on in which few requests run; if many run at once, in which twice as many do."""
-    at_once = max(len(running(each, begin_s, begin_s)) for each in found)
+    at_once = max(len(running_rows(each, begin_s, begin_s)) for each in found)
     windows = [(begin_s, begin_s * (1 + 0.9**power)) for power in range(80)]
     fitting = (
-        window for window in windows if max(len(running(each, *window)) for each in found) <= max(_LINES, 2 * at_once)
+        window
+        for window in windows
+        if max(len(running_rows(each, *window)) for each in found) <= max(_LINES, 2 * at_once)
     )
     return next(fitting, windows[-1])
 
 
 def _draw(
-    panel: "Axes", each: Stays, rows: Array, heights: Array, window_s: Window, unit_s: int, lines: int
+    panel: "Axes", each: RequestTimeline, rows: Array, heights: Array, window_s: Window, unit_s: int, lines: int
 ) -> set[str]:
     """A line at its height for each row, in a panel that has room for so many; returns the phases that are in it. All
     of a phase is one broken line: few bytes.
     """
-    height = np.full(len(each.arrived), -1)
+    height = np.full(len(each.arrival_ns), -1)
     height[rows] = heights
     thick = min(_THICKEST_PT, _FILLED * _PANEL_PT / max(lines, 1))
     seen = set()
@@ -152,14 +158,14 @@ def _draw_legend(figure: "Figure", seen: set[str]) -> None:
     legend_above(figure, handles, [_LEGEND[phase] for phase in shown])
 
 
-def spans(each: Stays, rows: Array) -> dict[str, Span]:
+def spans(each: RequestTimeline, rows: Array) -> dict[str, Span]:
     """When requests were in which phase, in the order in which they are painted: an eviction lies over the phase in
     which it fell. The others follow one another and cover each request from its arrival to its end.
     """
-    chosen = np.isin(each.away, rows)
+    chosen = np.isin(each.evicted, rows)
     return {
-        "queued": (rows, each.arrived[rows], each.begun[rows]),
-        "prefill": (rows, each.begun[rows], each.first_token[rows]),
-        "decode": (rows, each.first_token[rows], each.end[rows]),
-        "evicted": (each.away[chosen], each.away_from[chosen], each.away_to[chosen]),
+        "queued": (rows, each.arrival_ns[rows], each.admitted_ns[rows]),
+        "prefill": (rows, each.admitted_ns[rows], each.first_token_ns[rows]),
+        "decode": (rows, each.first_token_ns[rows], each.end_ns[rows]),
+        "evicted": (each.evicted[chosen], each.evicted_from_ns[chosen], each.evicted_to_ns[chosen]),
     }

@@ -9,9 +9,9 @@ from ...csrc import EVENTS
 from ...records import Run
 from ...records.metrics import finished_mask
 from ..judging.verdict import labels_of
-from ..page.numbers import GIB, gib
+from ..numbers import GIB, gib
 from ..page.svg import COLOURS, INK, OOM, legend_above, page_style, title
-from ..page.time_axis import TimeAxis, area_under, envelope, time_mean
+from .time_axis import TimeAxis, area_under, envelope, time_mean
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

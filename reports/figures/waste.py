@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ...records import Run
 from ...records.metrics import finished_mask, makespan_ns, memory_bound_share
 from ..judging.verdict import labels_of
-from ..page.numbers import three_digits
+from ..numbers import three_digits
 from ..page.svg import PHASES, page_style, shortened
 
 if TYPE_CHECKING:

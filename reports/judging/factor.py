@@ -7,8 +7,8 @@ from statistics import geometric_mean
 import msgspec
 
 from ...records.metrics import Summary, averaged, close, goodput_decides
-from ..page.numbers import ENOUGH_FOR_P99, three_digits
-from .paired import Estimate, difference, ratio
+from ..numbers import ENOUGH_FOR_P99, three_digits
+from .paired import SeedMean, difference, ratio
 
 Seeds = Mapping[str, Mapping[int, Summary]]
 """By label and by seed the summaries of a policy's runs."""
@@ -78,17 +78,17 @@ def _central(figure: Figure, mean: Summary, summaries: Sequence[Summary]) -> flo
     return geometric_mean(values) if min(values) > 0 else figure.of(mean)
 
 
-def times(factor: Estimate) -> str:
+def times(factor: SeedMean) -> str:
     """As text, with its interval if it has one."""
     return f"{factor.value:.2f}x {ends(factor)}".rstrip()
 
 
-def ends(factor: Estimate) -> str:
+def ends(factor: SeedMean) -> str:
     """Of its interval, as text; nothing if it has none."""
     return f"[{factor.low:.2f}, {factor.high:.2f}]" if factor.low is not None else ""
 
 
-def factor(figure: Figure, mine: Summary, other: Summary, seeds: Seeds) -> Estimate | None:
+def factor(figure: Figure, mine: Summary, other: Summary, seeds: Seeds) -> SeedMean | None:
     """How many times the other's, whichever of them is better; None where a figure is missing or near zero."""
     sides = _sides(figure, mine, other, seeds)
     if min(map(min, sides)) <= 0:

@@ -28,7 +28,7 @@ _STUDENT = (
 
 
 @dataclass(frozen=True, slots=True)
-class Estimate:
+class SeedMean:
     """A mean over seeds, and the ends of its 95 % interval; one seed has none."""
 
     value: float
@@ -37,28 +37,28 @@ class Estimate:
     seeds: int
 
 
-def mean(values: Sequence[float]) -> Estimate:
+def mean(values: Sequence[float]) -> SeedMean:
     """Of one figure, a value a seed."""
     low, high = interval(values)
-    return Estimate(fmean(values), low, high, len(values))
+    return SeedMean(fmean(values), low, high, len(values))
 
 
-def difference(mine: Sequence[float], other: Sequence[float]) -> Estimate:
+def difference(mine: Sequence[float], other: Sequence[float]) -> SeedMean:
     """Mine less the other's, seed by seed: both in the same order of seeds."""
     return mean([a - b for a, b in zip(mine, other, strict=True)])
 
 
-def ratio(mine: Sequence[float], other: Sequence[float]) -> Estimate:
+def ratio(mine: Sequence[float], other: Sequence[float]) -> SeedMean:
     """Mine over the other's, seed by seed, as a geometric mean, so that turned round it is the inverse.
 
     All figures are positive.
     """
     logs = mean([math.log(a / b) for a, b in zip(mine, other, strict=True)])
     low, high = (None if end is None else math.exp(end) for end in (logs.low, logs.high))
-    return Estimate(math.exp(logs.value), low, high, logs.seeds)
+    return SeedMean(math.exp(logs.value), low, high, logs.seeds)
 
 
-def typical(values: Sequence[float]) -> Estimate:
+def typical(values: Sequence[float]) -> SeedMean:
     """Of one figure as a geometric mean, whose ratios are those of `ratio`; as an arithmetic one where a value is 0."""
     return ratio(values, [1.0] * len(values)) if min(values) > 0 else mean(values)
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from ...csrc import parse_policy, policy_catalogue
 from ...errors import WarpGroupError
 from ...records import MemoryInfo, RunInfo, TraceInfo
-from ..page.numbers import gib, typeset
+from ..numbers import gib, typeset
 from .study import Study
 from .verdict import labels_of, summary_of
 
@@ -74,7 +74,7 @@ def _machine(info: RunInfo) -> str:
     return ", ".join(filter(None, parts))
 
 
-def policies(infos: Sequence[RunInfo]) -> list[tuple[str, str, list[str]]]:
+def compared_policies(infos: Sequence[RunInfo]) -> list[tuple[str, str, list[str]]]:
     """Of each policy among the runs its id, what it stands for, and all the parameters of each run of it."""
     texts: dict[str, list[str]] = {}
     for policy in dict.fromkeys(info.policy for info in infos):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from ...records import RunInfo
 from ...records.metrics import Summary, equal
-from ..page.numbers import listed
+from ..numbers import listed
 from .contest import on_common_seeds
 from .differences import differences
 from .factor import Seeds, against

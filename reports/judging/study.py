@@ -11,7 +11,7 @@ from ...records import Run, RunInfo, read_info, read_run, refuse_stripped, run_f
 from ...records.sweep import FILE as SWEEP
 from ...records.sweep import Sweep, read_sweep
 
-LADDER = "attribution"
+ABLATION_FOLDER = "attribution"
 """The folder of a comparison with the runs from count-static to the best policy."""
 
 
@@ -23,19 +23,19 @@ class Study:
         runs: what figures show: of each policy and kind the run of the first seed.
         replicates: for each of these runs the `run.json` of all seeds of the same policy and kind, by seed, itself
             included.
-        ladder: from `count-static` to the best policy, one switch at a time; may be empty.
+        ablation: from `count-static` to the best policy, one switch at a time; may be empty.
         sweeps: what each policy can take under an SLO; may be empty.
     """
 
     runs: list[Run]
     replicates: list[list[RunInfo]]
-    ladder: list[Run]
+    ablation: list[Run]
     sweeps: list[Sweep]
 
     @classmethod
     def of(cls, runs: Sequence[Run]) -> Self:
         """Runs of which none is another's under another seed, and nothing beside them."""
-        return cls(list(runs), [[run.info] for run in runs], ladder=[], sweeps=[])
+        return cls(list(runs), [[run.info] for run in runs], ablation=[], sweeps=[])
 
 
 def read_study(paths: Sequence[Path]) -> Study:
@@ -55,7 +55,7 @@ def read_study(paths: Sequence[Path]) -> Study:
     return Study(
         runs=[read_run(group[0][1]) for group in groups],
         replicates=[[info for info, _ in group] for group in groups],
-        ladder=[read_run(rung) for path in folders for rung in _runs_in(path / LADDER)],
+        ablation=[read_run(step) for path in folders for step in _runs_in(path / ABLATION_FOLDER)],
         sweeps=[read_sweep(path) for path in sweeps],
     )
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from ...records import RunInfo
 from ...records.metrics import Spread, Summary
-from ..page.numbers import ENOUGH_FOR_P99, gib, percent, seconds, three_digits
+from ..numbers import ENOUGH_FOR_P99, gib, percent, seconds, three_digits
 from .verdict import Verdict, labelled_summaries
 
 
@@ -18,7 +18,7 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class ReportTable:
     """Column heads with their explanations, and one row of cells a run."""
 
     heads: list[tuple[str, str]]
@@ -31,7 +31,7 @@ _TAILS = {
 }
 
 
-def comparison(infos: Sequence[RunInfo], judged: Verdict) -> Table:
+def comparison(infos: Sequence[RunInfo], judged: Verdict) -> ReportTable:
     """One row a run; columns about requests that did not finish appear only if there are any, and a p99 only if enough
     finished for one in every run.
     """
@@ -46,7 +46,7 @@ def comparison(infos: Sequence[RunInfo], judged: Verdict) -> Table:
         ]
         for position, (info, summary) in enumerate(zip(infos, summaries, strict=True))
     ]
-    return Table([*_heads(tail), *((name, f"requests {name}") for name in lost)], rows)
+    return ReportTable([*_heads(tail), *((name, f"requests {name}") for name in lost)], rows)
 
 
 def _heads(tail: str) -> list[tuple[str, str]]:

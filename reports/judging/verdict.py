@@ -7,11 +7,11 @@ import msgspec
 
 from ...records import RunInfo
 from ...records.metrics import Summary, equal, order_by_merit
-from ..page.numbers import listed, three_digits
+from ..numbers import listed, three_digits
 from . import remarks
 from .contest import contest, on_common_seeds, predicted, unlike
 from .factor import Figure, Seeds, against, central, compared, deciding, factor, may_be_chance, times
-from .paired import Estimate
+from .paired import SeedMean
 from .remarks import bottleneck, is_count, oom_steps
 
 _REMEDIES = {
@@ -48,7 +48,7 @@ class Verdict:
     ranking: list[int]
     tied: bool
     contested: bool
-    lead: tuple[str, Figure, Estimate] | None = None
+    lead: tuple[str, Figure, SeedMean] | None = None
 
 
 def summary_of(info: RunInfo) -> Summary:
@@ -242,7 +242,7 @@ def _lead(best: Summary, other: Summary, seeds: Seeds) -> str:
     return compared(_decides(best, other), best, other, seeds)
 
 
-def _lead_over(best: Summary, other: Summary, seeds: Seeds) -> tuple[str, Figure, Estimate] | None:
+def _lead_over(best: Summary, other: Summary, seeds: Seeds) -> tuple[str, Figure, SeedMean] | None:
     figure = _decides(best, other)
     ahead = factor(figure, best, other, seeds)
     return (other.policy, figure, ahead) if ahead is not None else None

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import OutputRefused
-from .numbers import typeset
+from ..numbers import typeset
 
 if TYPE_CHECKING:
     from jinja2 import Environment

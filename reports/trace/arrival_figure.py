@@ -6,7 +6,7 @@ import numpy as np
 
 from ...workloads import TraceSummary
 from ..figures.latency import quantiles, scale_seconds, scale_shares
-from ..page.numbers import three_digits
+from ..numbers import three_digits
 from ..page.svg import INK, line_style, page_style
 
 if TYPE_CHECKING:

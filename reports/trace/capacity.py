@@ -5,19 +5,19 @@ from collections.abc import Sequence
 from ...errors import OverBudget
 from ...experiment import build_experiment
 from ...workloads import DeviceSpec, ModelSpec, Trace, device_names, load_device, load_model, model_names
-from ..judging.table import Cell, Table
+from ..judging.table import Cell, ReportTable
 
 _STAND_IN = "tiny"  # no model that anybody serves
 
 
-def too_large(trace: Trace, chosen: ModelSpec | None = None) -> Table:
+def too_large(trace: Trace, chosen: ModelSpec | None = None) -> ReportTable:
     """A row a built-in model, and the chosen one if it is none of these; a column a device."""
     names = [name for name in model_names() if name != _STAND_IN]
     models = [load_model(name) for name in names]
     if chosen is not None and chosen not in models:
         models.append(chosen)
     devices = [load_device(name) for name in device_names()]
-    return Table(_heads(devices), [_row(trace, model, devices) for model in models])
+    return ReportTable(_heads(devices), [_row(trace, model, devices) for model in models])
 
 
 def _heads(devices: Sequence[DeviceSpec]) -> list[tuple[str, str]]:

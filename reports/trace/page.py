@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 from ...workloads import ModelSpec, Trace, describe
 from ...workloads.trace.loops import starts_ns
 from ...workloads.trace.trace_summary import LengthSummary, TraceSummary
+from ..numbers import three_digits
 from ..page.escaping import line
-from ..page.numbers import three_digits
 from ..page.page import render_page, write_page
 from ..page.svg import inline_svg
 from . import arrival_figure as trace_arrival_figure

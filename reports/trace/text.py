@@ -1,7 +1,7 @@
 """What a trace is like, in sentences: for the terminal and the page alike."""
 
 from ...workloads import TraceSummary
-from ..page.numbers import seconds, three_digits
+from ..numbers import seconds, three_digits
 
 
 def trace_text(summary: TraceSummary) -> list[str]:

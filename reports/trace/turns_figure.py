@@ -7,7 +7,7 @@ import numpy as np
 from ...workloads import Turns
 from ...workloads.trace.trace_summary import turns_of_conversations
 from ..figures.latency import quantiles, scale_seconds, scale_shares
-from ..page.numbers import seconds
+from ..numbers import seconds
 from ..page.svg import line_style, page_style
 from .length_figure import scale_tokens
 

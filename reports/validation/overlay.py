@@ -9,11 +9,11 @@ import numpy as np
 from ...records import Run
 from ...records.metrics import e2e_s, finished_mask
 from ..figures.latency import quantiles, scale_seconds, scale_shares
+from ..figures.time_axis import TimeAxis, time_mean
 from ..judging.contest import case_of
 from ..judging.study import Study
-from ..page.numbers import GIB, gib
+from ..numbers import GIB, gib
 from ..page.svg import COLOURS, DASHES, INK, inline_svg, legend_above, page_style
-from ..page.time_axis import TimeAxis, time_mean
 from .validation import Validation, check_cells, has_steps, validate, worst_cells
 
 if TYPE_CHECKING:

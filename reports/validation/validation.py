@@ -11,7 +11,7 @@ from ...errors import InvalidRun
 from ...records import Run
 from ...records.metrics import e2e_s, finished_mask, tpot_s, ttft_s
 from ..judging.verdict import summary_of
-from ..page.numbers import ENOUGH_FOR_P99, GIB, three_digits
+from ..numbers import ENOUGH_FOR_P99, GIB, three_digits
 from ..page.page import render_page, write_page
 
 Array = np.ndarray[Any, Any]
@@ -51,7 +51,7 @@ class StepErrors(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class ValidationCheck:
     """One figure, real and simulated.
 
     Attributes:
@@ -80,7 +80,7 @@ class Validation:
 
     real: Run
     simulated: Run
-    checks: list[Check]
+    checks: list[ValidationCheck]
     worst: list[tuple[int, int, int, float, float]]
     """The requests whose E2E is furthest off: row, prompt, output, real and simulated seconds."""
 
@@ -90,7 +90,7 @@ class Validation:
         return f"{self.real.info.scenario.name}: {self.real.info.policy}"
 
     @property
-    def missed(self) -> list[Check]:
+    def missed(self) -> list[ValidationCheck]:
         """Limits that are not kept."""
         return [check for check in self.checks if not check.holds]
 
@@ -115,13 +115,13 @@ def validate(real: Run, simulated: Run, steps: StepErrors | None = None, *, is_w
         checks = [check if check.name.startswith("TPOT") else replace(check, limit=None) for check in checks]
     if steps is not None:
         checks += [
-            Check("step median", 0, 0, steps.median, None, LIMITS["step median"]),
-            Check("step p95", 0, 0, steps.p95, None, LIMITS["step p95"]),
+            ValidationCheck("step median", 0, 0, steps.median, None, LIMITS["step median"]),
+            ValidationCheck("step p95", 0, 0, steps.p95, None, LIMITS["step p95"]),
         ]
     return Validation(real, simulated, checks, _worst(real, simulated, both))
 
 
-def _whole(real: Run, simulated: Run) -> list[Check]:
+def _whole(real: Run, simulated: Run) -> list[ValidationCheck]:
     a, b = summary_of(real.info), summary_of(simulated.info)
     pairs = {
         "makespan": (a.makespan_s, b.makespan_s),
@@ -134,7 +134,7 @@ def _whole(real: Run, simulated: Run) -> list[Check]:
             "preemptions": (a.preemptions, b.preemptions),
             "steps out of memory": (a.ooms, b.ooms),
         }
-    return [Check(name, x, y, _ratio(y - x, x), None, LIMITS.get(name)) for name, (x, y) in pairs.items()]
+    return [ValidationCheck(name, x, y, _ratio(y - x, x), None, LIMITS.get(name)) for name, (x, y) in pairs.items()]
 
 
 def has_steps(run: Run) -> bool:
@@ -142,7 +142,7 @@ def has_steps(run: Run) -> bool:
     return len(run.steps["step"]) > 0
 
 
-def _latencies(real: Run, simulated: Run, both: Array) -> list[Check]:
+def _latencies(real: Run, simulated: Run, both: Array) -> list[ValidationCheck]:
     end = "p99" if both.sum() >= ENOUGH_FOR_P99 else "p90"
     rank = 0.99 if end == "p99" else 0.9
     statistics: dict[str, Callable[[Array], Array]] = {
@@ -163,14 +163,14 @@ def _latencies(real: Run, simulated: Run, both: Array) -> list[Check]:
     return found
 
 
-def _check(name: str, x: Array, y: Array, statistic: Callable[[Array], Array], over: float) -> Check:
+def _check(name: str, x: Array, y: Array, statistic: Callable[[Array], Array], over: float) -> ValidationCheck:
     rng = np.random.default_rng(0)
     sampled = rng.integers(0, len(x), (_SAMPLES, len(x)))
     reals, simulateds = statistic(x[sampled]), statistic(y[sampled])
     off = (simulateds - reals) / (over or np.maximum(reals, 1e-12))
     a, b = float(statistic(x)), float(statistic(y))
     low, high = np.quantile(off, (0.025, 0.975))
-    return Check(name, a, b, _ratio(b - a, over or a), (float(low), float(high)), LIMITS.get(name))
+    return ValidationCheck(name, a, b, _ratio(b - a, over or a), (float(low), float(high)), LIMITS.get(name))
 
 
 def _of(run: Run, values_of: Callable[[Run], Array], mask: Array) -> Array:
@@ -270,7 +270,7 @@ def check_cells(validation: Validation) -> list[dict[str, str]]:
     return [_cells(check) for check in validation.checks]
 
 
-def _cells(check: Check) -> dict[str, str]:
+def _cells(check: ValidationCheck) -> dict[str, str]:
     is_share = check.name.startswith("step ")
     interval = check.interval
     return {

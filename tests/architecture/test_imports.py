@@ -25,10 +25,10 @@ BELOW = {
 
 INSIDE = {
     "workloads": ["quantities", "streams", "trace", "readers", "reading", "models", "fitting", "specs", "scenarios"],
-    "records": ["run", "requests", "metrics", "check", "store", "outcome", "sweep"],
+    "records": ["run", "requests", "metrics", "merit", "check", "store", "outcome", "sweep"],
     "sim": ["step_time", "engine", "simulate", "count_search", "compare", "parity", "fitting", "ablation", "sweep"],
     "runtime": ["machine", "step", "attention", "model", "memory", "engine", "replay", "calibration", "generate"],
-    "reports": ["page", "judging", "figures", "validation", "trace", "comparison", "gate"],
+    "reports": ["numbers", "page", "judging", "figures", "validation", "trace", "comparison", "gate"],
 }
 """The folders and modules inside a package, bottom first: each imports only those before it."""
 

@@ -17,7 +17,7 @@ from warpgroup.errors import InvalidRun, OutputRefused
 from warpgroup.records import Run, claim_folder, read_info, read_run, write_run
 from warpgroup.records.metrics import summarize
 from warpgroup.reports.comparison.markdown import render_markdown
-from warpgroup.reports.figures.request_timeline import stays
+from warpgroup.reports.figures.request_timeline import request_timeline
 from warpgroup.reports.figures.vram import used_curve
 from warpgroup.reports.judging.study import Study
 from warpgroup.sim import simulate
@@ -182,7 +182,7 @@ def test_whatever_happens_to_a_file_there_is_a_run_to_report_or_a_refusal(tmp_pa
     try:
         found = read_run(tmp_path)
         render_markdown(Study.of([found]))
-        for read in (stays, used_curve, summarize):
+        for read in (request_timeline, used_curve, summarize):
             read(found)
     except InvalidRun as error:
         refused = str(error)

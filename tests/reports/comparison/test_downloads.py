@@ -17,7 +17,7 @@ from support.experiments import experiment
 
 from warpgroup.csrc import STATUSES, parse_policy
 from warpgroup.records import Run
-from warpgroup.records.sweep import Point, PolicySweep, Sweep
+from warpgroup.records.sweep import PolicySweep, RatePoint, Sweep
 from warpgroup.reports.comparison import downloads as module
 from warpgroup.reports.comparison.downloads import Download, downloads
 from warpgroup.reports.judging.verdict import summary_of
@@ -126,8 +126,8 @@ def test_the_comparison_has_a_row_for_each_run_and_seed(runs):
 
 @pytest.fixture(scope="module")
 def swept(runs) -> Sweep:
-    def at(rate: float) -> Point:
-        return Point(rate, 1 / rate, [0.5, 1.0], summary_of(runs[3].info))
+    def at(rate: float) -> RatePoint:
+        return RatePoint(rate, 1 / rate, [0.5, 1.0], summary_of(runs[3].info))
 
     policies = [PolicySweep(name, False, 1.0, 2.0, [at(1.0), at(2.0)], []) for name in ("paged", "=1+1")]
     return Sweep(runs[3].info.scenario, [1.0, 2.0], [4, 5], 0.9, True, policies, {"warpgroup": "1"}, "warpgroup sweep")

@@ -11,11 +11,11 @@ from support.sweeps import InProcess, point, setting, swept
 
 from warpgroup.errors import InvalidRun
 from warpgroup.records.sweep import FILE, PolicySweep, Sweep, read_sweep, write_sweep
-from warpgroup.reports.comparison.frontier import capacities, frontier, notes, sentence
+from warpgroup.reports.comparison.frontier import capacities, capacity_sentence, frontier, notes
 from warpgroup.reports.comparison.html import render
 from warpgroup.reports.comparison.markdown import render_markdown
 from warpgroup.reports.comparison.sweep_validity import sweep_validity
-from warpgroup.reports.comparison.validity import Outcome
+from warpgroup.reports.comparison.validity import Trust
 from warpgroup.reports.figures.frontier import frontier_figure
 from warpgroup.reports.judging.study import Study
 from warpgroup.reports.page.page import render_page
@@ -90,7 +90,7 @@ BOUND = policy("oracle", 1, 1, 1, 0.1, upper_bound=True)
     ],
 )
 def test_the_sentence_says_who_can_take_most_and_how_much_more_than_the_best_count(sweep_of, policies, expected):
-    assert sentence(sweep_of(*policies)) == expected
+    assert capacity_sentence(sweep_of(*policies)) == expected
 
 
 def test_the_table_has_a_row_a_policy_with_its_ratio_to_the_best_count(sweep_of):
@@ -189,7 +189,7 @@ def test_what_ran_out_of_memory_at_its_capacity_is_said_and_does_not_win(sweep_o
     assert notes(sweep_of(UNFIT, BETTER)) == [f"{told}, and is out of the contest."]
     assert notes(sweep_of(UNFIT)) == [f"{told}."]
     answers = {answer.text: answer.outcome for answer in sweep_validity(sweep_of(UNFIT, BETTER))}
-    assert answers["At its capacity ran out of memory: count-static(n=32)."] is Outcome.INCONCLUSIVE
+    assert answers["At its capacity ran out of memory: count-static(n=32)."] is Trust.INCONCLUSIVE
 
 
 def outcomes(sweep: Sweep) -> list[str]:
@@ -275,7 +275,7 @@ def test_a_fine_grid_is_a_small_figure_and_soon_drawn(sweep_of):
 
 def test_the_markdown_of_a_sweep_has_its_sentence_and_table(real):
     text = unescape(render_markdown(Study([], [], [], [real])))
-    assert sentence(real) in text
+    assert capacity_sentence(real) in text
     assert f"Simulated: {real.scenario.step_time}; seeds 0, 1." in text
     for answer in sweep_validity(real):
         assert answer.text in text

@@ -12,17 +12,17 @@ from warpgroup.errors import InvalidRun, OutputRefused
 from warpgroup.records import MachineInfo, Run
 from warpgroup.records.metrics import GLOSSARY
 from warpgroup.reports import Study, render, write_report
+from warpgroup.reports.comparison.figures import protagonists
 from warpgroup.reports.comparison.html import in_short
-from warpgroup.reports.comparison.validity import Answer, Outcome
+from warpgroup.reports.comparison.validity import Answer, Trust
 from warpgroup.reports.figures import composition as composition_figure
 from warpgroup.reports.figures import gantt as gantt_figure
 from warpgroup.reports.figures import latency as latency_figure
 from warpgroup.reports.figures import vram as vram_figure
 from warpgroup.reports.figures import waste as waste_figure
-from warpgroup.reports.figures.all import protagonists
-from warpgroup.reports.judging.provenance import facts, policies
+from warpgroup.reports.judging.provenance import compared_policies, facts
 from warpgroup.reports.judging.verdict import verdict
-from warpgroup.reports.page.numbers import gib
+from warpgroup.reports.numbers import gib
 from warpgroup.reports.page.svg import INK
 from warpgroup.sim import simulate
 
@@ -206,7 +206,7 @@ def test_what_was_done_to_the_requests_is_a_fact_of_the_first_seed_and_of_the_ot
 
 def test_every_parameter_is_on_the_page_whether_given_or_not(info_with):
     names = ("count-static(n=2)", "count-static(n=32)", "ffd(margin=0.2)", "orca", "paged(of another version=1)")
-    shown = {name: parameters for name, _, parameters in policies([info_with(name) for name in names])}
+    shown = {name: parameters for name, _, parameters in compared_policies([info_with(name) for name in names])}
     assert shown == {
         "count-static": ["n=2, timeout_s=1", "n=32, timeout_s=1"],
         "orca": [],
@@ -251,7 +251,7 @@ def test_tiles_are_of_the_seeds_that_the_verdict_is_of(runs, info_with):
         for policy, values in goodputs.items()
     ]
     compared = [Run(group[0], *_tables(runs[3])) for group in replicates]
-    page = render(Study(compared, replicates, ladder=[], sweeps=[]))
+    page = render(Study(compared, replicates, ablation=[], sweeps=[]))
     assert "ffd wins: 2.00× [2.00, 2.00] the goodput of paged" in page
     assert "2.00 requests/s" in page
     assert "34.3 requests/s" not in page
@@ -275,15 +275,15 @@ def test_over_seeds_the_tile_is_the_mean_that_the_sentence_has_and_is_called_by_
 def test_incomparable_runs_have_a_page_without_a_winner(runs):
     scenario = msgspec.structs.replace(runs[4].info.scenario, device="another")
     other = Run(msgspec.structs.replace(runs[4].info, scenario=scenario), *_tables(runs[4]))
-    ladder = [Run(msgspec.structs.replace(runs[0].info, switch="baseline"), *_tables(runs[0])), runs[3]]
-    page = render(Study([runs[3], other], [[runs[3].info], [other.info]], ladder, []))
+    ablation = [Run(msgspec.structs.replace(runs[0].info, switch="baseline"), *_tables(runs[0])), runs[3]]
+    page = render(Study([runs[3], other], [[runs[3].info], [other.info]], ablation, []))
     assert "Not comparable: the runs differ in device" in read(page).text
     for absent in ("(best)", 'class="tile', 'class="winner', "The best run", "The thickest line", "come from?"):
         assert absent not in page
 
 
 def test_the_doubt_in_short_says_what_the_others_are():
-    answers = [Answer(Outcome.FAIL, text) for text in ("One.", "Two.", "Three.")]
+    answers = [Answer(Trust.FAIL, text) for text in ("One.", "Two.", "Three.")]
     assert in_short(answers[:1]) == "One."
     assert in_short(answers[:2]) == "One. And 1 more answer is fail."
     assert in_short(answers) == "One. And 2 more answers are fail."

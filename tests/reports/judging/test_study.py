@@ -59,7 +59,7 @@ def test_seeds_of_a_comparison_come_together_and_only_the_first_is_read_whole(tm
     study = read_study([tmp_path])
     assert seeds_of(study) == [("count-static(n=2)", [4, 5, 10]), ("paged", [4, 5, 10])]
     assert [run.info.seed for run in study.runs] == [4, 4]
-    assert study.ladder == study.sweeps == []
+    assert study.ablation == study.sweeps == []
 
 
 def test_what_a_seed_draws_does_not_keep_replicates_apart(tmp_path, write):
@@ -130,7 +130,7 @@ def test_runs_of_an_attribution_are_the_ladder_in_their_order_and_no_runs(tmp_pa
         write(f"attribution/{number:02}-step", policy, 0)
     study = read_study([tmp_path])
     assert seeds_of(study) == [("paged", [0])]
-    assert [run.info.policy for run in study.ladder] == ["count-static(n=2)", "paged", "skyline"]
+    assert [run.info.policy for run in study.ablation] == ["count-static(n=2)", "paged", "skyline"]
 
 
 def test_a_sweep_is_beside_the_runs(tmp_path, write, runs):

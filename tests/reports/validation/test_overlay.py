@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from support.experiments import experiment
 
-from warpgroup.reports.comparison.validity import Answer, Outcome, validity, worst
+from warpgroup.reports.comparison.validity import Answer, Trust, validity, worst
 from warpgroup.reports.judging.study import Study
 from warpgroup.reports.judging.verdict import verdict
 from warpgroup.reports.validation.overlay import mean_used_bytes, overlay, overlay_figure, pairs
@@ -26,7 +26,7 @@ def as_real(run, **changes):
 
 
 def study(*runs):
-    return Study(runs=list(runs), replicates=[[run.info] for run in runs], ladder=[], sweeps=[])
+    return Study(runs=list(runs), replicates=[[run.info] for run in runs], ablation=[], sweeps=[])
 
 
 def test_without_a_counterpart_there_is_nothing_to_overlay():
@@ -84,10 +84,10 @@ def test_a_run_that_is_planned_again_with_recorded_times_predicts_nothing():
     assert held[1].info.scenario.step_time == "given function"
     text = f"planned again with recorded times: the plans agree (hash {real.info.plan_hash}), it predicts nothing."
     answers = validity([real, again], [[real.info], [again.info]])
-    assert Answer(Outcome.PASS, f"paged (simulated) is {text}") in answers
+    assert Answer(Trust.PASS, f"paged (simulated) is {text}") in answers
     assert not [answer for answer in answers if "trustworthy" in answer.text or "Simulated" in answer.text]
     other = planned_again(real, plan_hash="0" * 16)
-    assert worst(validity([real, other], [[real.info], [other.info]])) is Outcome.FAIL
+    assert worst(validity([real, other], [[real.info], [other.info]])) is Trust.FAIL
 
 
 def test_a_run_that_is_planned_again_does_not_compete():

@@ -8,7 +8,7 @@ import numpy as np
 
 from ...records import Columns, Run
 from ...records.metrics import finished_mask
-from .numbers import three_digits
+from ..numbers import three_digits
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ...records import Run, RunInfo
+from ..figures import composition as composition_figure
+from ..figures import gantt as gantt_figure
+from ..figures import latency as latency_figure
+from ..figures import vram as vram_figure
+from ..figures import waste as waste_figure
 from ..judging.verdict import Verdict, labels_of
 from ..page.svg import inline_svg
-from . import composition as composition_figure
-from . import gantt as gantt_figure
-from . import latency as latency_figure
-from . import vram as vram_figure
-from . import waste as waste_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
