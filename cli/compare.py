@@ -114,8 +114,8 @@ def compare(
     if json:
         infos = [read_info(each) for each in folders]
         terminal.print_json([info.summary | {"seed": info.seed} for info in infos])
-    else:
-        terminal.show_runs([run.info for run in study.runs], study.replicates)
+    elif study.judged is not None:
+        terminal.show_runs(study.judged)
     terminal.show_path("report", folder / "report.html")
 
 
@@ -135,12 +135,11 @@ def _ladder(study: "Study", experiment: Experiment) -> "list[Rung]":
     """From the count-static that was compared, the searched one if there is one, to the winner; nothing if either is
     missing.
     """
-    from ..reports import verdict
     from ..sim import ladder
 
     infos = [run.info for run in study.runs]
     baseline = next((info for info in infos if info.policy.startswith(_BASELINE)), None)
-    best = verdict(infos, study.replicates).winner
+    best = study.judged.winner if study.judged is not None else None
     if baseline is None or best is None:
         return []
     winner = infos[best]

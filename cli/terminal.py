@@ -1,6 +1,6 @@
 """What the command line shows: tables on stdout, progress and notes on stderr."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,12 +14,11 @@ from rich.text import Text
 
 from ..csrc import PolicyInfo, PolicySpec
 from ..experiment import GIB, geometry_of
-from ..records import RunInfo
 from ..workloads import DeviceSpec, ModelSpec, Scenario, Trace, TraceSummary
 
 if TYPE_CHECKING:
     from ..records.sweep import Sweep
-    from ..reports import Validation
+    from ..reports import Validation, Verdict
     from ..reports.gate.config import GateConfig
     from ..reports.gate.proof import Certificate
     from ..sim.step_time.profile import Profile
@@ -87,12 +86,11 @@ def note_trace(trace: Trace) -> None:
             note(f"  {verb} {count:,}: {reason.replace('_', ' ')}" + (f" (first: {example})" if example else ""))
 
 
-def show_runs(infos: list[RunInfo], replicates: Sequence[Sequence[RunInfo]] = ()) -> None:
-    """The table of a comparison, and the verdict under it; `replicates` as in `verdict`."""
-    from ..reports import comparison, verdict
+def show_runs(judged: "Verdict") -> None:
+    """The table of a comparison, and the verdict under it."""
+    from ..reports import comparison_table
 
-    judged = verdict(infos, replicates)
-    compared = comparison(infos, judged)
+    compared = comparison_table(judged)
     # Two tables, so that neither is wider than a terminal of 80 columns.
     half = next(i for i, (head, _) in enumerate(compared.heads) if head == "OOMs")
     for columns in (range(1, half), range(half, len(compared.heads))):

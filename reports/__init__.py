@@ -1,8 +1,8 @@
-"""What came out: verdict, table and the HTML page. Reads run records and nothing else."""
+"""Reports on runs: the verdict, tables and pages. They read run records and nothing else."""
 
 from .comparison.html import render, write_report
 from .judging.study import ABLATION_FOLDER, Study, read_study
-from .judging.table import ReportTable, comparison
+from .judging.table import ReportTable, comparison_table
 from .judging.verdict import Verdict, verdict
 from .validation.validation import Validation, as_table, validate, write_validation
 
@@ -13,7 +13,7 @@ __all__ = [
     "Validation",
     "Verdict",
     "as_table",
-    "comparison",
+    "comparison_table",
     "read_study",
     "render",
     "validate",

@@ -1,4 +1,4 @@
-"""Which switch brought what: a waterfall from the baseline to the winner."""
+"""The ablation: what each switch brought, as a waterfall from the baseline to the winner."""
 
 import math
 import textwrap
@@ -8,10 +8,10 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from ...records import Run
-from ...records.metrics import TIE, Summary, close, goodput_decides
+from ...records.merit import TIE, close, goodput_decides
+from ...records.metrics import Summary, summary_of
 from ..judging.factor import LARGEST_FACTOR
 from ..judging.table import Cell, ReportTable
-from ..judging.verdict import summary_of
 from ..numbers import ENOUGH_FOR_P99, seconds, three_digits, typeset
 from ..page.svg import COLOURS, INK, inline_svg, page_style
 
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 UP, DOWN = COLOURS[2], COLOURS[1]
 _WIDTH_PT = 320
 _LINE_CHARACTERS = 60
-_BARS_SHARE = 0.62  # of the panel's width: the numbers need the rest
+_BARS_SHARE = 0.62  # of the panel's width; the numbers need the rest
 
 
 @dataclass(frozen=True, slots=True)
 class AblationSection:
-    """What the report shows of a ablation of runs: a sentence, the waterfall as SVG, and a row of figures a effect."""
+    """What the report shows of an ablation: a sentence, the waterfall as SVG, and a table with a row per switch."""
 
     sentence: str
     waterfall: str
@@ -36,7 +36,11 @@ class AblationSection:
 
 @dataclass(frozen=True, slots=True)
 class SwitchEffect:
-    """A switch, the policy that it leads to, and the measure before and after it."""
+    """A switch, the policy that it leads to, and the measure before and after it.
+
+    Attributes:
+        ooms: out-of-memory steps after the switch.
+    """
 
     switch: str
     policy: str
@@ -47,7 +51,7 @@ class SwitchEffect:
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """What is attributed."""
+    """The figure that the ablation explains, with its value for each policy."""
 
     name: str
     unit: str
@@ -55,45 +59,48 @@ class Measure:
 
     @property
     def in_factors(self) -> bool:
-        """Whether no value is so near zero that a factor would say more about it than about a switch."""
+        """Whether all factors are meaningful: no value is near zero next to its neighbour."""
         pairs = [*pairwise(self.values), (self.values[0], self.values[-1])]
         return all(low > 0 and high <= LARGEST_FACTOR * low for low, high in map(sorted, pairs))
 
     @property
     def _decimals(self) -> int:
-        """Such that the largest value has three digits."""
+        """The decimals with which the largest value has three digits."""
         return max(2 - math.floor(math.log10(max(self.values))), 0) if max(self.values) > 0 else 0
 
     def shown(self, value: float) -> str:
-        """With as many decimals as all the others."""
+        """The value with as many decimals as all others."""
         return f"{value:,.{self._decimals}f}"
 
     def effect(self, effect: SwitchEffect) -> str:
-        """As a factor, or where that means nothing as a signed difference."""
+        """The effect of a switch as a factor, or as a signed difference if factors are not meaningful."""
         return f"{effect.after / effect.before:.2f}x" if self.in_factors else self.shown_difference(effect)
 
     def change(self, effect: SwitchEffect) -> str:
-        """As a signed difference, and as a factor where that means something."""
+        """The effect of a switch as a signed difference, and as a factor if factors are meaningful."""
         difference = self.shown_difference(effect)
         if not difference.strip("+0."):
             return "no change"
         return f"{difference}, {self.effect(effect)}" if self.in_factors else difference
 
     def shown_difference(self, effect: SwitchEffect) -> str:
-        """Between the values as they are shown, so that sums can be checked by eye."""
+        """The difference of the rounded values, so that a reader can check the sums."""
         difference = round(effect.after, self._decimals) - round(effect.before, self._decimals)
         return f"{difference:+,.{self._decimals}f}"
 
     def matters(self, effect: SwitchEffect) -> bool:
-        """Whether the change is more than a tie: of the effect, or where there are no factors of the whole."""
+        """Whether the change is larger than a tie: relative to the value before, or to the largest value if factors are
+        not meaningful.
+        """
         if self.in_factors:
             return not close(effect.before, effect.after)
         return abs(effect.after - effect.before) > TIE * max(self.values)
 
 
 def ablation_section(ablation: Sequence[Run]) -> AblationSection | None:
-    """The section for runs that differ by one switch from one to the next; None if no switch was turned, if a run was
-    interrupted, or if these are the ladders of several comparisons.
+    """The section for runs that each differ from the run before by one switch.
+
+    None if there is only one run, if a run was interrupted, or if these are the ablations of several comparisons.
     """
     infos = [run.info for run in ablation]
     starts = sum(info.switch == "baseline" for info in infos)
@@ -119,7 +126,7 @@ def ablation_section(ablation: Sequence[Run]) -> AblationSection | None:
 
 
 def _measure(summaries: Sequence[Summary]) -> Measure:
-    """Goodput, unless it is everywhere the same or decides nothing."""
+    """Goodput; throughput if goodput is the same everywhere, or if too few requests kept the SLO."""
     goodput = [summary.goodput_req_s for summary in summaries]
     if goodput_decides(summaries) and not close(min(goodput), max(goodput)):
         return Measure("goodput", "requests/s", goodput)
@@ -127,26 +134,26 @@ def _measure(summaries: Sequence[Summary]) -> Measure:
 
 
 def ablation_sentence(measure: Measure, effects: Sequence[SwitchEffect]) -> str:
-    """Which switch brought most, and which cost."""
+    """Which switches bring most, and which cost something."""
     first, last = effects[0], effects[-1]
     name = measure.name.capitalize()
     if measure.in_factors:
         whole = f"{name} of {last.policy} is {last.after / first.after:.2f}x that of {first.policy}"
-        ending = "Factors multiply; what a switch brings depends on those before it."
+        ending = "Factors multiply. What a switch brings depends on the switches before it."
     else:
         values = f"{measure.shown(first.after)} under {first.policy} to {measure.shown(last.after)}"
-        whole = f"{name} goes from {values} {measure.unit} under {last.policy}"
-        ending = "What a switch brings depends on those before it."
+        whole = f"{name} changes from {values} {measure.unit} under {last.policy}"
+        ending = "What a switch brings depends on the switches before it."
     turned = sorted(filter(measure.matters, effects[1:]), key=lambda effect: _size(measure, effect), reverse=True)
     gains = _listed("brings", measure, [effect for effect in turned if effect.after > effect.before])
     costs = _listed("costs", measure, [effect for effect in turned if effect.after < effect.before])
-    moved = "; ".join(filter(None, (gains, costs))) or f"no switch moves it by more than {TIE:.0%}"
+    moved = "; ".join(filter(None, (gains, costs))) or f"no switch changes it by more than {TIE:.0%}"
     return f"{whole}: {moved}. {_out_of_memory(effects)}{ending}"
 
 
 def _out_of_memory(effects: Sequence[SwitchEffect]) -> str:
-    """Which effects nobody could serve with, lest what they brought be taken for a gain."""
-    out = " and would be out of the contest" if not effects[-1].ooms else ""
+    """Which policies ran out of memory, because an operator cannot use what their switches bring."""
+    out = ", so it could not win" if not effects[-1].ooms else ""
     return "".join(
         f"{effect.policy} ({effect.switch}) ran out of memory in {effect.ooms:,} steps{out}. "
         for effect in effects
@@ -169,7 +176,7 @@ def _listed(verb: str, measure: Measure, effects: Sequence[SwitchEffect]) -> str
 
 
 def waterfall_figure(measure: Measure, effects: Sequence[SwitchEffect]) -> "Figure":
-    """A bar a effect, which starts where the one above it ends; names above the bars, so that it suits narrow pages."""
+    """A bar per switch, which starts where the bar above it ends. Names stand above the bars to suit narrow pages."""
     from matplotlib.figure import Figure
 
     names = [_name(effect) for effect in effects]
@@ -199,7 +206,7 @@ def waterfall_figure(measure: Measure, effects: Sequence[SwitchEffect]) -> "Figu
 
 
 def _name(effect: SwitchEffect) -> tuple[str, list[str]]:
-    """The switch, with the steps that ran out of memory, and the policy in at most two lines."""
+    """The switch with its number of out-of-memory steps, and the policy in at most two lines."""
     ooms = f", {effect.ooms:,} OOM" if effect.ooms else ""
     return effect.switch + ooms, textwrap.wrap(effect.policy, _LINE_CHARACTERS, max_lines=2, placeholder=" …")
 
@@ -220,15 +227,15 @@ def _draw(panel: "Axes", middle: float, effect: SwitchEffect, measure: Measure, 
 def _table(measure: Measure, effects: Sequence[SwitchEffect], summaries: Sequence[Summary]) -> ReportTable:
     tail = "p99" if min(summary.finished for summary in summaries) >= ENOUGH_FOR_P99 else "p90"
     heads = [
-        ("switch", "the one thing in which the policy differs from the one above it"),
-        ("policy", "what batched the requests"),
-        ("tokens/s", "prompt and output tokens of finished requests over the makespan"),
-        ("goodput", "finished requests that keep the SLO, per second"),
-        ("mean E2E", "arrival to last token, mean"),
-        (f"E2E {tail}", f"arrival to last token, {tail[1:]}th percentile"),
+        ("switch", "the one thing in which the policy differs from the policy above it"),
+        ("policy", "the rule that chose the batches"),
+        ("tokens/s", "prompt and output tokens of finished requests, divided by the makespan"),
+        ("goodput", "finished requests that kept the SLO, per second"),
+        ("mean E2E", "time from arrival to last token, mean"),
+        (f"E2E {tail}", f"time from arrival to last token, {tail[1:]}th percentile"),
         ("OOMs", "steps that ran out of memory"),
-        ("preempted", "times a running request lost its place and its cache, or had it swapped out"),
-        ("change", f"of {measure.name} against the row above"),
+        ("preempted", "how often a running request was evicted: its KV cache was dropped or swapped out"),
+        ("change", f"change of {measure.name} against the row above"),
     ]
     rows = [
         [

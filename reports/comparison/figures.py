@@ -1,22 +1,21 @@
-"""The figures of a comparison, as the page has them."""
+"""The figures of a comparison, as the page shows them."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ...records import Run, RunInfo
+from ...records import Run
 from ..figures import composition as composition_figure
 from ..figures import gantt as gantt_figure
 from ..figures import latency as latency_figure
 from ..figures import vram as vram_figure
 from ..figures import waste as waste_figure
-from ..judging.verdict import Verdict, labels_of
+from ..judging.verdict import Verdict
 from ..page.svg import inline_svg
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_BASELINE = "count-static"
 _PANELS = {
     "vram": (vram_figure.vram_figure, vram_figure.TITLE, vram_figure.DESCRIPTION),
     "composition": (composition_figure.composition_figure, composition_figure.TITLE, composition_figure.DESCRIPTION),
@@ -29,8 +28,8 @@ class Panels:
     """A figure with a panel for each run.
 
     Attributes:
-        svg: of the runs that matter most.
-        more: of the others, on the same axes; empty if there are none.
+        svg: the panels of the runs that matter most.
+        more: the panels of the other runs, on the same axes; empty if there are none.
     """
 
     svg: str
@@ -38,12 +37,10 @@ class Panels:
 
 
 def figures(runs: Sequence[Run], judged: Verdict) -> dict[str, object]:
-    """Each as an SVG element, by the name that its template knows it by, and the names of the runs in `more`."""
-    infos = [run.info for run in runs]
-    labels = labels_of(infos)
-    shown = protagonists(infos, judged)
+    """Each figure as an SVG element, under the name that its template uses, and the labels of the runs in `more`."""
+    labels = [each.label for each in judged.contenders]
+    shown = protagonists(judged)
     folded = [position for position in range(len(runs)) if position not in shown]
-    winner = judged.winner if judged.contested and not judged.tied else None
 
     def svg(name: str, figure: "Figure", title: str, description: str, positions: Sequence[int]) -> str:
         return inline_svg(name, figure, f"{title}: {', '.join(labels[each] for each in positions)}", description)
@@ -55,25 +52,21 @@ def figures(runs: Sequence[Run], judged: Verdict) -> dict[str, object]:
         ]
         return Panels(*drawn)
 
-    everybody = range(len(runs))
-    waste, latency = waste_figure.waste_figure(runs), latency_figure.latency_figure(runs, winner)
+    everyone = range(len(runs))
+    waste, latency = waste_figure.waste_figure(runs), latency_figure.latency_figure(runs, judged.sole_winner)
     return {
         **{name: panels(name, *about) for name, about in _PANELS.items()},
-        "waste": svg("waste", waste, waste_figure.TITLE, waste_figure.DESCRIPTION, everybody),
-        "latency": svg("latency", latency, latency_figure.TITLE, latency_figure.DESCRIPTION, everybody),
+        "waste": svg("waste", waste, waste_figure.TITLE, waste_figure.DESCRIPTION, everyone),
+        "latency": svg("latency", latency, latency_figure.TITLE, latency_figure.DESCRIPTION, everyone),
         "folded": [labels[position] for position in folded],
     }
 
 
-def protagonists(infos: Sequence[RunInfo], judged: Verdict) -> list[int]:
-    """Positions of the runs that a reader wants to see first: the winner, the runner-up, the best count and the
-    classic baseline.
+def protagonists(judged: Verdict) -> list[int]:
+    """Positions of the runs that a reader wants to see first: the winner, the runner-up, the best count policy, and
+    the first policy that pads its batches.
     """
-
-    def is_a(position: int, policy: str) -> bool:
-        return infos[position].policy.startswith(policy)
-
-    counts = (position for position in [*judged.ranking, *range(len(infos))] if is_a(position, "count-"))
-    baselines = (position for position in range(len(infos)) if is_a(position, _BASELINE))
-    chosen = [*judged.ranking[:2], next(counts, None), next(baselines, None)]
-    return sorted({position for position in chosen if position is not None})
+    ranked = [judged.contenders[position] for position in judged.ranking]
+    count = next((each for each in [*ranked, *judged.contenders] if each.counts_requests), None)
+    padded = next((each for each in judged.contenders if each.info.is_padded), None)
+    return sorted({each.position for each in [*ranked[:2], count, padded] if each is not None})

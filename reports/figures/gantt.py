@@ -1,4 +1,4 @@
-"""When requests waited and ran, a line each: one panel a policy. Of many requests a sample is drawn."""
+"""When requests waited and ran: one panel per policy, one line per request, or per request of a sample."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...records import Run
-from ..judging.verdict import labels_of, summary_of
+from ...records.metrics import summary_of
+from ..judging.contender import labels_of
 from ..numbers import seconds
 from ..page.svg import INK, PHASES, legend_above, page_style, title
 from .request_timeline import RequestTimeline, request_timeline, running_rows
@@ -19,29 +20,29 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, Any]
 Window = tuple[float, float]
 Span = tuple[Array, Array, Array]
-"""Rows of requests, from and to in ns."""
+"""Rows of requests, and the start and end of their phase in ns."""
 
 TITLE = "When requests waited and ran"
 DESCRIPTION = (
-    "One panel for each policy, a line for each request or for each of an even sample, the first to arrive at the top: "
-    "thin while it is queued, then thick and coloured by whether it prefills, decodes, or was evicted and has not made "
-    "a token since. Of many requests a second panel shows those that ran in the middle of the run."
+    "One panel for each policy, with a line for each request or for each request of an even sample, the first to "
+    "arrive at the top. The line is thin while the request is queued, then thick, with a colour for prefill, decode, "
+    "and the time from an eviction to the next token. If there are many requests, a second panel shows those that ran "
+    "in the middle of the run."
 )
 _LINES = 60
-_NEEDS_CLOSE_UP = 4  # requests to a line, from which on a sample shows little of who ran together
+_NEEDS_CLOSE_UP = 4  # requests per line from which on a sample no longer shows which requests ran together
 _LEGEND = {"queued": "queued", "prefill": "prefilling", "decode": "decoding", "evicted": "evicted"}
 _PANEL_PT = 98
 _THIN_PT, _THICKEST_PT = 0.7, 6.0
-_FILLED = 0.75  # of a line's room
-_SHORTEST = 0.007  # of the axis: what is shorter is drawn as long, to be seen
+_FILLED = 0.75  # of the height that each line has
+_SHORTEST = 0.007  # share of the axis; a shorter phase is drawn with this length so that it is visible
 
 
 def gantt_figure(runs: Sequence[Run], drawn: Sequence[int] | None = None) -> "Figure":
-    """A figure with one panel for each run, all with the same axes, and beside it a close-up if there are many
-    requests.
+    """A figure with one panel per run, all with the same axes, and a close-up beside it if there are many requests.
 
     Args:
-        drawn: positions of the runs that have a panel; None: all. The axes are those of all in either case.
+        drawn: positions of the runs that get a panel; None for all. The axes always cover all runs.
     """
     from matplotlib.figure import Figure
     from matplotlib.ticker import StrMethodFormatter
@@ -78,7 +79,7 @@ def gantt_figure(runs: Sequence[Run], drawn: Sequence[int] | None = None) -> "Fi
 
 
 def sampled_positions(count: int) -> Array:
-    """Positions of so many that each can have its line, evenly chosen, the first and the last among them."""
+    """Positions of the requests that get a line: all, or an even sample with the first and the last."""
     return np.linspace(0, count - 1, min(count, _LINES)).round().astype(np.int64)
 
 
@@ -106,12 +107,15 @@ def _draw_close_ups(
     panels[-1].set_ylim(lines or 1, -1)
     panels[-1].set_yticks([])
     some = "some of " if max(len(chosen[position]) for position in drawn) > _LINES else ""
-    panels[-1].set_xlabel(f"close-up, {some}those that run: time (s)")
+    panels[-1].set_xlabel(f"close-up of {some}the running requests: time (s)")
     return seen
 
 
 def _close_window(found: Sequence[RequestTimeline], begin_s: float) -> Window:
-    """The longest window from then on in which few requests run; if many run at once, in which twice as many do."""
+    """The longest window from `begin_s` on in which a line per request fits.
+
+    If more requests than that run at once, twice as many may run in the window.
+    """
     at_once = max(len(running_rows(each, begin_s, begin_s)) for each in found)
     windows = [(begin_s, begin_s * (1 + 0.9**power)) for power in range(80)]
     fitting = (
@@ -125,8 +129,9 @@ def _close_window(found: Sequence[RequestTimeline], begin_s: float) -> Window:
 def _draw(
     panel: "Axes", each: RequestTimeline, rows: Array, heights: Array, window_s: Window, unit_s: int, lines: int
 ) -> set[str]:
-    """A line at its height for each row, in a panel that has room for so many; returns the phases that are in it. All
-    of a phase is one broken line: few bytes.
+    """Draw a line at its height for each row, in a panel for `lines` lines. Returns the phases that were drawn.
+
+    All lines of a phase are one broken line, which takes few bytes.
     """
     height = np.full(len(each.arrival_ns), -1)
     height[rows] = heights
@@ -159,8 +164,9 @@ def _draw_legend(figure: "Figure", seen: set[str]) -> None:
 
 
 def spans(each: RequestTimeline, rows: Array) -> dict[str, Span]:
-    """When requests were in which phase, in the order in which they are painted: an eviction lies over the phase in
-    which it fell. The others follow one another and cover each request from its arrival to its end.
+    """The spans of each phase, in the order of painting: an eviction lies over the phase in which it happened.
+
+    The other phases follow each other and cover each request from its arrival to its end.
     """
     chosen = np.isin(each.evicted, rows)
     return {

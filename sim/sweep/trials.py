@@ -10,7 +10,7 @@ import msgspec
 from ...csrc import PolicySpec
 from ...experiment import Experiment
 from ...records import versions
-from ...records.metrics import Summary, good_mask
+from ...records.metrics import Summary, good_mask, summary_of
 from ...records.outcome import scenario_info
 from ...workloads import starts_ns, with_arrivals
 from ..count_search import best_safe_count
@@ -91,7 +91,7 @@ class TrialJob:
         run = simulate(setting.experiment(self.rate, self.seed), self.policy, step_time=setting.step_time)
         if not run.info.complete:
             raise KeyboardInterrupt
-        summary = msgspec.convert(run.info.summary, Summary)
+        summary = summary_of(run.info)
         return Trial(str(self.policy), self.rate, self.seed, self.key, int(good_mask(run).sum()), summary)
 
 

@@ -25,7 +25,7 @@ BELOW = {
 
 INSIDE = {
     "workloads": ["quantities", "streams", "trace", "readers", "reading", "models", "fitting", "specs", "scenarios"],
-    "records": ["run", "requests", "metrics", "merit", "check", "store", "outcome", "sweep"],
+    "records": ["run", "upgrade", "requests", "metrics", "merit", "check", "store", "outcome", "sweep"],
     "sim": ["step_time", "engine", "simulate", "count_search", "compare", "parity", "fitting", "ablation", "sweep"],
     "runtime": ["machine", "step", "attention", "model", "memory", "engine", "replay", "calibration", "generate"],
     "reports": ["numbers", "page", "judging", "figures", "validation", "trace", "comparison", "gate"],

@@ -12,13 +12,12 @@ from support.prefixes import blocks_of
 
 from warpgroup.csrc import parse_policy
 from warpgroup.records import Run
-from warpgroup.records.metrics import Summary
+from warpgroup.records.metrics import Summary, summary_of
 from warpgroup.records.sweep import PolicySweep, RatePoint, Sweep
 from warpgroup.reports import validate, write_report, write_validation
 from warpgroup.reports.gate.page import write_gate_page
 from warpgroup.reports.gate.result import Check, GateResult, Kind, Outcome
 from warpgroup.reports.judging.study import Study
-from warpgroup.reports.judging.verdict import summary_of
 from warpgroup.reports.trace.page import write_trace_page
 from warpgroup.sim import simulate
 from warpgroup.workloads import Trace, load_model
@@ -64,7 +63,7 @@ def study(like: Callable[[Run], Run] = lambda run: run) -> Study:
     groups = [[like(small_run(policy, seed=seed)) for seed in range(3)] for policy in (*POLICIES, FOLDED)]
     runs = [group[0] for group in groups]
     switches = ("baseline", "padding removed", "memory-aware")
-    return Study(
+    return Study.of(
         runs=runs,
         replicates=[[run.info for run in group] for group in groups],
         ablation=[changed(run, switch=switch) for run, switch in zip(runs, switches, strict=False)],
@@ -118,11 +117,11 @@ def _compared(path: Path) -> None:
 
 def _single(path: Path) -> None:
     run = small_run("ffd")
-    write_report(Study([run], [[run.info]], [], []), path)
+    write_report(Study.of([run], [[run.info]], [], []), path)
 
 
 def _swept(path: Path) -> None:
-    write_report(Study([], [], [], [sweep([small_run(policy) for policy in POLICIES])]), path)
+    write_report(Study.of([], [], [], [sweep([small_run(policy) for policy in POLICIES])]), path)
 
 
 def _validated(path: Path) -> None:

@@ -47,31 +47,31 @@ def test_the_switch_that_brought_most_is_named_first_and_losses_are_said():
     text = ablation_sentence(*effects_of(1.0, 1.1, 1.65, 1.32, 1.33))
     assert text == (
         "Goodput of policy 4 is 1.33x that of policy 0: switch 2 brings most, 1.50x, then switch 1 1.10x; switch 3 "
-        "costs 0.80x. Factors multiply; what a switch brings depends on those before it."
+        "costs 0.80x. Factors multiply. What a switch brings depends on the switches before it."
     )
 
 
 def test_of_a_rung_that_ran_out_of_memory_it_is_said_that_it_would_not_compete():
     measure, effects = effects_of(1.0, 2.0, 1.9)
     effects[1] = dataclasses.replace(effects[1], ooms=1267)
-    assert "policy 1 (switch 1) ran out of memory in 1,267 steps and would be out of the contest." in ablation_sentence(
+    assert "policy 1 (switch 1) ran out of memory in 1,267 steps, so it could not win." in ablation_sentence(
         measure, effects
     )
     effects[2] = dataclasses.replace(effects[2], ooms=1)
-    assert "out of the contest" not in ablation_sentence(measure, effects)
+    assert "could not win" not in ablation_sentence(measure, effects)
 
 
 @pytest.mark.parametrize("values", [(0.0, 1.0, 3.0), (0.01, 1.0, 3.0), (1.0, 0.0, 3.0)])
 def test_beside_values_near_zero_differences_are_said_instead_of_factors(values):
     text = ablation_sentence(*effects_of(*values))
-    assert text.startswith("Goodput goes from")
+    assert text.startswith("Goodput changes from")
     assert "switch 2 brings" in text
     assert "x that of" not in text
 
 
 def test_a_ladder_on_which_nothing_moves_says_so():
     for values in ((1.0, 1.01, 1.0), (0.0, 0.0)):
-        assert "no switch moves it by more than 2%" in ablation_sentence(*effects_of(*values))
+        assert "no switch changes it by more than 2%" in ablation_sentence(*effects_of(*values))
 
 
 values = st.lists(st.floats(0, 5000), min_size=2, max_size=9).filter(lambda values: max(values) > 1e-6)

@@ -224,7 +224,7 @@ def test_a_close_up_has_a_line_for_each_that_runs_or_for_some_if_hundreds_do(man
     assert run.info.summary["running_max"] == 300
     crowded = gantt_figure([run]).axes[1]
     assert len(lines_of(crowded)) == 60
-    assert crowded.get_xlabel().startswith("close-up, some of those that run")
+    assert crowded.get_xlabel().startswith("close-up of some of the running requests")
 
 
 @pytest.mark.parametrize("figure_of", PANELS)
@@ -330,7 +330,7 @@ def test_what_never_finished_or_was_interrupted_squeezes_no_axis(runs):
 
 def test_a_run_that_goes_on_is_said_to_with_its_digits(runs):
     axis = TimeAxis(0.001, "s", 1)
-    assert axis.beyond(runs[3]) == f"; runs on to {TimeAxis.of(runs[3:4]).end_s:#.3g} s"
+    assert axis.beyond(runs[3]) == f"; continues to {TimeAxis.of(runs[3:4]).end_s:#.3g} s"
     assert TimeAxis.of(runs[3:4]).beyond(runs[3]) == ""
 
 
@@ -341,7 +341,7 @@ def test_text_that_looks_like_a_drawing_is_left_as_it_is(figure_of, runs):
 
 
 @pytest.mark.parametrize(
-    ("figure_of", "fact"), [(vram_figure, "budget"), (composition_figure, "tokens a"), (gantt_figure, "evicted")]
+    ("figure_of", "fact"), [(vram_figure, "budget"), (composition_figure, "tokens per"), (gantt_figure, "evicted")]
 )
 def test_a_long_name_leaves_room_for_what_is_said_of_it(figure_of, fact, runs):
     figure = figure_of(

@@ -107,7 +107,7 @@ def group(info_with):
 
 
 def table(*groups, best: int = 0):
-    return paired_table(Study([Run(infos[0], {}, {}, {}) for infos in groups], list(groups), [], []), best)
+    return paired_table(Study.of([Run(infos[0], {}, {}, {}) for infos in groups], list(groups), [], []), best)
 
 
 def texts(made) -> list[dict[str, str]]:
