@@ -98,42 +98,12 @@ def _named(activation: Activation) -> dict[str, int]:
 
 def scenario_info(experiment: Experiment, step_time: str, *, recorded_times: bool = False) -> ScenarioInfo:
     """The experiment as the record keeps it. For `recorded_times` see `conclude`."""
-    trace, memory = experiment.trace, experiment.memory
-    longest = trace.prompt_tokens + trace.output_tokens
     return ScenarioInfo(
         name=experiment.name,
-        trace=TraceInfo(
-            name=trace.name,
-            content_hash=trace.content_hash,
-            format=trace.source.format,
-            file=trace.source.path,
-            file_sha256=trace.source.sha256,
-            requests=len(trace),
-            rows_read=trace.source.rows_read,
-            dropped=trace.source.dropped,
-            repaired=trace.source.repaired,
-            max_new_tokens=trace.max_new_tokens,
-            arrivals=experiment.arrivals,
-            rate_scale=experiment.rate_scale,
-            over_context=int((longest > experiment.model.context_tokens).sum()),
-            waiting=int(trace.turns.waits.sum()) if trace.turns else 0,
-            transforms=trace.source.transforms,
-        ),
+        trace=_trace_info(experiment),
         model=experiment.model.name,
         device=experiment.device.name,
-        memory=MemoryInfo(
-            budget_bytes=memory.budget_bytes,
-            weight_bytes=memory.geometry.weight_bytes,
-            context_bytes=memory.context_bytes,
-            graph_pool_bytes=memory.graph_pool_bytes,
-            largest_prefill=_named(memory.activation(prefill_tokens=experiment.step_tokens, sampled_rows=1)),
-            largest_decode=_named(memory.activation(decode_rows=experiment.max_seqs, sampled_rows=experiment.max_seqs)),
-            activation_reserve_bytes=memory.activation_reserve_bytes,
-            kv_pool_bytes=memory.pool_blocks * memory.block_bytes,
-            kv_bytes_per_token=memory.geometry.kv_bytes_per_token,
-            block_tokens=memory.block_tokens,
-            pool_blocks=memory.pool_blocks,
-        ),
+        memory=_memory_info(experiment),
         max_seqs=experiment.max_seqs,
         step_tokens=experiment.step_tokens,
         slo_ttft_s=experiment.slo.ttft_s,
@@ -141,6 +111,45 @@ def scenario_info(experiment: Experiment, step_time: str, *, recorded_times: boo
         step_time=step_time,
         recorded_times=recorded_times,
         inputs=Inputs(experiment.model, experiment.device, experiment.limits),
+    )
+
+
+def _trace_info(experiment: Experiment) -> TraceInfo:
+    trace, source = experiment.trace, experiment.trace.source
+    lengths = trace.prompt_tokens + trace.output_tokens
+    return TraceInfo(
+        name=trace.name,
+        content_hash=trace.content_hash,
+        format=source.format,
+        file=source.path,
+        file_sha256=source.sha256,
+        requests=len(trace),
+        rows_read=source.rows_read,
+        dropped=source.dropped,
+        repaired=source.repaired,
+        max_new_tokens=trace.max_new_tokens,
+        arrivals=experiment.arrivals,
+        rate_scale=experiment.rate_scale,
+        over_context=int((lengths > experiment.model.context_tokens).sum()),
+        waiting=int(trace.turns.waits.sum()) if trace.turns else 0,
+        transforms=source.transforms,
+    )
+
+
+def _memory_info(experiment: Experiment) -> MemoryInfo:
+    memory = experiment.memory
+    return MemoryInfo(
+        budget_bytes=memory.budget_bytes,
+        weight_bytes=memory.geometry.weight_bytes,
+        context_bytes=memory.context_bytes,
+        graph_pool_bytes=memory.graph_pool_bytes,
+        largest_prefill=_named(memory.activation(prefill_tokens=experiment.step_tokens, sampled_rows=1)),
+        largest_decode=_named(memory.activation(decode_rows=experiment.max_seqs, sampled_rows=experiment.max_seqs)),
+        activation_reserve_bytes=memory.activation_reserve_bytes,
+        kv_pool_bytes=memory.pool_blocks * memory.block_bytes,
+        kv_bytes_per_token=memory.geometry.kv_bytes_per_token,
+        block_tokens=memory.block_tokens,
+        pool_blocks=memory.pool_blocks,
     )
 
 

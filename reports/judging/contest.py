@@ -1,4 +1,4 @@
-"""Who competes with whom: the ranking of the contenders, and why there may be none."""
+"""The ranking of the contenders, and the reasons why there may be none."""
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
@@ -89,7 +89,7 @@ def _entrants(everyone: Sequence[Contender]) -> Sequence[Contender]:
 
 
 def _best_count(others: Sequence[Contender], excluded: Sequence[Contender]) -> Contender | None:
-    """The best count policy in the ranking, or a better one that fits on its first seed but not on every seed.
+    """The best count policy in the ranking, or a better count policy that fits on its first seed but not on every seed.
 
     The count was searched on the first seed. Without the second rule, a count that is too large for another seed would
     leave a weak count as the baseline.

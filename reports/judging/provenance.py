@@ -28,7 +28,7 @@ def facts(study: Study) -> list[tuple[str, str]]:
         ("model", scenario.model),
         ("device", scenario.device),
         ("VRAM budget", gib(scenario.memory.budget_bytes, 2)),
-        ("limits", f"{scenario.max_seqs:,} requests at once, {scenario.step_tokens:,} tokens a step"),
+        ("limits", f"{scenario.max_seqs:,} requests at once, {scenario.step_tokens:,} tokens per step"),
         ("KV pool", f"{scenario.memory.pool_blocks:,} blocks of {scenario.memory.block_tokens} tokens"),
         ("SLO", typeset(summary_of(info).slo)),
         ("seeds", _seeds(max(study.replicates, key=len))),

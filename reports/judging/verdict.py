@@ -1,4 +1,4 @@
-"""Who wins a comparison, by how much, against whom, and whether memory was the bottleneck."""
+"""The result of a comparison: the winner, its advantage, and whether memory was the bottleneck."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

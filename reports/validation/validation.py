@@ -10,8 +10,11 @@ import numpy as np
 from ...errors import InvalidRun
 from ...records import Run
 from ...records.metrics import e2e_s, finished_mask, summary_of, tpot_s, ttft_s
+from ..figures.latency import latency_figure
+from ..figures.vram import vram_figure
 from ..numbers import ENOUGH_FOR_P99, GIB, three_digits
 from ..page.page import render_page, write_page
+from ..page.svg import inline_svg
 
 Array = np.ndarray[Any, Any]
 
@@ -238,10 +241,6 @@ def write_validation(validations: Sequence[Validation], path: Path) -> None:
 
 
 def _shown(validation: Validation, number: int) -> Mapping[str, Any]:
-    from ..figures.latency import latency_figure
-    from ..figures.vram import vram_figure
-    from ..page.svg import inline_svg
-
     runs = (validation.real, validation.simulated)
     return {
         "title": validation.title,

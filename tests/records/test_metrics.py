@@ -94,7 +94,7 @@ def test_recompute_tax_is_what_was_computed_again_over_what_was_needed():
 
 
 def test_memory_bound_share_is_the_time_in_which_memory_kept_somebody_waiting():
-    """The pool holds one request: the second waits 5 of 10 seconds for it. With room for both nobody waits."""
+    """The pool holds one request: the second waits 5 of 10 seconds for it. With space for both, no request waits."""
     rows = [(0, 60, 5), (0, 60, 5)]
     assert metrics.memory_bound_share(run(rows, blocks=5)) == 0.5
     assert metrics.memory_bound_share(run(rows, blocks=50)) == 0

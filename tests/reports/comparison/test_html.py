@@ -196,7 +196,7 @@ def test_what_was_done_to_the_requests_is_a_fact_of_the_first_seed_and_of_the_ot
         scenario = msgspec.structs.replace(runs[3].info.scenario, trace=trace)
         return msgspec.structs.replace(runs[3].info, seed=number, scenario=scenario)
 
-    replicates = [seed(4, "rate x2"), seed(5, "rate x2", "dealt anew, seed 5")]
+    replicates = [seed(4, "rate x2"), seed(5, "rate x2", "reshuffled, seed 5")]
     study = Study.of([_changed(runs[3], seed=4, scenario=replicates[0].scenario)], [replicates], [], [])
     shown = dict(facts(study))
     assert shown["transforms"] == "rate ×2"
