@@ -67,7 +67,7 @@ def compare(
     A count policy without a count (count-static, count-continuous) is run twice: with its best safe count, searched
     on these very requests, and with n=32. With --seeds it is searched on the first seed alone.
     """
-    from ..reports import LADDER, read_study, write_report
+    from ..reports import ABLATION_FOLDER, read_study, write_report
     from ..sim import climb, take_down
     from ..sim import compare as run_all
 
@@ -81,7 +81,7 @@ def compare(
     claim_folder(folder, force=force, resume=resume)
     if force and not resume:
         _remove_earlier(folder)
-    take_down(folder / LADDER)
+    take_down(folder / ABLATION_FOLDER)
     terminal.note_trace(experiment.trace)
     command = command_line()
     with _bars(seeds) as (show, draw):
@@ -101,21 +101,21 @@ def compare(
             ladder = climb(
                 experiment,
                 rungs,
-                folder / LADDER,
+                folder / ABLATION_FOLDER,
                 step_time=step_time,
                 reuse=made,
                 command=command,
                 on_progress=partial(show, seeds=1),
             )
-            study = replace(study, ladder=[read_run(each) for each in ladder])
+            study = replace(study, ablation=[read_run(each) for each in ladder])
         draw("drawing")
         write_report(study, folder / "report.html")
         draw("done")
     if json:
         infos = [read_info(each) for each in folders]
         terminal.print_json([info.summary | {"seed": info.seed} for info in infos])
-    else:
-        terminal.show_runs([run.info for run in study.runs], study.replicates)
+    elif study.judged is not None:
+        terminal.show_runs(study.judged)
     terminal.show_path("report", folder / "report.html")
 
 
@@ -135,12 +135,11 @@ def _ladder(study: "Study", experiment: Experiment) -> "list[Rung]":
     """From the count-static that was compared, the searched one if there is one, to the winner; nothing if either is
     missing.
     """
-    from ..reports import verdict
     from ..sim import ladder
 
     infos = [run.info for run in study.runs]
     baseline = next((info for info in infos if info.policy.startswith(_BASELINE)), None)
-    best = verdict(infos, study.replicates).winner
+    best = study.judged.winner if study.judged is not None else None
     if baseline is None or best is None:
         return []
     winner = infos[best]

@@ -353,4 +353,6 @@ def _show(infos: list[RunInfo], *, json: bool) -> None:
     if json:
         terminal.print_json([info.summary | {"seed": info.seed} for info in infos])
     else:
-        terminal.show_runs(infos)
+        from ..reports import verdict
+
+        terminal.show_runs(verdict(infos))

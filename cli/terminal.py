@@ -1,6 +1,6 @@
 """What the command line shows: tables on stdout, progress and notes on stderr."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,12 +14,11 @@ from rich.text import Text
 
 from ..csrc import PolicyInfo, PolicySpec
 from ..experiment import GIB, geometry_of
-from ..records import RunInfo
 from ..workloads import DeviceSpec, ModelSpec, Scenario, Trace, TraceSummary
 
 if TYPE_CHECKING:
     from ..records.sweep import Sweep
-    from ..reports import Validation
+    from ..reports import Validation, Verdict
     from ..reports.gate.classes.timed.certification import Certificate
     from ..reports.gate.classes.timed.decision import TimingRule
     from ..sim.step_time.profile import Profile
@@ -87,12 +86,11 @@ def note_trace(trace: Trace) -> None:
             note(f"  {verb} {count:,}: {reason.replace('_', ' ')}" + (f" (first: {example})" if example else ""))
 
 
-def show_runs(infos: list[RunInfo], replicates: Sequence[Sequence[RunInfo]] = ()) -> None:
-    """The table of a comparison, and the verdict under it; `replicates` as in `verdict`."""
-    from ..reports import comparison, verdict
+def show_runs(judged: "Verdict") -> None:
+    """The table of a comparison, and the verdict under it."""
+    from ..reports import comparison_table
 
-    judged = verdict(infos, replicates)
-    compared = comparison(infos, judged)
+    compared = comparison_table(judged)
     # Two tables, so that neither is wider than a terminal of 80 columns.
     half = next(i for i, (head, _) in enumerate(compared.heads) if head == "OOMs")
     for columns in (range(1, half), range(half, len(compared.heads))):
@@ -280,7 +278,7 @@ def show_certification(certificate: "Certificate") -> None:
 
 def show_sweep(sweep: "Sweep") -> None:
     """What each policy can take."""
-    from ..reports.comparison.frontier import capacities, notes, sentence
+    from ..reports.comparison.frontier import capacities, capacity_sentence, notes
 
     found = capacities(sweep)
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
@@ -289,7 +287,7 @@ def show_sweep(sweep: "Sweep") -> None:
     for row in found.rows:
         table.add_row(*(escape(cell.text) for cell in row))
     stdout.print(table, "")
-    stdout.print(sentence(sweep), highlight=False, markup=False, style="bold")
+    stdout.print(capacity_sentence(sweep), highlight=False, markup=False, style="bold")
     for line in notes(sweep):
         stdout.print(f"- {line}", highlight=False, markup=False)
 

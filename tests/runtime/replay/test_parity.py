@@ -142,7 +142,7 @@ def test_records_without_the_needed_facts_are_refused():
         follow(simulated)
     scenario = msgspec.structs.replace(simulated.info.scenario, inputs=None)
     older = msgspec.structs.replace(simulated.info, scenario=scenario)
-    with pytest.raises(InvalidRun, match="does not say what the run was made of"):
+    with pytest.raises(InvalidRun, match="lacks the model, device and limits"):
         follow(Run(older, simulated.requests, simulated.steps, simulated.events))
     requests = simulated.requests | {"prompt_tokens": simulated.requests["prompt_tokens"] + 1}
     with pytest.raises(InvalidRun, match="their requests differ"):
