@@ -64,8 +64,12 @@ class BinPacker:
         """Insert items in order; their bins. Raises as `pack` does, and has then inserted none."""
     def remove(self, bin: int, length: int) -> None:
         """Take an item out again. Raises ValueError if the bin does not hold that much."""
-    def room(self, bin: int) -> int:
-        """Capacity that is left in a bin. Raises ValueError if there is no such bin."""
+    def free_space(self, bin: int) -> int:
+        """Capacity that is left in a bin.
+
+        Raises:
+            ValueError: there is no such bin.
+        """
     @property
     def capacity(self) -> int: ...
     @property
@@ -765,20 +769,20 @@ class SlabWriter:
             ValueError: the step is larger than the shape or the slab, or names a seat that is not there.
         """
 
-class AttentionCut:
-    """Cuts caches into parts and deals them to an attention kernel's programs: see attention_cut.hpp."""
+class AttentionSchedule:
+    """Cuts caches into parts and deals them to an attention kernel's programs: see attention_schedule.hpp."""
 
     ITEM: Final[int]
     """Integers of an item: the tile's first query, queries, position of the first one and row of the block table;
     where the part of the cache begins and ends; the tile, its number of parts, and the part's place among all."""
 
     @staticmethod
-    def most_items(tiles: int, hands: int) -> int:
+    def most_items(tiles: int, ctas: int) -> int:
         """As many as are ever made."""
     def rows(
         self,
         lengths: npt.NDArray[np.int64],
-        hands: int,
+        ctas: int,
         items: npt.NDArray[np.int32],
         edges: npt.NDArray[np.int32],
     ) -> int:
@@ -790,7 +794,7 @@ class AttentionCut:
         self,
         chunks: list[tuple[int, int]],
         tile_queries: int,
-        hands: int,
+        ctas: int,
         items: npt.NDArray[np.int32],
         edges: npt.NDArray[np.int32],
     ) -> int:

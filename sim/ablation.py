@@ -18,14 +18,14 @@ PASSING_OVER = "passing over who does not fit"
 
 
 @dataclass(frozen=True, slots=True)
-class Rung:
+class AblationStep:
     """A policy, and the switch in which it differs from the one before it."""
 
     switch: str
     policy: PolicySpec
 
 
-def ladder(winner: PolicySpec, baseline: PolicySpec, max_seqs: int) -> list[Rung]:
+def ablation_steps(winner: PolicySpec, baseline: PolicySpec, max_seqs: int) -> list[AblationStep]:
     """The policies from `baseline`, a count-static, to `winner` itself.
 
     The padding, the batch barrier and the count go first, whoever won. `max_seqs` is the engine's own cap on how many
@@ -35,12 +35,12 @@ def ladder(winner: PolicySpec, baseline: PolicySpec, max_seqs: int) -> list[Rung
     """
     if winner.build().sees_lengths:
         raise ValueError(f"policy '{winner}' sees true output lengths: it is an upper bound, not a winner")
-    rungs = [Rung("baseline", baseline)]
+    rungs = [AblationStep("baseline", baseline)]
     if winner.id == baseline.id:
         return rungs
     for rung in _steps(winner, PolicySpec("count-continuous").with_count(int(baseline.values["n"])), max_seqs):
         if _same(rung.policy, rungs[-1].policy):
-            rungs[-1] = Rung(rungs[-1].switch, rung.policy)  # the winner's own wording comes last, and stands
+            rungs[-1] = AblationStep(rungs[-1].switch, rung.policy)  # the winner's own wording comes last, and stands
         else:
             rungs.append(rung)
     return rungs
@@ -50,20 +50,20 @@ def _same(one: PolicySpec, other: PolicySpec) -> bool:
     return one.id == other.id and one.values == other.values
 
 
-def _steps(winner: PolicySpec, continuous: PolicySpec, max_seqs: int) -> list[Rung]:
-    unpadded = Rung("padding removed", continuous.with_parameters(barrier=1))
+def _steps(winner: PolicySpec, continuous: PolicySpec, max_seqs: int) -> list[AblationStep]:
+    unpadded = AblationStep("padding removed", continuous.with_parameters(barrier=1))
     if winner.id == "ffd-static":
-        return [unpadded, Rung("bins of promised memory", winner)]
-    joined = Rung("batch barrier removed", continuous)
+        return [unpadded, AblationStep("bins of promised memory", winner)]
+    joined = AblationStep("batch barrier removed", continuous)
     if winner.id == "count-continuous":
         barrier = [] if winner.values["barrier"] else [joined]
-        return [unpadded, *barrier, Rung("another count", winner)]
-    uncapped = Rung("count cap removed", continuous.with_count(max_seqs))
-    aware = Rung("memory-aware", winner if winner.id == "paged" else PolicySpec("paged"))
+        return [unpadded, *barrier, AblationStep("another count", winner)]
+    uncapped = AblationStep("count cap removed", continuous.with_count(max_seqs))
+    aware = AblationStep("memory-aware", winner if winner.id == "paged" else PolicySpec("paged"))
     return [unpadded, joined, uncapped, aware, *_beyond_memory(winner)]
 
 
-def _beyond_memory(winner: PolicySpec) -> list[Rung]:
+def _beyond_memory(winner: PolicySpec) -> list[AblationStep]:
     """What the winner has that `paged` has not."""
     match winner.id:
         case "paged":
@@ -71,29 +71,29 @@ def _beyond_memory(winner: PolicySpec) -> list[Rung]:
         case "skyline":
             admission = "eviction of the cheapest" if winner.values["eager"] else GROWTH_AWARE
             return [
-                Rung(admission, winner.with_parameters(order=0, window=1, chunk=0, swap_gib=0)),
-                Rung("order", winner.with_parameters(chunk=0, swap_gib=0)),
-                Rung(CHUNKS, winner.with_parameters(swap_gib=0)),
-                Rung("eviction to host memory", winner),
+                AblationStep(admission, winner.with_parameters(order=0, window=1, chunk=0, swap_gib=0)),
+                AblationStep("order", winner.with_parameters(chunk=0, swap_gib=0)),
+                AblationStep(CHUNKS, winner.with_parameters(swap_gib=0)),
+                AblationStep("eviction to host memory", winner),
             ]
         case "first-fit":
-            return [Rung(GROWTH_AWARE, winner.with_parameters(window=1)), Rung(PASSING_OVER, winner)]
+            return [AblationStep(GROWTH_AWARE, winner.with_parameters(window=1)), AblationStep(PASSING_OVER, winner)]
         case "ffd":
             in_order = PolicySpec("first-fit", winner.parameters)
-            return [*_beyond_memory(in_order), Rung("longest first", winner)]
+            return [*_beyond_memory(in_order), AblationStep("longest first", winner)]
         case "sarathi":
-            return [Rung(CHUNKS, winner)]
+            return [AblationStep(CHUNKS, winner)]
         case "no-evict" | "token-budget":
-            return [Rung("reservation of max_new_tokens", winner)]
+            return [AblationStep("reservation of max_new_tokens", winner)]
         case "orca":
-            return [Rung("reservation of the longest", winner)]
+            return [AblationStep("reservation of the longest", winner)]
         case _:
-            return [Rung(GROWTH_AWARE, winner)]
+            return [AblationStep(GROWTH_AWARE, winner)]
 
 
-def climb(
+def run_ablation(
     experiment: Experiment,
-    rungs: Sequence[Rung],
+    rungs: Sequence[AblationStep],
     folder: Path,
     *,
     step_time: StepTime | None = None,
@@ -107,7 +107,7 @@ def climb(
     `reuse` has, by a policy's text, runs of this very experiment that are there already: they are written again instead
     of made again. On Ctrl-C as in `compare`.
     """
-    take_down(folder)
+    remove_ablation(folder)
     tasks = [
         Task(rung.policy, f"{number:02}-{rung.policy.slug}", switch=rung.switch) for number, rung in enumerate(rungs)
     ]
@@ -129,7 +129,7 @@ def climb(
     return [folder / task.folder for task in tasks]
 
 
-def take_down(folder: Path) -> None:
+def remove_ablation(folder: Path) -> None:
     """Delete the rungs that an earlier ladder left in FOLDER: they explain another result."""
     for rung in sorted(each.parent for each in folder.glob("*/run.json")):
         if read_info(rung).switch:

@@ -10,7 +10,7 @@ from ..experiment import Experiment, Limits, build_experiment
 from ..records import Run
 from ..records.outcome import conclude
 from ..workloads import DEFAULT_DEVICE, DEFAULT_MODEL, Trace, load_device, load_model
-from .engine import Engine
+from .executor import SimulatedExecutor
 from .step_time.profile import shipped_profile
 from .step_time.roofline import AnalyticStepTime, PerStep, StepTime
 
@@ -102,7 +102,7 @@ def _simulate(
     scheduler = experiment.scheduler(policy)
     recorder = Recorder(len(experiment.trace), experiment.memory.budget_bytes)
     env = simpy.Environment()
-    engine = Engine(env, experiment.trace, scheduler, step_time, recorder, **engine_options)
+    engine = SimulatedExecutor(env, experiment.trace, scheduler, step_time, recorder, **engine_options)
     env.process(engine.process())
     if pressure:
         env.process(engine.pressure(pressure, announced=pressure_announced))

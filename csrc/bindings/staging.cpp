@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "bindings.hpp"
-#include "warpgroup/staging/attention_cut.hpp"
+#include "warpgroup/staging/attention_schedule.hpp"
 #include "warpgroup/staging/step_slab.hpp"
 
 namespace py = pybind11;
@@ -69,36 +69,38 @@ void write_step(const Writer& self, Integers& slab, const SlabShape& shape, cons
   self.writer.write(memory, shape, seats, parts, continued);
 }
 
-// Checks what is to be written to, then cuts and writes.
-std::int64_t cut(AttentionCut& self, const std::vector<AttentionTile>& tiles, std::int64_t hands,
-                 Integers& items, Integers& edges) {
+// Checks the output arrays, then schedules and writes.
+std::int64_t schedule(AttentionSchedule& self, const std::vector<AttentionTile>& tiles,
+                      std::int64_t ctas, Integers& items, Integers& edges) {
   const auto count = static_cast<std::int64_t>(tiles.size());
-  require(hands > 0, "hands are at least 1");
-  require(items.size() >= AttentionCut::kItem * AttentionCut::most_items(count, hands),
-          "too little room for items");
-  require(edges.size() >= count + 1, "too little room for edges");
+  require(ctas > 0, "ctas must be at least 1");
+  require(items.size() >= AttentionSchedule::kItem * AttentionSchedule::most_items(count, ctas),
+          "items is too short: expected most_items(tiles, ctas) * ITEM integers");
+  require(edges.size() >= count + 1,
+          "edges is too short: expected one more integer than there are tiles");
   std::int32_t* const to_items = items.mutable_data();
   std::int32_t* const to_edges = edges.mutable_data();
   const std::int64_t most_tiles = edges.size() - 1;
   const py::gil_scoped_release release;
-  self.cut(tiles, hands);
+  self.schedule(tiles, ctas);
   return self.write(to_items, to_edges, most_tiles);
 }
 
-std::int64_t cut_rows(AttentionCut& self, const Numbers& lengths, std::int64_t hands,
-                      Integers& items, Integers& edges) {
+std::int64_t schedule_rows(AttentionSchedule& self, const Numbers& lengths, std::int64_t ctas,
+                           Integers& items, Integers& edges) {
   std::vector<AttentionTile> tiles;
   for (py::ssize_t row = 0; row < lengths.size(); ++row) {
     const auto length = static_cast<std::int32_t>(lengths.data()[row]);
-    require(length > 0, "a row sees at least one token");
+    require(length > 0, "each row must see at least one token");
     tiles.push_back(
         {static_cast<std::int32_t>(row), 1, length - 1, static_cast<std::int32_t>(row), length});
   }
-  return cut(self, tiles, hands, items, edges);
+  return schedule(self, tiles, ctas, items, edges);
 }
 
-std::int64_t cut_chunks(AttentionCut& self, const std::vector<std::pair<int, int>>& chunks,
-                        int tile_queries, std::int64_t hands, Integers& items, Integers& edges) {
+std::int64_t schedule_chunks(AttentionSchedule& self,
+                             const std::vector<std::pair<int, int>>& chunks, int tile_queries,
+                             std::int64_t ctas, Integers& items, Integers& edges) {
   std::vector<AttentionTile> tiles;
   std::int32_t token = 0, place = 0;
   for (const auto& [start, tokens] : chunks) {
@@ -109,7 +111,7 @@ std::int64_t cut_chunks(AttentionCut& self, const std::vector<std::pair<int, int
     token += tokens;
     ++place;
   }
-  return cut(self, tiles, hands, items, edges);
+  return schedule(self, tiles, ctas, items, edges);
 }
 
 }  // namespace
@@ -144,13 +146,13 @@ void bind_staging(py::module_& m) {
            py::arg("seed"))
       .def("write", &write_step, py::arg("slab").noconvert(), py::arg("shape"), py::arg("rows"),
            py::arg("pieces"), py::arg("continued"));
-  py::class_<AttentionCut>(m, "AttentionCut")
+  py::class_<AttentionSchedule>(m, "AttentionSchedule")
       .def(py::init())
-      .def_readonly_static("ITEM", &AttentionCut::kItem)
-      .def_static("most_items", &AttentionCut::most_items, py::arg("tiles"), py::arg("hands"))
-      .def("rows", &cut_rows, py::arg("lengths"), py::arg("hands"), py::arg("items").noconvert(),
-           py::arg("edges").noconvert())
-      .def("chunks", &cut_chunks, py::arg("chunks"), py::arg("tile_queries"), py::arg("hands"),
+      .def_readonly_static("ITEM", &AttentionSchedule::kItem)
+      .def_static("most_items", &AttentionSchedule::most_items, py::arg("tiles"), py::arg("ctas"))
+      .def("rows", &schedule_rows, py::arg("lengths"), py::arg("ctas"),
            py::arg("items").noconvert(), py::arg("edges").noconvert())
-      .def_property_readonly("longest", &AttentionCut::longest);
+      .def("chunks", &schedule_chunks, py::arg("chunks"), py::arg("tile_queries"), py::arg("ctas"),
+           py::arg("items").noconvert(), py::arg("edges").noconvert())
+      .def_property_readonly("longest", &AttentionSchedule::longest);
 }

@@ -10,7 +10,7 @@ from ...errors import InvalidProfile, OutputRefused
 from ...experiment import geometry_of
 from ...records import Columns, read_run
 from ...workloads import ModelSpec
-from .steps import COLUMNS
+from .step_fit import COLUMNS
 
 _ABOUT = b"warpgroup"
 
@@ -34,7 +34,7 @@ class MeasuredSteps:
     about: About
 
 
-def joined(found: list[MeasuredSteps]) -> MeasuredSteps:
+def join_steps(found: list[MeasuredSteps]) -> MeasuredSteps:
     """All of them. Raises InvalidProfile: they are not of one model, device and attention backend."""
     first = found[0].about
     for each in found:

@@ -13,7 +13,7 @@ from ...workloads import RequestLog
 _QUICKEST = 0.1
 
 
-def aligned(log: RequestLog, simulated: Run) -> RequestLog:
+def align_clocks(log: RequestLog, simulated: Run) -> RequestLog:
     """The log with its tokens on the clock of its arrivals.
 
     Where the clocks differ, what lies between them cannot be known from the log alone. It is chosen such that those
@@ -29,7 +29,7 @@ def aligned(log: RequestLog, simulated: Run) -> RequestLog:
     return replace(log, first_ns=log.first_ns + shift, last_ns=log.last_ns + shift)
 
 
-def as_run(log: RequestLog, simulated: Run) -> Run:
+def run_from_log(log: RequestLog, simulated: Run) -> Run:
     """The log as the record of a run, as far as it goes: nothing is known of steps, memory and evictions."""
     count = len(log.trace)
     unknown, none = np.full(count, -1, dtype=np.int64), np.zeros(count, dtype=np.int64)

@@ -9,14 +9,14 @@ import msgspec
 from ...workloads import head
 from ..simulate import simulate
 from .search import CapacitySearch, Question
-from .trials import Setting
+from .trials import SweepSetting
 
 _SHORT = 500
 _COUNTS_TRIED = 15
 """About as many simulations as a search of the best safe count makes."""
 
 
-class Plan(msgspec.Struct, frozen=True):
+class SweepEstimate(msgspec.Struct, frozen=True):
     """What a sweep will take. A trial is one policy at one rate on one seed, over `requests` requests."""
 
     policies: list[str]
@@ -32,7 +32,7 @@ class Plan(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Clock:
+class TrialTimes:
     """Seconds that a trial of each search takes, and how many run at once."""
 
     seconds: list[float]
@@ -58,7 +58,9 @@ def _work_and_chain(searches: Sequence[CapacitySearch], end: int) -> tuple[list[
     return work, chain
 
 
-def timed(searches: Sequence[CapacitySearch], setting: Setting, question: Question, at_once: int) -> Clock:
+def time_trials(
+    searches: Sequence[CapacitySearch], setting: SweepSetting, question: Question, at_once: int
+) -> TrialTimes:
     """Simulate the first requests, some hundreds, once for each policy that is not done.
 
     Raises KeyboardInterrupt, on Ctrl-C.
@@ -75,15 +77,17 @@ def timed(searches: Sequence[CapacitySearch], setting: Setting, question: Questi
             if not run.info.complete:
                 raise KeyboardInterrupt
         seconds.append((time.perf_counter() - started) * scale)
-    return Clock(seconds, at_once)
+    return TrialTimes(seconds, at_once)
 
 
-def plan(searches: Sequence[CapacitySearch], setting: Setting, question: Question, clock: Clock) -> Plan:
+def estimate_sweep(
+    searches: Sequence[CapacitySearch], setting: SweepSetting, question: Question, clock: TrialTimes
+) -> SweepEstimate:
     """What is left to do."""
     least, most = (sum(search.trials_left()[end] for search in searches) for end in (0, 1))
     seconds = clock.left(searches)
     first = next(iter(setting.experiments.values()))
-    return Plan(
+    return SweepEstimate(
         policies=[str(search.policy) for search in searches],
         rates=question.rates,
         seeds=list(setting.experiments),

@@ -7,7 +7,7 @@ from ...csrc import PolicySpec
 from ...records.metrics import averaged
 from ...records.sweep import Point, PolicySweep
 from .capacity import bracket, capacity_of, next_rates, rises, rounds_left
-from .trials import CountJob, FoundCount, Job, Record, Setting, Trial, TrialJob
+from .trials import CountJob, FoundCount, Job, Record, SweepSetting, Trial, TrialJob
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class CapacitySearch:
         trials: how many trials were taken.
     """
 
-    def __init__(self, policy: PolicySpec, setting: Setting, question: Question, *, count_first: bool) -> None:
+    def __init__(self, policy: PolicySpec, setting: SweepSetting, question: Question, *, count_first: bool) -> None:
         self.policy = policy
         self.counting = count_first
         self.trials = 0

@@ -52,7 +52,7 @@ def version_here() -> tuple[str, str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
+class SweepSetting:
     """What all simulations of a sweep share.
 
     Attributes:
@@ -86,7 +86,7 @@ class TrialJob:
     seed: int
     key: str
 
-    def run(self, setting: Setting) -> Trial:
+    def run(self, setting: SweepSetting) -> Trial:
         """Raises KeyboardInterrupt, on Ctrl-C: half a trial is none."""
         run = simulate(setting.experiment(self.rate, self.seed), self.policy, step_time=setting.step_time)
         if not run.info.complete:
@@ -104,7 +104,7 @@ class CountJob:
     seed: int
     key: str
 
-    def run(self, setting: Setting) -> FoundCount:
+    def run(self, setting: SweepSetting) -> FoundCount:
         """Raises KeyboardInterrupt, on Ctrl-C."""
         best = best_safe_count(setting.experiment(self.rate, self.seed), self.policy, step_time=setting.step_time)
         note = f"{best}, at {rate_text(self.rate)} requests/s and on seed {self.seed} alone"

@@ -14,12 +14,12 @@ from importlib.util import find_spec
 from typing import Any, Protocol
 
 from ...errors import DeviceUnavailable, InvalidScenario, UnknownName, WarpGroupError
-from .trials import Job, Record, Setting, version_here
+from .trials import Job, Record, SweepSetting, version_here
 
-ENGINES = ("local", "ray")
+WORKER_KINDS = ("local", "ray")
 
 
-class Engine(Protocol):
+class Workers(Protocol):
     """Runs jobs at the same time, `slots` of them."""
 
     slots: int
@@ -31,19 +31,19 @@ class Engine(Protocol):
         """What came of those that have ended: of one at least, which is waited for."""
 
 
-def check_engine(name: str, address: str | None) -> None:
+def check_workers(name: str, address: str | None) -> None:
     """Raises UnknownName, InvalidScenario or DeviceUnavailable: there is no such engine here."""
-    if name not in ENGINES:
-        raise UnknownName("engine", name, ENGINES)
+    if name not in WORKER_KINDS:
+        raise UnknownName("engine", name, WORKER_KINDS)
     if name == "ray" and find_spec("ray") is None:
         raise DeviceUnavailable("--engine ray needs Ray, which is not installed: pip install 'warpgroup[ray]'")
     if address is not None and name != "ray":
         raise InvalidScenario("--ray-address is of --engine ray: give both or none")
 
 
-def open_engine(
-    name: str, setting: Setting, *, workers: int | None = None, address: str | None = None
-) -> AbstractContextManager[Engine]:
+def open_workers(
+    name: str, setting: SweepSetting, *, workers: int | None = None, address: str | None = None
+) -> AbstractContextManager[Workers]:
     """An engine by its name.
 
     Args:
@@ -53,7 +53,7 @@ def open_engine(
     Raises:
         DeviceUnavailable: Ray, or the cluster, cannot be reached.
     """
-    check_engine(name, address)
+    check_workers(name, address)
     return _on_ray(setting, workers, address) if name == "ray" else _on_this_machine(setting, workers)
 
 
@@ -77,17 +77,17 @@ class _Local:
 
 
 @contextmanager
-def _on_this_machine(setting: Setting, workers: int | None) -> Iterator[Engine]:
+def _on_this_machine(setting: SweepSetting, workers: int | None) -> Iterator[Workers]:
     slots = workers or os.cpu_count() or 1
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(slots, mp_context=context, initializer=_start, initargs=(setting,)) as pool:
         yield _Local(pool, slots)
 
 
-_setting: Setting
+_setting: SweepSetting
 
 
-def _start(setting: Setting) -> None:
+def _start(setting: SweepSetting) -> None:
     global _setting
     _setting = setting
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # half a trial is none: there is nothing to tidy up
@@ -99,7 +99,7 @@ def _run(job: Job) -> Record:
 
 
 class _Ray:
-    def __init__(self, ray: Any, setting: Setting, slots: int) -> None:
+    def __init__(self, ray: Any, setting: SweepSetting, slots: int) -> None:
         self.slots = slots
         self._ray = ray
         self._task = ray.remote(num_cpus=1)(run_on_ray)
@@ -125,7 +125,7 @@ class _Ray:
 
 
 @contextmanager
-def _on_ray(setting: Setting, workers: int | None, address: str | None) -> Iterator[Engine]:
+def _on_ray(setting: SweepSetting, workers: int | None, address: str | None) -> Iterator[Workers]:
     ray = importlib.import_module("ray")
     joined = bool(ray.is_initialized())
     if not joined:
@@ -162,7 +162,7 @@ def _knock(address: str) -> None:
     socket.create_connection((host, int(port)), timeout=5).close()
 
 
-def run_on_ray(given: tuple[Setting, tuple[str, str]], job: Job) -> Record:
+def run_on_ray(given: tuple[SweepSetting, tuple[str, str]], job: Job) -> Record:
     """What a Ray node does. Raises DeviceUnavailable: its version is not the one that asks."""
     setting, wanted = given
     if version_here() != wanted:

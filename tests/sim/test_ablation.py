@@ -9,7 +9,7 @@ from support.experiments import experiment
 
 from warpgroup.csrc import PolicySpec, parse_policy, policy_catalogue
 from warpgroup.records import read_run, write_run
-from warpgroup.sim import climb, ladder, simulate, take_down
+from warpgroup.sim import ablation_steps, remove_ablation, run_ablation, simulate
 
 BASELINE = parse_policy("count-static(n=6)")
 MAX_SEQS = 64
@@ -17,7 +17,7 @@ BEFORE_MEMORY = ["baseline", "padding removed", "batch barrier removed", "count 
 
 
 def rungs_to(winner: str) -> list[tuple[str, str]]:
-    return [(rung.switch, str(rung.policy)) for rung in ladder(parse_policy(winner), BASELINE, MAX_SEQS)]
+    return [(rung.switch, str(rung.policy)) for rung in ablation_steps(parse_policy(winner), BASELINE, MAX_SEQS)]
 
 
 def switches_to(winner: str) -> list[str]:
@@ -41,14 +41,14 @@ def winners(draw, policy: str = "") -> PolicySpec:
 
 @given(winner=winners())
 def test_a_ladder_begins_with_the_baseline_and_ends_with_the_winner_as_it_was_written(winner):
-    rungs = ladder(winner, BASELINE, MAX_SEQS)
+    rungs = ablation_steps(winner, BASELINE, MAX_SEQS)
     assert (rungs[0].switch, rungs[0].policy) == ("baseline", BASELINE)
     assert rungs[-1].policy == (BASELINE if winner.id == "count-static" else winner)
 
 
 @given(winner=winners())
 def test_every_rung_is_another_policy_by_another_switch(winner):
-    rungs = ladder(winner, BASELINE, MAX_SEQS)
+    rungs = ablation_steps(winner, BASELINE, MAX_SEQS)
     policies = [(rung.policy.id, tuple(sorted(rung.policy.values.items()))) for rung in rungs]
     assert len(set(policies)) == len(rungs)
     assert len({rung.switch for rung in rungs}) == len(rungs)
@@ -61,7 +61,7 @@ SWITCHES = [{"order", "window"}, {"chunk"}, {"swap_gib"}]
 
 @given(winner=winners("skyline"))
 def test_between_two_rungs_of_skyline_one_switch_is_turned(winner):
-    rungs = [rung.policy.values for rung in ladder(winner, BASELINE, MAX_SEQS) if rung.policy.id == "skyline"]
+    rungs = [rung.policy.values for rung in ablation_steps(winner, BASELINE, MAX_SEQS) if rung.policy.id == "skyline"]
     for before, after in pairwise(rungs):
         turned = {name for name in after if after[name] != before[name]}
         assert any(turned <= switch for switch in SWITCHES)
@@ -138,7 +138,7 @@ def test_a_winner_without_memory_or_without_iterations_has_a_short_ladder(winner
 
 
 def test_a_cap_that_is_the_engines_own_is_not_removed():
-    rungs = ladder(parse_policy("paged"), parse_policy("count-static(n=64)"), MAX_SEQS)
+    rungs = ablation_steps(parse_policy("paged"), parse_policy("count-static(n=64)"), MAX_SEQS)
     assert [rung.switch for rung in rungs] == ["baseline", "padding removed", "batch barrier removed", "memory-aware"]
 
 
@@ -157,12 +157,12 @@ def made():
 def climbed(made, tmp_path_factory):
     """The folders of a ladder, of which one run was there already and says so, and one is of an earlier ladder."""
     folder = tmp_path_factory.mktemp("attribution")
-    rungs = ladder(parse_policy("skyline"), BASELINE, made.max_seqs)
+    rungs = ablation_steps(parse_policy("skyline"), BASELINE, made.max_seqs)
     there = simulate(made, "paged", note="was there already")
     write_run(folder / "paged", there)
     there.info.switch = "memory-aware"
     write_run(folder / "attribution" / "01-paged", there)
-    climb(
+    run_ablation(
         made, rungs, folder / "attribution", reuse={"paged": folder / "paged"}, workers=1, command="warpgroup compare"
     )
     return rungs, folder
@@ -189,6 +189,6 @@ def test_a_ladder_is_taken_down_and_what_is_no_rung_stays(made, tmp_path):
     write_run(tmp_path / "mine", rung)
     rung.info.switch = "memory-aware"
     write_run(tmp_path / "04-paged", rung)
-    take_down(tmp_path)
+    remove_ablation(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
-    take_down(tmp_path / "nothing there")
+    remove_ablation(tmp_path / "nothing there")

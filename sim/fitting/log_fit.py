@@ -27,8 +27,8 @@ from ..simulate import simulate
 from ..step_time.profile import Rates, RegionError
 from ..step_time.roofline import FS_PER_NS, analytic_rates
 from .least_squares import Array, non_negative
-from .request_log import aligned
-from .steps import CROSSINGS, errors
+from .request_log import align_clocks
+from .step_fit import CROSSINGS, region_errors
 
 _Rates = dict[str, Any]
 """By name, in femtoseconds, as `RooflineStepTime` takes them."""
@@ -116,7 +116,7 @@ def _held_against(
         raise InvalidProfile(
             f"fewer than {_FEWEST} requests of the log finish in its simulation: was it this model, with these limits?"
         )
-    sums = _Sums.of(run, aligned(log, run), head)
+    sums = _Sums.of(run, align_clocks(log, run), head)
     waited = (r["first_token_ns"] - r["arrival_ns"])[sums.request]
     decoded = (r["finish_ns"] - r["first_token_ns"])[sums.request]
     simulated = np.where(sums.is_ttft, waited, decoded)
@@ -269,4 +269,4 @@ def _cross_validated(sums: _Sums, first: _Rates, head: float) -> dict[str, Regio
         predicted[held_out] = _predicted_ns(sums.where(held_out), _fit(sums.where(~held_out), first, head))
     known = (sums.measured_ns > 0) & ~(sums.is_ttft & sums.unknown_shift)
     regions = {"all": known, TTFT: known & sums.is_ttft, DECODING: known & ~sums.is_ttft}
-    return errors(predicted, np.maximum(sums.measured_ns, 1), regions)
+    return region_errors(predicted, np.maximum(sums.measured_ns, 1), regions)

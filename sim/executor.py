@@ -14,7 +14,7 @@ _PLANS_AT_A_TIME = 4096
 """After so many plans control comes back, so that progress can be shown and Ctrl-C is heard."""
 
 
-class Engine:
+class SimulatedExecutor:
     """Runs one trace to its end in simulated time.
 
     The loop of plan, duration and commit is native; SimPy's clock moves on whenever another process has an event, so

@@ -17,12 +17,12 @@ from ...records.sweep import PolicySweep, Sweep, write_sweep
 from ..compare import plan_tasks
 from .journal import Journal
 from .search import CapacitySearch, Question
-from .trials import Job, Record, Setting
-from .workers import Engine
+from .trials import Job, Record, SweepSetting
+from .workers import Workers
 
 
 def searches_of(
-    policies: Sequence[PolicySpec], setting: Setting, question: Question, known: Mapping[str, Record]
+    policies: Sequence[PolicySpec], setting: SweepSetting, question: Question, known: Mapping[str, Record]
 ) -> list[CapacitySearch]:
     """One a policy, in their order, each as far as what is known takes it.
 
@@ -38,10 +38,10 @@ def searches_of(
 
 def sweep(
     searches: Sequence[CapacitySearch],
-    setting: Setting,
+    setting: SweepSetting,
     question: Question,
     journal: Journal,
-    engine: Engine,
+    engine: Workers,
     *,
     command: str = "",
     on_progress: Callable[[], None] = lambda: None,
@@ -75,7 +75,7 @@ def sweep(
 
 
 def _pursue(
-    searches: Sequence[CapacitySearch], journal: Journal, engine: Engine, on_progress: Callable[[], None]
+    searches: Sequence[CapacitySearch], journal: Journal, engine: Workers, on_progress: Callable[[], None]
 ) -> None:
     """Simulate what the searches miss, and what they miss then, until they miss nothing."""
     asked: set[str] = set()

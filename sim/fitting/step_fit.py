@@ -56,7 +56,7 @@ _DISTURBED = 3.0  # times the median error: from there on a step weighs less
 
 
 @dataclass(frozen=True, slots=True)
-class Fit:
+class StepFit:
     """A fitted model, and its errors on kinds of steps that it was not fitted to."""
 
     rates: Rates
@@ -64,7 +64,7 @@ class Fit:
     error: dict[str, RegionError]
 
 
-def fit(steps: Columns, geometry: ModelGeometry, row_sizes: Sequence[int] = ()) -> Fit:
+def fit_profile(steps: Columns, geometry: ModelGeometry, row_sizes: Sequence[int] = ()) -> StepFit:
     """Fit to measured single steps.
 
     Args:
@@ -81,7 +81,7 @@ def fit(steps: Columns, geometry: ModelGeometry, row_sizes: Sequence[int] = ()) 
         rates, corrections = _fit(table.where(~held_out))
         predicted[held_out] = _predict(table.where(held_out), rates, corrections)
     rates, corrections = _fit(table)
-    return Fit(rates, corrections, errors(predicted, table.duration, table.regions()))
+    return StepFit(rates, corrections, region_errors(predicted, table.duration, table.regions()))
 
 
 def step_errors(steps: Columns, step_time: StepTime) -> RegionError | None:
@@ -93,10 +93,12 @@ def step_errors(steps: Columns, step_time: StepTime) -> RegionError | None:
     predict = native(step_time).cumulative_fs
     predicted = [predict(StepWork(**dict(zip(names, row, strict=True))), 1) for row in rows]
     everything = np.ones(int(worked.sum()), dtype=bool)
-    return errors(np.array(predicted, dtype=np.float64), measured[worked], {"all": everything}).get("all")
+    return region_errors(np.array(predicted, dtype=np.float64), measured[worked], {"all": everything}).get("all")
 
 
-def errors(predicted: Array, measured: Array, regions: Mapping[str, npt.NDArray[np.bool_]]) -> dict[str, RegionError]:
+def region_errors(
+    predicted: Array, measured: Array, regions: Mapping[str, npt.NDArray[np.bool_]]
+) -> dict[str, RegionError]:
     """By region, each a mask; those without a step are left out."""
     found = {}
     for name, mask in regions.items():
