@@ -291,6 +291,12 @@ class Policy:
     sees_memory: Final[bool]
     sees_lengths: Final[bool]
     is_padded: Final[bool]
+    def switches(self) -> dict[str, str | int | bool]:
+        """Every field that decides how the policy behaves, by name.
+
+        Choices (batching, admission, promise, order, mixing, victim) are names such as "prompt-fits"; the others are
+        numbers, or on and off. Two policies with equal switches make the same plans.
+        """
 
 class BlockedBy:
     """Why the first request in the queue was not admitted."""

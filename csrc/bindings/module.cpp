@@ -36,7 +36,12 @@ void bind_policy(py::module_& m) {
       .def_readonly("swap_bytes", &Policy::swap_bytes)
       .def_property_readonly("sees_memory", &Policy::sees_memory)
       .def_readonly("sees_lengths", &Policy::sees_lengths)
-      .def_property_readonly("is_padded", &Policy::is_padded);
+      .def_property_readonly("is_padded", &Policy::is_padded)
+      .def("switches", [](const Policy& policy) {
+        py::dict by_name;
+        for (const auto& [name, value] : switches(policy)) by_name[py::str(name)] = value;
+        return by_name;
+      });
 }
 
 void bind_plan(py::module_& m) {

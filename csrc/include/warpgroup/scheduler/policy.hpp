@@ -4,6 +4,8 @@
 #include <limits>
 #include <map>
 #include <string>
+#include <utility>
+#include <variant>
 #include <vector>
 
 namespace warpgroup {
@@ -72,6 +74,14 @@ struct Policy {
   bool sees_memory() const { return admission != Admission::kBlind; }
   bool is_padded() const { return batching == Batching::kPadded; }
 };
+
+// The value of a switch: a choice by its name (such as "prompt-fits"), a number, or on and off.
+using SwitchValue = std::variant<std::string, std::int64_t, bool>;
+using Switches = std::vector<std::pair<std::string, SwitchValue>>;
+
+// Every field of a policy but its id, by name, in the order of the struct. Two policies with equal
+// switches make the same plans.
+Switches switches(const Policy& policy);
 
 struct PolicyParameter {
   std::string name;
