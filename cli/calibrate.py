@@ -277,7 +277,7 @@ def _validated_log(log: RequestLog, experiment: Experiment, policy: str | None, 
 
 
 def _on_device(model: str, options: Options, attention: str) -> "MeasuredSteps":
-    from ..sim.fitting.measured_steps import About, MeasuredSteps
+    from ..sim.fitting.measured_steps import MeasuredSteps, StepSource
 
     try:
         from .. import runtime
@@ -308,7 +308,7 @@ def _on_device(model: str, options: Options, attention: str) -> "MeasuredSteps":
         )
     return MeasuredSteps(
         measured.steps,
-        About(
+        StepSource(
             model=spec,
             device=machine.spec.name,
             attention=backend.name,

@@ -74,12 +74,12 @@ def sweep(
     """
     from ..reports import read_study, write_report
     from ..sim import as_step_time
+    from ..sim.sweep import searches_of
+    from ..sim.sweep import sweep as run
     from ..sim.sweep.capacity import rates_of
     from ..sim.sweep.estimate import estimate_sweep, time_trials
     from ..sim.sweep.journal import Journal
     from ..sim.sweep.search import Question
-    from ..sim.sweep.sweep import searches_of
-    from ..sim.sweep.sweep import sweep as run
     from ..sim.sweep.trials import SweepSetting
     from ..sim.sweep.workers import check_workers, open_workers
 

@@ -134,14 +134,18 @@ class Activation:
     rounding: Final[int]
     bytes: Final[int]
 
-class MemoryModel:
-    """Where a VRAM budget goes: weights, CUDA context, graphs, the largest step's activations, the KV pool.
+class NoSpaceForKv(ValueError):
+    """A VRAM budget is too small for one KV block beside weights, context, graphs and activations."""
 
-    `multiprocessors` and `max_context` (tokens that a block table is wide) decide how FlashAttention-2 splits decode
-    attention; with 0 multiprocessors it is taken not to.
+class MemoryModel:
+    """How a VRAM budget is divided: weights, CUDA context, graphs, the largest step's activations, and the KV pool.
+
+    `multiprocessors` and `max_context` (the width of a block table in tokens) decide how FlashAttention-2 splits decode
+    attention. With 0 multiprocessors it never splits.
 
     Raises:
-        ValueError: no KV block fits, or an argument is out of range.
+        NoSpaceForKv: no KV block fits.
+        ValueError: an argument is out of range.
     """
 
     def __init__(

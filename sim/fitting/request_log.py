@@ -1,4 +1,4 @@
-"""Another engine's log of requests beside the simulation of the same requests."""
+"""The request log of another engine, compared with the simulation of the same requests."""
 
 from dataclasses import replace
 
@@ -14,11 +14,10 @@ _QUICKEST = 0.1
 
 
 def align_clocks(log: RequestLog, simulated: Run) -> RequestLog:
-    """The log with its tokens on the clock of its arrivals.
+    """The log with its token times on the clock of its arrival times.
 
-    Where the clocks differ, what lies between them cannot be known from the log alone. It is chosen such that those
-    requests that got their first token soonest waited as long as the simulated ones: there is least in their waiting
-    that a simulation could have wrong.
+    If the clocks differ, the log does not tell by how much. The shift is chosen so that the 10 % quantile of the times
+    to the first token equals the simulated quantile: the simulation is most reliable for the requests that wait least.
     """
     if log.same_clock:
         return log
@@ -30,7 +29,7 @@ def align_clocks(log: RequestLog, simulated: Run) -> RequestLog:
 
 
 def run_from_log(log: RequestLog, simulated: Run) -> Run:
-    """The log as the record of a run, as far as it goes: nothing is known of steps, memory and evictions."""
+    """The log as the record of a run, without steps, memory and evictions, which a log does not have."""
     count = len(log.trace)
     unknown, none = np.full(count, -1, dtype=np.int64), np.zeros(count, dtype=np.int64)
     requests = simulated.requests | {

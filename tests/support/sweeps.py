@@ -11,9 +11,9 @@ from warpgroup.experiment import Limits, Slo, build_experiment
 from warpgroup.records.metrics import Spread, Summary
 from warpgroup.records.sweep import Point, Sweep
 from warpgroup.sim import as_step_time
+from warpgroup.sim.sweep import searches_of, sweep
 from warpgroup.sim.sweep.journal import Journal
 from warpgroup.sim.sweep.search import Question
-from warpgroup.sim.sweep.sweep import searches_of, sweep
 from warpgroup.sim.sweep.trials import Job, Record, SweepSetting
 from warpgroup.sim.sweep.workers import Workers
 
@@ -44,7 +44,7 @@ def setting(*, seeds: int = 2, slo: Slo = SLO, **limits: float) -> SweepSetting:
 
 
 class InProcess:
-    """An engine without processes: jobs end in an order drawn at random, and after some of them comes Ctrl-C."""
+    """Workers without processes: jobs end in a random order, and after some of them comes Ctrl-C."""
 
     def __init__(self, setting: SweepSetting, *, slots: int = 1, seed: int = 0, stop_after: int | None = None) -> None:
         self.slots = slots

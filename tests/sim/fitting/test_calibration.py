@@ -148,9 +148,9 @@ def test_copies_that_were_measured_alone_say_what_copies_cost():
 
 def test_too_little_is_refused():
     made = steps_of(RooflineStepTime(**RATES), 40)
-    with pytest.raises(InvalidProfile, match="40 measured steps are too few to fit to: at least 50"):
+    with pytest.raises(InvalidProfile, match="40 measured steps are too few: a fit needs at least 50"):
         fit_profile(made, GEOMETRY)
-    with pytest.raises(InvalidProfile, match="steps without longest_context"):
+    with pytest.raises(InvalidProfile, match="the steps lack longest_context"):
         fit_profile({name: each for name, each in made.items() if name != "longest_context"}, GEOMETRY)
     with pytest.raises(InvalidProfile, match="rows of several steps, as simulations have them"):
         fit_profile({**made, "steps": np.full(40, 2)}, GEOMETRY)
@@ -166,7 +166,7 @@ def test_no_kind_of_step_is_both_fitted_to_and_held_out():
 
 def test_steps_that_are_all_alike_are_refused():
     made = {name: np.repeat(each[:2], 100) for name, each in steps_of(RooflineStepTime(**RATES), 60).items()}
-    with pytest.raises(InvalidProfile, match="steps of [12] kinds are too much alike to fit to"):
+    with pytest.raises(InvalidProfile, match="the steps are of [12] kinds only"):
         fit_profile(made, GEOMETRY)
 
 

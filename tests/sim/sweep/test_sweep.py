@@ -19,11 +19,11 @@ from warpgroup.records.metrics import finished_mask
 from warpgroup.records.sweep import read_sweep
 from warpgroup.sim import PerStep, best_safe_count, simulate
 from warpgroup.sim.sweep import estimate as sweep_plan
-from warpgroup.sim.sweep import workers as engines
+from warpgroup.sim.sweep import searches_of
+from warpgroup.sim.sweep import workers as sweep_workers
 from warpgroup.sim.sweep.estimate import TrialTimes, estimate_sweep, time_trials
 from warpgroup.sim.sweep.journal import Journal
 from warpgroup.sim.sweep.search import Question
-from warpgroup.sim.sweep.sweep import searches_of
 from warpgroup.sim.sweep.trials import CountJob, SweepSetting, Trial, TrialJob, version_here
 from warpgroup.sim.sweep.workers import check_workers, open_workers, run_on_ray
 
@@ -122,7 +122,7 @@ def test_trials_of_another_question_stay_in_the_journal_and_are_not_taken_for_th
 def test_a_damaged_line_that_is_not_the_last_is_refused(whole, tmp_path):
     lines = (whole / "trials.jsonl").read_bytes().splitlines(keepends=True)
     (tmp_path / "trials.jsonl").write_bytes(lines[0] + b'{"kind": "tri\n' + lines[1])
-    with pytest.raises(InvalidRun, match="trials.jsonl line 2 is no trial"):
+    with pytest.raises(InvalidRun, match="trials.jsonl line 2 is not a trial"):
         Journal.read(tmp_path)
 
 
@@ -164,7 +164,7 @@ def test_a_count_is_searched_at_the_middle_rate_on_the_first_seed_and_is_not_the
     found = swept(tmp_path, made, engine := InProcess(made), policies=policies)
     best = best_safe_count(made.experiment(50.0, 0), parse_policy("count-continuous"), step_time=made.step_time)
     assert [p.policy for p in found.policies] == [*(f"count-continuous(n={n})" for n in dict.fromkeys([best.n, 32, 4]))]
-    assert found.policies[0].notes[0] == f"{best}, at 50 requests/s and on seed 0 alone"
+    assert found.policies[0].notes[0] == f"{best}, at 50 requests/s and on seed 0 only"
     assert [job.rate for job in engine.made if isinstance(job, CountJob)] == [50.0]
     again = swept(tmp_path, made, InProcess(made), policies=f"count-continuous,count-continuous(n={best.n})")
     assert [p.policy for p in again.policies] == [f"count-continuous(n={n})" for n in (best.n, 32)]
@@ -219,16 +219,16 @@ def test_time_left_is_the_work_over_the_slots_but_no_less_than_the_longest_chain
     assert TrialTimes([3.0], 100).left(every) == (3, 3)
 
 
-def test_engines_that_are_not_there_are_refused_by_name():
+def test_an_unknown_or_missing_kind_of_workers_is_refused_by_name():
     with pytest.raises(UnknownName, match="unknown engine 'rya': did you mean 'ray'?"):
         check_workers("rya", None)
-    with pytest.raises(InvalidScenario, match="--ray-address is of --engine ray"):
+    with pytest.raises(InvalidScenario, match="--ray-address needs --engine ray"):
         check_workers("local", "auto")
 
 
 def test_without_ray_it_says_what_to_install(monkeypatch):
-    monkeypatch.setattr(engines, "find_spec", lambda name: None)
-    with pytest.raises(DeviceUnavailable, match=r"pip install 'warpgroup\[ray\]'"):
+    monkeypatch.setattr(sweep_workers, "find_spec", lambda name: None)
+    with pytest.raises(DeviceUnavailable, match=r"pip install '\.\[ray\]'"):
         check_workers("ray", None)
 
 
