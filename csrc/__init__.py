@@ -1,7 +1,7 @@
 """The C++ core: bin packing, VRAM arithmetic, the batching policies and the scheduler.
 
-It knows neither a clock nor a device. An executor (the simulator, the GPU runtime) submits requests, runs
-the plans it gets and commits what came of them; see `Scheduler` in `_core.pyi` for the contract.
+The core knows neither a clock nor a device. An executor (the simulator or the GPU runtime) submits requests, runs the
+plans that it gets, and commits their outcomes; see `Scheduler` in `_core.pyi` for the contract.
 """
 
 from ._core import (

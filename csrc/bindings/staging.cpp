@@ -1,4 +1,4 @@
-// How a step is laid out in one slab of integers.
+// The slab layout of a step, and the split-KV schedule of its attention.
 
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
@@ -20,7 +20,7 @@ namespace {
 using Integers = py::array_t<std::int32_t, py::array::c_style>;
 using Numbers = py::array_t<std::int64_t, py::array::c_style>;
 
-// The writer, and the arrays that it looks at.
+// The writer, and references to the arrays that it reads.
 struct Writer {
   SlabWriter writer;
   std::int64_t seats;
@@ -30,11 +30,12 @@ struct Writer {
 Writer make_writer(const Integers& log, const Numbers& starts, const Numbers& seat_request,
                    const Numbers& seat_tokens, const Numbers& seat_cached, const Integers& tables,
                    std::int64_t block_tokens, std::int64_t spare_seat, std::uint64_t seed) {
-  require(tables.ndim() == 2, "block tables have two dimensions");
+  require(tables.ndim() == 2, "block tables must have two dimensions");
   const std::int64_t seats = tables.shape(0);
   for (const Numbers* array : {&seat_request, &seat_tokens, &seat_cached})
-    require(array->size() == seats, "as many entries as seats in every array by seat");
-  require(block_tokens > 0, "block_tokens is at least 1");
+    require(array->size() == seats,
+            "seat_request, seat_tokens and seat_cached must have one entry for each seat");
+  require(block_tokens > 0, "block_tokens must be at least 1");
   return {SlabWriter({log.data(), starts.data(), seat_request.data(), seat_tokens.data(),
                       seat_cached.data(), tables.data(), tables.shape(1), block_tokens, spare_seat,
                       seed}),
@@ -44,20 +45,20 @@ Writer make_writer(const Integers& log, const Numbers& starts, const Numbers& se
 
 void write_step(const Writer& self, Integers& slab, const SlabShape& shape, const Numbers& rows,
                 const Numbers& pieces, std::int64_t continued) {
-  require(pieces.ndim() == 2 && pieces.shape(1) == 6, "pieces have six numbers each");
+  require(pieces.ndim() == 2 && pieces.shape(1) == 6, "pieces must have six numbers each");
   const SlabArray last = slab_arrays(shape).back();
   require(slab.size() >= last.start + last.count, "the slab is smaller than the shape");
   require(rows.size() <= shape.rows && continued <= shape.chunks,
           "the step is larger than the shape");
   std::vector<std::int64_t> seats(rows.data(), rows.data() + rows.size());
   for (const std::int64_t seat : seats)
-    require(seat >= 0 && seat < self.seats, "a seat that is not there");
+    require(seat >= 0 && seat < self.seats, "a seat is out of range");
   std::vector<SlabPiece> parts;
   std::int64_t tokens = shape.rows, drawn = rows.size();
   for (py::ssize_t i = 0; i < pieces.shape(0); ++i) {
     const std::int64_t* piece = pieces.data(i, 0);
     parts.push_back({piece[0], piece[1], piece[2], piece[3], piece[4], piece[5] != 0});
-    require(piece[1] >= 0 && piece[1] < self.seats, "a seat that is not there");
+    require(piece[1] >= 0 && piece[1] < self.seats, "a seat is out of range");
     tokens += piece[3] + piece[4];
     drawn += piece[5] != 0;
   }

@@ -1,5 +1,4 @@
-// From plans to slabs: who holds which blocks, the builder of steps, and the thread that stages
-// them.
+// From plans to slabs: the builder of steps, and the thread that stages them.
 
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
@@ -24,7 +23,7 @@ py::array_t<std::int64_t> as_array(const std::vector<std::int64_t>& values) {
   return py::array_t<std::int64_t>(static_cast<py::ssize_t>(values.size()), values.data());
 }
 
-// The builder, and the arrays and the block manager that it works on.
+// The builder, and references to the arrays and the block manager that it uses.
 struct Builder {
   StepBuilder builder;
   std::int64_t requests;
@@ -40,8 +39,8 @@ std::unique_ptr<Builder> make_builder(Integers& log, const Numbers& starts,
                                       const py::object& block_manager, std::uint64_t seed,
                                       bool padded) {
   require(starts.size() == prompt_tokens.size() && starts.size() == ends.size(),
-          "as many entries as requests in every array by request");
-  require(log.size() > 0, "the log has a place for tokens that nobody asked for");
+          "starts, prompt_tokens and ends must have one entry for each request");
+  require(log.size() > 0, "the log must have one more place than there are tokens");
   RequestLog requests{log.mutable_data(), log.size() - 1, as_vector(starts),
                       as_vector(prompt_tokens), as_vector(ends)};
   return std::unique_ptr<Builder>(new Builder{
@@ -172,7 +171,7 @@ void bind_step_builder(py::module_& m) {
 
 SlabMemory memory_of(Integers& slab) { return {slab.mutable_data(), slab.size()}; }
 
-// Keeps what it works with alive.
+// Keeps the objects alive that the stager uses.
 struct Stager {
   StepStager stager;
   py::object kept;
@@ -183,7 +182,7 @@ struct Worker {
   py::tuple kept;
   py::object slab{};  // that it may be writing to
 
-  // The thread may be at work: it is waited for without the GIL.
+  // Waits for the thread without the GIL.
   ~Worker() {
     const py::gil_scoped_release release;
     worker.reset();
@@ -249,8 +248,7 @@ void bind_worker(py::module_& m) {
              });
            })
       .def("take", [](Worker& self) {
-        // The GIL is kept where there is nothing to wait for: to get it back takes longer than
-        // this.
+        // Keeps the GIL if there is nothing to wait for: getting it back would take longer.
         if (self.worker->ready()) return self.worker->take();
         return without_gil([&] { return self.worker->take(); });
       });

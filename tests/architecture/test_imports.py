@@ -26,7 +26,10 @@ BELOW = {
 INSIDE = {
     "workloads": ["quantities", "streams", "trace", "readers", "reading", "models", "fitting", "specs", "scenarios"],
     "records": ["run", "requests", "metrics", "check", "store", "outcome", "sweep"],
-    "sim": ["step_time", "engine", "simulate", "count_search", "compare", "parity", "fitting", "ablation", "sweep"],
+    "sim": [
+        *("step_time", "executor", "simulate", "count_search", "tasks", "compare", "parity", "fitting"),
+        *("ablation", "ablation_runs", "sweep"),
+    ],
     "runtime": ["machine", "step", "attention", "model", "memory", "engine", "replay", "calibration", "generate"],
     "reports": ["page", "judging", "figures", "validation", "trace", "comparison", "gate"],
 }

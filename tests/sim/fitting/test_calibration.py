@@ -221,7 +221,7 @@ def test_a_profile_of_another_schema_is_refused(tmp_path):
     ("change", "message"),
     [
         ({"corrections": {"tokens": [[5, 1], [3, 1]]}}, "knots do not ascend"),
-        ({"corrections": {"longest": [[1 << 21, 1]]}}, "the last knot is too far"),
+        ({"corrections": {"longest": [[1 << 21, 1]]}}, "the last knot is above"),
         ({"corrections": {"row_sizes": [8, 4]}}, "row sizes do not ascend"),
         ({"error": {}}, "'all'"),
         ({"rates": {"overhead_fs": -1}}, ">= 0"),
