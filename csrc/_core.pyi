@@ -204,51 +204,55 @@ class PagedKv:
 
     def __init__(self, blocks: int, block_tokens: int) -> None: ...
     def allocate(self, id: int, tokens: int) -> bool:
-        """Blocks for the first `tokens` tokens; False, and nothing changes, if there are not enough."""
+        """Allocate blocks for the first `tokens` tokens. If there are too few, change nothing and return False."""
     def grow(self, id: int, tokens: int) -> bool:
-        """More tokens in all. ValueError for fewer."""
+        """Grow to `tokens` tokens in total. Raises ValueError for fewer tokens than before."""
     def free(self, id: int) -> None: ...
     def resize(self, blocks: int) -> list[tuple[int, int]]:
-        """More or fewer blocks; (from, to) for each held block that goes. ValueError if more than `blocks` are held."""
+        """Change the size of the pool. Returns (from, to) for each block that the caller must copy.
+
+        Raises:
+            ValueError: more than `blocks` blocks are held.
+        """
     def block_table(self, id: int) -> npt.NDArray[np.int32]:
-        """The request's blocks in order of its tokens; a copy."""
+        """The request's blocks in the order of its tokens; a copy."""
     blocks: Final[int]
     free_blocks: Final[int]
     held_tokens: Final[int]
     filled_tokens: Final[int]
     @property
     def fragmentation(self) -> float:
-        """Share of what is held that is not filled."""
+        """The share of held tokens that is not filled."""
 
 class ExtentKv:
     """One contiguous range for each request, aligned to 16 bytes, in the first gap that is large enough."""
 
     def __init__(self, capacity_bytes: int, bytes_per_token: int) -> None: ...
     def allocate(self, id: int, tokens: int) -> bool:
-        """A range for `tokens` tokens, the predicted peak; False if no gap is large enough."""
+        """Allocate a range for `tokens` tokens, the predicted peak. False if no gap is large enough."""
     def grow(self, id: int, tokens: int) -> bool:
-        """In place; False if the gap behind is too small, and the range would have to move."""
+        """Grow in place. False if the gap behind the range is too small."""
     def free(self, id: int) -> None: ...
     def offset(self, id: int) -> int:
-        """Where the range begins, in bytes."""
+        """The begin of the range, in bytes."""
     free_bytes: Final[int]
     largest_gap_bytes: Final[int]
     @property
     def fragmentation(self) -> float:
-        """Share of the free bytes that are not in the largest gap."""
+        """The share of free bytes outside the largest gap."""
 
 class PaddedKv:
-    """A static batch: every row as long as the longest, held until the last one ends."""
+    """A padded static batch: each row holds as much as the longest, until the last request ends."""
 
     def __init__(self, tokens: Sequence[int]) -> None: ...
     def grow(self, row: int, tokens: int) -> None: ...
     def free(self, row: int) -> None:
-        """It is not filled any more; its place is lost."""
+        """Mark a row as ended: it is no longer filled, but still held."""
     held_tokens: Final[int]
     filled_tokens: Final[int]
     @property
     def fragmentation(self) -> float:
-        """Share of what is held that is not filled."""
+        """The share of held tokens that is not filled."""
 
 class PolicyParameter:
     @property
@@ -571,48 +575,51 @@ class BlockManager:
     """The owners of all KV blocks: of the device's pool, and of the host memory for evicted caches."""
 
     def __init__(self, *, seats: int, width: int, block_tokens: int) -> None:
-        """Running requests have seats below `seats` and hold up to `width` blocks; the pool starts with one block."""
+        """Running requests have seats (batch slots) below `seats`, and up to `width` blocks each.
+
+        The pool starts with one block.
+        """
     def hold(self, request: int, seat: int, tokens: int) -> bool:
         """Blocks for a request's first `tokens` tokens; False, and nothing changes, if there are not enough."""
     def release(self, request: int) -> None:
-        """Give back what a request holds on the device, if anything."""
+        """Free the blocks that a request holds on the device, if any."""
     def resize(self, blocks: int) -> list[tuple[int, int]]:
-        """Another size of the pool; blocks to be copied, (from, to). ValueError: more are held."""
+        """Change the size of the pool. Returns (from, to) for each block to copy. ValueError: more blocks are held."""
     def open_host(self, blocks: int) -> None:
         """Set the number of host blocks; all host blocks become free."""
     def swap_out(self, request: int, tokens: int) -> list[tuple[int, int]]:
-        """Places on the host for a cache; blocks to be copied, (host, device). RuntimeError: there are too few."""
+        """Allocate host blocks for a cache. Returns the blocks to copy, (host, device). RuntimeError: too few."""
     def swap_in(self, request: int) -> list[tuple[int, int]]:
-        """The way back, for a request that holds its blocks on the device again."""
+        """Return the copies back, (host, device), and free the host blocks. The request must hold device blocks."""
     def host_tokens(self, request: int) -> int:
-        """How many of a request's tokens are on the host."""
+        """The number of a request's tokens on the host."""
     def clear(self) -> None:
-        """Nobody holds anything any more, here or on the host; the pool has one block."""
+        """Free all blocks on the device and on the host, and shrink the pool to one block."""
     blocks: Final[int]
     free_blocks: Final[int]
     host_blocks: Final[int]
     width: Final[int]
     @property
     def tables(self) -> npt.NDArray[np.int32]:
-        """(seats, width): block tables, a view; what is behind a request's last block is left over."""
+        """(seats, width): the block tables, as a view. Entries behind a request's last block are stale."""
 
 class StepExtent:
-    """How large a step is, before it is known which shape it is laid out in."""
+    """The size of a step, before its shape is chosen."""
 
     rows: Final[int]
     chunks: Final[int]
-    """That continue a cache."""
+    """Number of chunks that continue a cache."""
     chunk_tokens: Final[int]
     longest_chunk: Final[int]
     cached_tokens: Final[int]
-    """That the chunks attend to, all together."""
+    """Tokens that all chunks attend to."""
     longest_cached: Final[int]
     prompts: Final[list[int]]
     """Lengths of whole prompts, padding included, ascending."""
     prompt_tokens: Final[int]
     sampled: Final[int]
     longest: Final[int]
-    """Cache that any row, chunk or prompt sees."""
+    """Longest cache that a row, chunk or prompt attends to."""
     padded: Final[bool]
 
 class StepDraws:
@@ -620,9 +627,9 @@ class StepDraws:
 
     requests: Final[npt.NDArray[np.int64]]
     places: Final[npt.NDArray[np.int64]]
-    """In the log, of each token."""
+    """Index of each token in the log."""
     finished: Final[list[int]]
-    """Who made their last token, by id."""
+    """Requests that generate their last token, by id."""
 
 class StepBuilder:
     """Turns the scheduler's plans into slabs: apply, prepare, hold, write, launched. See step_builder.hpp."""
@@ -648,61 +655,61 @@ class StepBuilder:
             padded: batches are static.
         """
     def apply(self, plan: StepPlan) -> list[tuple[int, int]]:
-        """Evictions, failures, admissions; blocks to be copied to the host, (host, device)."""
+        """Apply evictions, failures and admissions. Returns the blocks to copy to the host, (host, device)."""
     def prepare(self, plan: StepPlan) -> int:
-        """Look at the plan's step; how many blocks it lacks beyond the free ones."""
+        """Collect the step's pieces. Returns the number of blocks that are missing beyond the free ones."""
     def missing_blocks(self) -> int:
-        """The same, once the pool has another size."""
+        """The same number after the pool was resized."""
     def limit_blocks(self, blocks: int) -> None:
-        """No more blocks are held than this, though the pool may still have more."""
+        """Cap the held blocks, even if the pool is larger."""
     def restore(self) -> list[tuple[int, int]]:
-        """In place of `hold`, where blocks are not to be had: caches come back as far as there are blocks for them."""
+        """Replace `hold` if there are too few blocks: swap caches back as far as there are blocks."""
     def hold(self) -> list[tuple[int, int]]:
-        """Take its blocks; blocks to be copied back, (host, device). RuntimeError: they are not there."""
+        """Take the step's blocks. Returns the blocks to copy back, (host, device). RuntimeError: too few blocks."""
     extent: Final[StepExtent]
-    """Of the step that was prepared."""
+    """The size of the prepared step."""
     def row_lengths(self) -> npt.NDArray[np.int64]:
-        """Caches that its rows attend to, the new token included."""
+        """(rows,): the cache length of each row, the new token included."""
     def chunks(self, *, all: bool) -> list[tuple[int, int]]:
-        """(first position, tokens) of its pieces: of all, or of those that continue a cache."""
+        """(first position, tokens) of all pieces, or only of the chunks that continue a cache."""
     def write(self, slab: npt.NDArray[np.int32], shape: SlabShape, *, all_continue: bool) -> None:
-        """Every number of the step; whole prompts may be laid out as chunks that continue an empty cache.
+        """Write all numbers of the step; whole prompts may be laid out as chunks that continue an empty cache.
 
         ValueError: the step is larger than the shape or the slab.
         """
     def launched(self) -> StepDraws:
-        """It is under way: counts it, and says what it draws."""
+        """Count the step as computed. Returns what it samples."""
     def retire(self, finished: Sequence[int]) -> None:
-        """Requests that ended leave; those of a static batch stay until all of it has."""
+        """Remove requests that ended. Those of a static batch stay until the whole batch has ended."""
     def generated(self, request: int) -> int:
         """Tokens that a running request has generated."""
 
 class StagedStep:
-    """A plan on its way to the device, as far as it goes without the device."""
+    """A plan that is prepared for the device, as far as possible without the device."""
 
     plan: Final[StepPlan]
     drained: Final[Drained]
-    """What came before it was made."""
+    """Submissions that were taken before the plan was made."""
     to_host: Final[list[tuple[int, int]]]
-    """Blocks to be copied first, (host, device)."""
+    """Blocks to copy first, (host, device)."""
     to_device: Final[list[tuple[int, int]]]
-    """Then these."""
+    """Blocks to copy next, (host, device)."""
     missing_blocks: Final[int]
-    """By which the pool has to grow before the step can hold its own."""
+    """By how many blocks the pool must grow before the step."""
     shape: Final[SlabShape]
     captured: Final[bool]
     awaits_tokens: Final[bool]
-    """It computes tokens of which the last may still be on the device."""
+    """The plan evicts and admits the same request, whose last token may still be only on the device."""
     written: Final[bool]
-    """The slab is complete."""
+    """Whether the slab is complete."""
 
 class StepStager:
-    """Takes plans as far as they go without the device: accounts for memory, chooses the shape, writes the slab."""
+    """Prepares plans as far as possible without the device: takes blocks, chooses the shape, writes the slab."""
 
     def __init__(self, builder: StepBuilder, *, width: int, captured: list[SlabShape]) -> None:
-        """`captured`: shapes of which the device has graphs; others are given a shape of their own of that width."""
+        """`captured`: the shapes of the device's graphs. Other steps get a shape of their own, with that width."""
     def stage(self, plan: StepPlan, slab: npt.NDArray[np.int32]) -> StagedStep:
-        """Stage a plan; what cannot be done yet is left, and said."""
+        """Stage a plan. Stops early, and reports it in the result, if blocks, tokens or slab space are missing."""
 
 class StepWorker:
     """A thread that receives requests, plans, and stages the plan, while the device runs the step before.
@@ -720,16 +727,16 @@ class StepWorker:
         starts: npt.NDArray[np.int64],
         zero_ns: int,
     ) -> None:
-        """`zero_ns`: of `time.perf_counter_ns`, from where plans count time; `log`, `starts`: as in `Intake.drain`."""
+        """`zero_ns`: the `time.perf_counter_ns` at which plan time is 0; `log`, `starts`: as in `Intake.drain`."""
     def begin(self, slab: npt.NDArray[np.int32]) -> None:
-        """Start to make the next plan, in that slab, which is kept alive. RuntimeError: one was begun and not taken."""
+        """Start to make the next plan in that slab, which is kept alive. RuntimeError: the last plan was not taken."""
     def close(self) -> None:
-        """Wait for what is under way, and end the thread: nothing can be begun any more."""
+        """Wait for the plan in progress and end the thread. No plan can be begun afterwards."""
     def take(self) -> StagedStep:
-        """Wait for it, without the GIL. Raises what went wrong in the thread; RuntimeError: none was begun."""
+        """Wait for the plan, without the GIL. Raises the thread's exception; RuntimeError: no plan was begun."""
 
 class SlabWriter:
-    """Writes every number of a step into its slab, without the GIL.
+    """Writes all numbers of a step into its slab, without the GIL.
 
     It looks at arrays that belong to the caller, who changes them between steps.
     """
