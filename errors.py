@@ -2,19 +2,20 @@
 
     WarpGroupError
     ├── InvalidTrace      a trace file that cannot be read as one
-    ├── InvalidScenario   a scenario, specification or parameter that does not make sense
+    ├── InvalidScenario   a scenario, specification or option value that is malformed or out of range
     ├── UnknownName       a model, device, policy or scenario that does not exist
-    ├── OverBudget        a model that leaves no room for a KV cache on the device
+    ├── OverBudget        a model beside which no KV cache fits on the device
     ├── InvalidModel      a model folder whose config or weights cannot be used
-    ├── DeviceUnavailable a GPU, a Ray cluster, or a library for one of them, that is not there
+    ├── DeviceUnavailable a GPU, a Ray cluster, or a library for one of them, that is missing
     ├── OutputRefused     a folder or file that must not or cannot be written
-    ├── QueueFull         a request that the submission queue has no room for, or that came after its end
-    ├── InvalidRun        a run folder that cannot be read, or whose files do not belong together
-    └── InvalidProfile    a calibrated profile that cannot be read, or steps from which none can be fitted
+    ├── QueueFull         a request for which the submission queue has no space, or that came after its end
+    ├── InvalidRun        a run folder that cannot be read, or whose files belong to different runs
+    ├── InvalidProfile    a calibrated profile that cannot be read, or steps from which none can be fitted
+    └── NoAblation        a policy that cannot be reached from the baseline one switch at a time
 
-Each message is one line: what is wrong, where, and what to do about it. Expected overload (a rejected
-request, an out-of-memory step) is an outcome in the record of a run, never an exception; a submitter that
-meets a full queue is told by one, since it has to decide what to do.
+Each message is one line: what is wrong, where, and what to do about it. Expected overload (a rejected request, an
+out-of-memory step) is an outcome in the record of a run, not an exception. A full submission queue is an exception,
+because the submitter must decide what to do.
 """
 
 from collections.abc import Iterable
@@ -22,7 +23,7 @@ from difflib import get_close_matches
 
 
 class WarpGroupError(Exception):
-    """Base of all errors that are the input's fault, not the program's."""
+    """Base class of all errors that the input causes, not the program."""
 
 
 class InvalidTrace(WarpGroupError):
@@ -34,12 +35,12 @@ class InvalidScenario(WarpGroupError):
 
 
 class UnknownName(WarpGroupError):
-    """A name that is in no catalogue; the message suggests the nearest one.
+    """A name that no catalogue has; the message suggests the nearest one.
 
     Args:
-        kind: what was looked up, in the singular ("model").
+        kind: the kind of thing, in the singular ("model").
         name: the name as given.
-        known: every name that would have worked.
+        known: all valid names.
     """
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
@@ -50,11 +51,11 @@ class UnknownName(WarpGroupError):
 
 
 class Interrupted(Exception):
-    """The user stopped a run. What was done by then is kept, marked incomplete."""
+    """The user stopped a run. The results so far are kept and marked incomplete."""
 
 
 class OverBudget(WarpGroupError):
-    """The weights and fixed costs alone exceed the VRAM budget."""
+    """Weights and fixed costs leave too little of the VRAM budget for a KV cache."""
 
 
 class InvalidModel(WarpGroupError):
@@ -62,23 +63,27 @@ class InvalidModel(WarpGroupError):
 
 
 class DeviceUnavailable(WarpGroupError):
-    """The device or cluster that was asked for, or a library for it, is missing or too old."""
+    """The requested device or cluster, or a library for it, is missing or too old."""
 
 
 class OutputRefused(WarpGroupError):
-    """The output place is occupied, or cannot be written."""
+    """The output folder or file exists already, or cannot be written."""
 
 
 class QueueFull(WarpGroupError):
-    """The submission queue has no room, for as long as the submitter would wait; or it is closed."""
+    """The submission queue had no space within the submitter's timeout, or it is closed."""
 
 
 class InvalidRun(WarpGroupError):
-    """A run folder is missing, incomplete beyond reading, of a newer schema, or its files are not of one run."""
+    """A run folder is missing, unreadable, of a newer schema, or its files belong to different runs."""
 
 
 class InvalidProfile(WarpGroupError):
-    """A profile is missing, damaged or of another version, or there is too little to fit one to."""
+    """A profile is missing, damaged or of another version, or there are too few measurements to fit one."""
+
+
+class NoAblation(WarpGroupError):
+    """The policy cannot be reached from the baseline one switch at a time, for example because a switch is unknown."""
 
 
 def quoted(content: object, limit: int = 40) -> str:

@@ -1,4 +1,4 @@
-"""What is run: a trace on a model and a device, under engine limits. Both executors start from here."""
+"""What is run: a trace on a model and a device, under engine limits. The simulator and the runtime both start here."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -6,22 +6,22 @@ from typing import Any
 
 import msgspec
 
-from .csrc import ArrivalQueue, MemoryModel, ModelGeometry, PolicySpec, Scheduler
+from .csrc import ArrivalQueue, MemoryModel, ModelGeometry, NoSpaceForKv, PolicySpec, Scheduler
 from .errors import InvalidScenario, OverBudget
 from .workloads import DeviceSpec, ModelSpec, Trace
 
 USABLE_SHARE = 0.92
-"""Share of a card's memory that a process may use unless `--vram` says otherwise: vLLM's default."""
+"""The share of a card's memory that a process may use if `--vram` is not given: vLLM's default."""
 
 PREFILL_SHARE = 0.5
-"""Share of a card's FLOP/s that a long prefill reaches: 0.49 on an H200 (38,409 tokens/s of a 7B model). It only
-decides between swapping and computing again, which are far apart."""
+"""The share of a card's FLOP/s that a long prefill reaches: 0.49 on an H200 (38,409 tokens/s of a 7B model). It is used
+only to choose between swapping and recomputing, whose costs are far apart."""
 
 GIB = 1 << 30
 
 
 class Slo(msgspec.Struct, frozen=True):
-    """What a request must keep to count as good; both limits in seconds."""
+    """The service-level objective: the limits, in seconds, that a good request keeps."""
 
     ttft_s: float = 10.0
     tpot_s: float = 0.1
@@ -31,12 +31,19 @@ class Slo(msgspec.Struct, frozen=True):
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """Engine limits; 0 means: taken from the device.
+    """Engine limits; 0 means the device's value.
 
-    `vram_bytes` caps the process. `kv_blocks`, or else `kv_budget_tokens`, fixes the KV pool instead, and the
-    VRAM budget becomes what that pool needs beside weights, context and activations. A request that would wait for
-    more than `max_wait_s` is rejected at once; 0: everybody may wait for ever. `graph_pool_bytes` is what the engine's
-    captured CUDA graphs hold, and `slack_bytes` what the allocator may take beyond the tensors of a step without one.
+    Attributes:
+        vram_bytes: cap on the memory of the process.
+        kv_blocks: size of the KV pool. If given, the VRAM budget is what this pool, weights, context and activations
+            need together.
+        kv_budget_tokens: size of the KV pool in tokens, used if `kv_blocks` is 0.
+        block_tokens: tokens of a KV block.
+        max_seqs: cap on running requests.
+        step_tokens: cap on the tokens of a step.
+        max_wait_s: a request whose expected wait is longer is rejected at once; 0: requests may wait without limit.
+        graph_pool_bytes: memory of the captured CUDA graphs.
+        slack_bytes: memory that the allocator may take beyond the tensors of a step without a CUDA graph.
     """
 
     vram_bytes: int = 0
@@ -51,7 +58,7 @@ class Limits(msgspec.Struct, frozen=True):
 
 
 class Inputs(msgspec.Struct, frozen=True):
-    """What an experiment is made of beside its requests, as a record keeps it: enough to make it again."""
+    """The ingredients of an experiment except its requests, as a record keeps them to make the experiment again."""
 
     model: ModelSpec
     device: DeviceSpec
@@ -60,7 +67,7 @@ class Inputs(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Experiment:
-    """One trace on one model and one device. Every policy that is compared gets the same one."""
+    """One trace on one model and one device. All compared policies get the same experiment."""
 
     name: str
     trace: Trace
@@ -76,7 +83,7 @@ class Experiment:
     rate_scale: float
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickled as its ingredients: the memory model is a C++ object and is made again from them."""
+        """Pickle the ingredients, since the memory model is a C++ object that cannot be pickled."""
         options: dict[str, Any] = {
             "limits": self.limits,
             "slo": self.slo,
@@ -88,7 +95,11 @@ class Experiment:
         return partial(build_experiment, **options), (self.trace, self.model, self.device)
 
     def scheduler(self, policy: PolicySpec) -> Scheduler:
-        """A fresh scheduler. Raises InvalidScenario if the policy and the limits contradict each other."""
+        """A new scheduler.
+
+        Raises:
+            InvalidScenario: the policy and the limits contradict each other.
+        """
         geometry = self.memory.geometry
         try:
             return Scheduler(
@@ -106,14 +117,14 @@ class Experiment:
 
 
 def arrival_queue(trace: Trace) -> ArrivalQueue:
-    """The requests of a trace as they come; both executors submit from one."""
+    """The arrivals of a trace. The simulator and the runtime submit requests from such a queue."""
     if trace.turns is None:
         return ArrivalQueue(arrival_ns=trace.arrival_ns)
     return ArrivalQueue(arrival_ns=trace.arrival_ns, after=trace.turns.after_id, think_ns=trace.turns.think_ns)
 
 
 def geometry_of(model: ModelSpec) -> ModelGeometry:
-    """The core's view of a model."""
+    """The shape of a model, as the core needs it."""
     return ModelGeometry(
         layers=model.layers,
         hidden=model.hidden,
@@ -144,7 +155,7 @@ def build_experiment(
     """Divide the device's memory and fix the engine's limits.
 
     Raises:
-        OverBudget: the model leaves no room for one KV block.
+        OverBudget: no KV block fits beside the model.
         InvalidScenario: limits that contradict each other.
     """
     limits = limits or Limits()
@@ -178,7 +189,7 @@ def build_experiment(
 
 
 def _longest_sequence(trace: Trace, model: ModelSpec) -> int:
-    """What an operator who knows the traffic would set as the longest sequence; outputs are not looked at."""
+    """The longest sequence that an operator who knows the prompts would allow. It does not depend on the outputs."""
     return min(int(trace.prompt_tokens.max()) + trace.max_new_tokens, model.context_tokens)
 
 
@@ -201,23 +212,16 @@ def _divide_memory(
         "multiprocessors": device.multiprocessors,
         "max_context": _longest_sequence(trace, model),
     }
+    budget_bytes = limits.vram_bytes or int(device.memory_bytes * USABLE_SHARE)
     try:
         if blocks:
             return MemoryModel.for_blocks(geometry, blocks=blocks, **plan)
-        budget_bytes = limits.vram_bytes or int(device.memory_bytes * USABLE_SHARE)
         return MemoryModel(geometry, budget_bytes=budget_bytes, **plan)
+    except NoSpaceForKv:
+        raise OverBudget(
+            f"{model.name} does not fit on {device.name}: its weights take {geometry.weight_bytes / GIB:.1f} GiB of "
+            f"a budget of {budget_bytes / GIB:.1f} GiB, and no KV block fits beside them; choose a smaller model, a "
+            "larger device or a larger --vram"
+        ) from None
     except ValueError as error:
-        raise _explained(error, model, device, geometry, limits) from None
-
-
-def _explained(
-    error: ValueError, model: ModelSpec, device: DeviceSpec, geometry: ModelGeometry, limits: Limits
-) -> OverBudget | InvalidScenario:
-    if "leaves no room" not in str(error):
-        return InvalidScenario(str(error))
-    budget = limits.vram_bytes or int(device.memory_bytes * USABLE_SHARE)
-    return OverBudget(
-        f"{model.name} does not fit on {device.name}: its weights take {geometry.weight_bytes / GIB:.1f} GiB of "
-        f"a budget of {budget / GIB:.1f} GiB, and no KV block fits beside them; choose a smaller model, a larger "
-        "device or --vram"
-    )
+        raise InvalidScenario(str(error)) from None

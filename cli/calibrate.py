@@ -105,13 +105,13 @@ def calibrate(
 
 
 def _measured(options: Options, attention: str, runs: list[Path], steps: list[Path]) -> "MeasuredSteps":
-    from ..sim.fitting.measured_steps import joined, read_steps, steps_of_run
+    from ..sim.fitting.measured_steps import join_steps, read_steps, steps_of_run
 
     if runs or steps:
         if options != Options():
             raise InvalidScenario("--runs and --steps say what was run: leave --model and limits out")
         found = [steps_of_run(folder) for path in runs for folder in run_folders(path)]
-        return joined(found + [read_steps(path) for path in steps])
+        return join_steps(found + [read_steps(path) for path in steps])
     if options.model is None:
         raise InvalidScenario(
             "--model is missing: `warpgroup models` lists them; or --runs, --steps or --log, to learn from what was "
@@ -124,12 +124,12 @@ def _measured(options: Options, attention: str, runs: list[Path], steps: list[Pa
 
 def _profile_of_steps(measured: "MeasuredSteps", save_steps: Path | None) -> "Profile":
     from ..sim.fitting.measured_steps import write_steps
-    from ..sim.fitting.steps import fit
+    from ..sim.fitting.step_fit import fit_profile
 
     if save_steps is not None:
         write_steps(save_steps, measured)
     about = measured.about
-    fitted = fit(measured.steps, geometry_of(about.model), about.row_sizes)
+    fitted = fit_profile(measured.steps, geometry_of(about.model), about.row_sizes)
     return _profile(
         model=about.model.name,
         device=about.device,
@@ -143,7 +143,7 @@ def _profile_of_steps(measured: "MeasuredSteps", save_steps: Path | None) -> "Pr
 
 
 def _profile_of_log(log: RequestLog, experiment: Experiment, policy: str | None) -> "Profile":
-    from ..sim.fitting.log import fit_log
+    from ..sim.fitting.log_fit import fit_log
     from ..sim.step_time.profile import Corrections
 
     with terminal.progress() as bars:
@@ -244,7 +244,7 @@ def _validated(folder: Path, profile: str | None) -> "Validation":
     from ..records.outcome import restore
     from ..reports import validate as hold_against
     from ..sim import as_step_time, simulate
-    from ..sim.fitting.steps import COLUMNS, step_errors
+    from ..sim.fitting.step_fit import COLUMNS, step_errors
     from ..sim.step_time.profile import CalibratedStepTime
 
     run = read_run(folder)
@@ -268,16 +268,16 @@ def _validated(folder: Path, profile: str | None) -> "Validation":
 def _validated_log(log: RequestLog, experiment: Experiment, policy: str | None, profile: str | None) -> "Validation":
     from ..reports import validate as hold_against
     from ..sim import as_step_time, simulate
-    from ..sim.fitting.request_log import aligned, as_run
+    from ..sim.fitting.request_log import align_clocks, run_from_log
 
     step_time = as_step_time(step_time_of(profile, experiment), experiment)
     simulated = simulate(experiment, parse_policy(policy or _LIKE_VLLM), step_time=step_time, plan_ahead=True)
-    real = as_run(aligned(log, simulated), simulated)
+    real = run_from_log(align_clocks(log, simulated), simulated)
     return hold_against(real, simulated, is_wait_known=log.same_clock)
 
 
 def _on_device(model: str, options: Options, attention: str) -> "MeasuredSteps":
-    from ..sim.fitting.measured_steps import About, MeasuredSteps
+    from ..sim.fitting.measured_steps import MeasuredSteps, StepSource
 
     try:
         from .. import runtime
@@ -308,7 +308,7 @@ def _on_device(model: str, options: Options, attention: str) -> "MeasuredSteps":
         )
     return MeasuredSteps(
         measured.steps,
-        About(
+        StepSource(
             model=spec,
             device=machine.spec.name,
             attention=backend.name,

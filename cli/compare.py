@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from ..reports import Study
-    from ..sim import Rung
+    from ..sim import AblationStep
 
 _BASELINE = "count-static"
 
@@ -68,8 +68,8 @@ def compare(
     on these very requests, and with n=32. With --seeds it is searched on the first seed alone.
     """
     from ..reports import ABLATION_FOLDER, read_study, write_report
-    from ..sim import climb, take_down
     from ..sim import compare as run_all
+    from ..sim import remove_ablation, run_ablation
 
     experiment, named = experiment_from(options)
     specs = parse_policies(policies if policies is not None else ",".join(named))
@@ -81,7 +81,7 @@ def compare(
     claim_folder(folder, force=force, resume=resume)
     if force and not resume:
         _remove_earlier(folder)
-    take_down(folder / ABLATION_FOLDER)
+    remove_ablation(folder / ABLATION_FOLDER)
     terminal.note_trace(experiment.trace)
     command = command_line()
     with _bars(seeds) as (show, draw):
@@ -98,7 +98,7 @@ def compare(
         study = read_study(folders)
         if attribute and (rungs := _ladder(study, experiment)):
             made = {run.info.policy: each for run, each in zip(study.runs, folders, strict=False)}
-            ladder = climb(
+            ladder = run_ablation(
                 experiment,
                 rungs,
                 folder / ABLATION_FOLDER,
@@ -131,11 +131,11 @@ def _remove_earlier(folder: Path) -> None:
             seed.rmdir()  # if nothing is left in it
 
 
-def _ladder(study: "Study", experiment: Experiment) -> "list[Rung]":
+def _ladder(study: "Study", experiment: Experiment) -> "list[AblationStep]":
     """From the count-static that was compared, the searched one if there is one, to the winner; nothing if either is
     missing.
     """
-    from ..sim import ladder
+    from ..sim import ablation_steps
 
     infos = [run.info for run in study.runs]
     baseline = next((info for info in infos if info.policy.startswith(_BASELINE)), None)
@@ -145,7 +145,7 @@ def _ladder(study: "Study", experiment: Experiment) -> "list[Rung]":
     winner = infos[best]
     if winner.upper_bound or winner.policy == baseline.policy:
         return []
-    return ladder(parse_policy(winner.policy), parse_policy(baseline.policy), experiment.max_seqs)
+    return ablation_steps(parse_policy(winner.policy), parse_policy(baseline.policy), experiment.max_seqs)
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from . import terminal
 from .options import Options, experiment_from, with_some_options
 
 if TYPE_CHECKING:
-    from ..sim.sweep.estimate import Clock, Plan
+    from ..sim.sweep.estimate import SweepEstimate, TrialTimes
     from ..sim.sweep.journal import Journal
     from ..sim.sweep.search import CapacitySearch
 
@@ -74,33 +74,33 @@ def sweep(
     """
     from ..reports import read_study, write_report
     from ..sim import as_step_time
+    from ..sim.sweep import searches_of
+    from ..sim.sweep import sweep as run
     from ..sim.sweep.capacity import rates_of
-    from ..sim.sweep.estimate import plan, timed
+    from ..sim.sweep.estimate import estimate_sweep, time_trials
     from ..sim.sweep.journal import Journal
     from ..sim.sweep.search import Question
-    from ..sim.sweep.sweep import searches_of
-    from ..sim.sweep.sweep import sweep as run
-    from ..sim.sweep.trials import Setting
-    from ..sim.sweep.workers import check_engine, open_engine
+    from ..sim.sweep.trials import SweepSetting
+    from ..sim.sweep.workers import check_workers, open_workers
 
     question = Question(rates_of(rate), attainment, every_rate=grid)
     _check(seeds, attainment, workers)
-    check_engine(engine, ray_address)
+    check_workers(engine, ray_address)
     experiments, named = _experiments(options, seeds)
     specs = parse_policies(policies if policies is not None else ",".join(named))
     for spec in specs:
         experiments[0].scheduler(spec)  # a contradiction with the limits shows here, before anything is written
     step_time = as_step_time(trust.step_time_of(profile, experiments[0]), experiments[0])
-    setting = Setting({each.seed: each for each in experiments}, step_time)
+    setting = SweepSetting({each.seed: each for each in experiments}, step_time)
     folder = out or fresh_folder()
     if not dry_run:
         claim_folder(folder, force=force, resume=resume)
     journal = Journal.read(folder) if resume else Journal.empty(folder)
     terminal.note_trace(experiments[0].trace)
     searches = searches_of(specs, setting, question, journal.records)
-    with open_engine(engine, setting, workers=workers, address=ray_address) as running:
-        clock = timed(searches, setting, question, running.slots)
-        planned = plan(searches, setting, question, clock)
+    with open_workers(engine, setting, workers=workers, address=ray_address) as running:
+        clock = time_trials(searches, setting, question, running.slots)
+        planned = estimate_sweep(searches, setting, question, clock)
         terminal.note(_announced(planned))
         if dry_run:
             if json:
@@ -133,7 +133,7 @@ def _experiments(options: Options, seeds: int) -> tuple[list[Experiment], list[s
     return [first, *others], named
 
 
-def _announced(planned: "Plan") -> str:
+def _announced(planned: "SweepEstimate") -> str:
     done = f"{planned.trials_done:,} trials are done, " if planned.trials_done else ""
     trials = _range(f"{planned.trials_least:,}", f"{planned.trials_most:,}")
     seconds = _range(_duration(planned.seconds_least), _duration(planned.seconds_most))
@@ -166,7 +166,7 @@ def _kept(journal: "Journal") -> Iterator[None]:
 
 
 @contextmanager
-def _bars(searches: "Sequence[CapacitySearch]", clock: "Clock") -> Iterator[Callable[[], None]]:
+def _bars(searches: "Sequence[CapacitySearch]", clock: "TrialTimes") -> Iterator[Callable[[], None]]:
     """A bar for each policy with what is known of its capacity, and one for all with the time left."""
     begun, expected = time.monotonic(), clock.left(searches)[1]
     with terminal.progress() as bars:

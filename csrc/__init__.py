@@ -1,7 +1,7 @@
 """The C++ core: bin packing, VRAM arithmetic, the batching policies and the scheduler.
 
-It knows neither a clock nor a device. An executor (the simulator, the GPU runtime) submits requests, runs
-the plans it gets and commits what came of them; see `Scheduler` in `_core.pyi` for the contract.
+The core knows neither a clock nor a device. An executor (the simulator or the GPU runtime) submits requests, runs the
+plans that it gets, and commits their outcomes; see `Scheduler` in `_core.pyi` for the contract.
 """
 
 from ._core import (
@@ -12,7 +12,7 @@ from ._core import (
     STEP_FIELDS,
     Activation,
     ArrivalQueue,
-    AttentionCut,
+    AttentionSchedule,
     BinPacker,
     BlockedBy,
     BlockManager,
@@ -22,6 +22,7 @@ from ._core import (
     Intake,
     MemoryModel,
     ModelGeometry,
+    NoSpaceForKv,
     Packing,
     PaddedKv,
     PagedKv,
@@ -58,7 +59,7 @@ __all__ = [
     "Activation",
     "ArrivalQueue",
     "AsyncIntake",
-    "AttentionCut",
+    "AttentionSchedule",
     "BinPacker",
     "BlockManager",
     "BlockedBy",
@@ -68,6 +69,7 @@ __all__ = [
     "Intake",
     "MemoryModel",
     "ModelGeometry",
+    "NoSpaceForKv",
     "Packing",
     "PaddedKv",
     "PagedKv",

@@ -1,6 +1,6 @@
 """The C++ core of WarpGroup: packing, memory arithmetic, policies and the scheduler.
 
-Everything is integers: times in nanoseconds, sizes in bytes, lengths in tokens.
+All quantities are integers: times in nanoseconds, sizes in bytes, lengths in tokens.
 """
 
 from collections.abc import Sequence
@@ -10,12 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 BUILD_COMMIT: str
-"""Commit of the checkout that the extension was built from ("-dirty" if changed); empty outside a checkout."""
+"""Commit of the checkout that the extension was built from, with "-dirty" if it had changes; empty without one."""
 
 STATUSES: tuple[str, ...]
 EVENTS: tuple[str, ...]
 STEP_EVENTS: tuple[str, ...]
-"""The codes of the record are positions in these."""
+"""The names of the record's codes. A code is a position in its tuple."""
 
 STEP_FIELDS: tuple[str, ...]
 """Columns of `Recorder.steps`, in order."""
@@ -36,9 +36,9 @@ def pack(lengths: npt.NDArray[np.integer[Any]], capacity: int, algorithm: str = 
     """Pack `lengths`, a contiguous array of any integer type, into bins of `capacity`.
 
     Online, in the given order: "next-fit", "first-fit", "best-fit", "worst-fit". Offline, by decreasing length with
-    ties in the given order: "nfd", "ffd" (at most 11/9 OPT + 6/9 bins), "bfd", "wfd". Best and worst fit take, of bins
-    with equal room, the one that came to that room last. O(n + capacity) if the capacity is below 4 n, O(n log n)
-    otherwise. Nothing is copied in or out; runs without the GIL.
+    ties in the given order: "nfd", "ffd" (at most 11/9 OPT + 6/9 bins; Dosa, 2007), "bfd", "wfd". Of bins with equal
+    free space, best and worst fit take the one that changed last. O(n + capacity) if the capacity is below 4 n, else
+    O(n log n). The arrays are not copied. Runs without the GIL.
 
     Raises:
         ValueError: a length is negative or larger than the capacity (the message names the item), `lengths` is not
@@ -50,10 +50,10 @@ def packing_algorithms() -> list[str]:
     """Names of the algorithms of `pack`, the online ones first."""
 
 class BinPacker:
-    """Packs items that come and go: the dynamic form of the online algorithms of `pack`.
+    """Dynamic bin packing: the online algorithms of `pack` for items that arrive and depart.
 
-    A bin whose items have all left stays, empty, and is used again. Where items depart first-fit is the safe choice:
-    best fit's cost is unbounded there.
+    A bin whose items have all departed stays open and is used again. If items depart, first-fit is the safe choice: the
+    competitive ratio of best fit is unbounded (Li, Tang, Cai 2014).
     """
 
     def __init__(self, capacity: int, algorithm: str = "first-fit") -> None:
@@ -64,8 +64,12 @@ class BinPacker:
         """Insert items in order; their bins. Raises as `pack` does, and has then inserted none."""
     def remove(self, bin: int, length: int) -> None:
         """Take an item out again. Raises ValueError if the bin does not hold that much."""
-    def room(self, bin: int) -> int:
-        """Capacity that is left in a bin. Raises ValueError if there is no such bin."""
+    def free_space(self, bin: int) -> int:
+        """Capacity that is left in a bin.
+
+        Raises:
+            ValueError: there is no such bin.
+        """
     @property
     def capacity(self) -> int: ...
     @property
@@ -114,10 +118,10 @@ class ModelGeometry:
     def dtype_bytes(self) -> int: ...
 
 class Activation:
-    """A step's temporary tensors at their peak, in bytes by name.
+    """A step's temporary tensors at their peak, in bytes.
 
-    The residual stream lives all along; beside it attention, the MLP or the logits are the largest, and the other two
-    are 0 here. `bytes` is the sum.
+    The residual stream exists all the time. Beside it only the largest of the phases attention, MLP and logits counts;
+    the others are 0. `bytes` is the sum.
     """
 
     residual: Final[int]
@@ -130,14 +134,18 @@ class Activation:
     rounding: Final[int]
     bytes: Final[int]
 
-class MemoryModel:
-    """Where a VRAM budget goes: weights, CUDA context, graphs, the largest step's activations, the KV pool.
+class NoSpaceForKv(ValueError):
+    """A VRAM budget is too small for one KV block beside weights, context, graphs and activations."""
 
-    `multiprocessors` and `max_context` (tokens that a block table is wide) decide how FlashAttention-2 splits decode
-    attention; with 0 multiprocessors it is taken not to.
+class MemoryModel:
+    """How a VRAM budget is divided: weights, CUDA context, graphs, the largest step's activations, and the KV pool.
+
+    `multiprocessors` and `max_context` (the width of a block table in tokens) decide how FlashAttention-2 splits decode
+    attention. With 0 multiprocessors it never splits.
 
     Raises:
-        ValueError: no KV block fits, or an argument is out of range.
+        NoSpaceForKv: no KV block fits.
+        ValueError: an argument is out of range.
     """
 
     def __init__(
@@ -196,51 +204,55 @@ class PagedKv:
 
     def __init__(self, blocks: int, block_tokens: int) -> None: ...
     def allocate(self, id: int, tokens: int) -> bool:
-        """Blocks for the first `tokens` tokens; False, and nothing changes, if there are not enough."""
+        """Allocate blocks for the first `tokens` tokens. If there are too few, change nothing and return False."""
     def grow(self, id: int, tokens: int) -> bool:
-        """More tokens in all. ValueError for fewer."""
+        """Grow to `tokens` tokens in total. Raises ValueError for fewer tokens than before."""
     def free(self, id: int) -> None: ...
     def resize(self, blocks: int) -> list[tuple[int, int]]:
-        """More or fewer blocks; (from, to) for each held block that goes. ValueError if more than `blocks` are held."""
+        """Change the size of the pool. Returns (from, to) for each block that the caller must copy.
+
+        Raises:
+            ValueError: more than `blocks` blocks are held.
+        """
     def block_table(self, id: int) -> npt.NDArray[np.int32]:
-        """The request's blocks in order of its tokens; a copy."""
+        """The request's blocks in the order of its tokens; a copy."""
     blocks: Final[int]
     free_blocks: Final[int]
     held_tokens: Final[int]
     filled_tokens: Final[int]
     @property
     def fragmentation(self) -> float:
-        """Share of what is held that is not filled."""
+        """The share of held tokens that is not filled."""
 
 class ExtentKv:
     """One contiguous range for each request, aligned to 16 bytes, in the first gap that is large enough."""
 
     def __init__(self, capacity_bytes: int, bytes_per_token: int) -> None: ...
     def allocate(self, id: int, tokens: int) -> bool:
-        """A range for `tokens` tokens, the predicted peak; False if no gap is large enough."""
+        """Allocate a range for `tokens` tokens, the predicted peak. False if no gap is large enough."""
     def grow(self, id: int, tokens: int) -> bool:
-        """In place; False if the gap behind is too small, and the range would have to move."""
+        """Grow in place. False if the gap behind the range is too small."""
     def free(self, id: int) -> None: ...
     def offset(self, id: int) -> int:
-        """Where the range begins, in bytes."""
+        """The begin of the range, in bytes."""
     free_bytes: Final[int]
     largest_gap_bytes: Final[int]
     @property
     def fragmentation(self) -> float:
-        """Share of the free bytes that are not in the largest gap."""
+        """The share of free bytes outside the largest gap."""
 
 class PaddedKv:
-    """A static batch: every row as long as the longest, held until the last one ends."""
+    """A padded static batch: each row holds as much as the longest, until the last request ends."""
 
     def __init__(self, tokens: Sequence[int]) -> None: ...
     def grow(self, row: int, tokens: int) -> None: ...
     def free(self, row: int) -> None:
-        """It is not filled any more; its place is lost."""
+        """Mark a row as ended: it is no longer filled, but still held."""
     held_tokens: Final[int]
     filled_tokens: Final[int]
     @property
     def fragmentation(self) -> float:
-        """Share of what is held that is not filled."""
+        """The share of held tokens that is not filled."""
 
 class PolicyParameter:
     @property
@@ -567,61 +579,64 @@ class SlabShape:
         """The slab's arrays in order: name, first integer (a multiple of 64 bytes), and how many integers."""
 
 class BlockManager:
-    """Which blocks of the device's pool, and of the host's memory for evicted caches, belong to whom."""
+    """The owners of all KV blocks: of the device's pool, and of the host memory for evicted caches."""
 
     def __init__(self, *, seats: int, width: int, block_tokens: int) -> None:
-        """Running requests have seats below `seats` and hold up to `width` blocks; the pool starts with one block."""
+        """Running requests have seats (batch slots) below `seats`, and up to `width` blocks each.
+
+        The pool starts with one block.
+        """
     def hold(self, request: int, seat: int, tokens: int) -> bool:
         """Blocks for a request's first `tokens` tokens; False, and nothing changes, if there are not enough."""
     def release(self, request: int) -> None:
-        """Give back what a request holds on the device, if anything."""
+        """Free the blocks that a request holds on the device, if any."""
     def resize(self, blocks: int) -> list[tuple[int, int]]:
-        """Another size of the pool; blocks to be copied, (from, to). ValueError: more are held."""
+        """Change the size of the pool. Returns (from, to) for each block to copy. ValueError: more blocks are held."""
     def open_host(self, blocks: int) -> None:
-        """So many blocks of host memory, and nobody's caches there."""
+        """Set the number of host blocks; all host blocks become free."""
     def swap_out(self, request: int, tokens: int) -> list[tuple[int, int]]:
-        """Places on the host for a cache; blocks to be copied, (host, device). RuntimeError: there are too few."""
+        """Allocate host blocks for a cache. Returns the blocks to copy, (host, device). RuntimeError: too few."""
     def swap_in(self, request: int) -> list[tuple[int, int]]:
-        """The way back, for a request that holds its blocks on the device again."""
+        """Return the copies back, (host, device), and free the host blocks. The request must hold device blocks."""
     def host_tokens(self, request: int) -> int:
-        """How many of a request's tokens are on the host."""
+        """The number of a request's tokens on the host."""
     def clear(self) -> None:
-        """Nobody holds anything any more, here or on the host; the pool has one block."""
+        """Free all blocks on the device and on the host, and shrink the pool to one block."""
     blocks: Final[int]
     free_blocks: Final[int]
     host_blocks: Final[int]
     width: Final[int]
     @property
     def tables(self) -> npt.NDArray[np.int32]:
-        """(seats, width): block tables, a view; what is behind a request's last block is left over."""
+        """(seats, width): the block tables, as a view. Entries behind a request's last block are stale."""
 
 class StepExtent:
-    """How large a step is, before it is known which shape it is laid out in."""
+    """The size of a step, before its shape is chosen."""
 
     rows: Final[int]
     chunks: Final[int]
-    """That continue a cache."""
+    """Number of chunks that continue a cache."""
     chunk_tokens: Final[int]
     longest_chunk: Final[int]
     cached_tokens: Final[int]
-    """That the chunks attend to, all together."""
+    """Tokens that all chunks attend to."""
     longest_cached: Final[int]
     prompts: Final[list[int]]
     """Lengths of whole prompts, padding included, ascending."""
     prompt_tokens: Final[int]
     sampled: Final[int]
     longest: Final[int]
-    """Cache that any row, chunk or prompt sees."""
+    """Longest cache that a row, chunk or prompt attends to."""
     padded: Final[bool]
 
 class StepDraws:
-    """What a step draws, and for whom."""
+    """The tokens that a step samples."""
 
     requests: Final[npt.NDArray[np.int64]]
     places: Final[npt.NDArray[np.int64]]
-    """In the log, of each token."""
+    """Index of each token in the log."""
     finished: Final[list[int]]
-    """Who made their last token, by id."""
+    """Requests that generate their last token, by id."""
 
 class StepBuilder:
     """Turns the scheduler's plans into slabs: apply, prepare, hold, write, launched. See step_builder.hpp."""
@@ -640,68 +655,68 @@ class StepBuilder:
         """Keeps log and block_manager alive.
 
         Args:
-            log: all tokens end to end, and one place more for those that nobody asked for.
+            log: all tokens end to end, and one more place for the samples of ended requests in a padded batch.
             starts, prompt_tokens, ends: of each request: where its tokens begin there, how many are its prompt's, and
                 how many there are in the end.
             seed: of drawn tokens.
             padded: batches are static.
         """
     def apply(self, plan: StepPlan) -> list[tuple[int, int]]:
-        """Evictions, failures, admissions; blocks to be copied to the host, (host, device)."""
+        """Apply evictions, failures and admissions. Returns the blocks to copy to the host, (host, device)."""
     def prepare(self, plan: StepPlan) -> int:
-        """Look at the plan's step; how many blocks it lacks beyond the free ones."""
+        """Collect the step's pieces. Returns the number of blocks that are missing beyond the free ones."""
     def missing_blocks(self) -> int:
-        """The same, once the pool has another size."""
+        """The same number after the pool was resized."""
     def limit_blocks(self, blocks: int) -> None:
-        """No more blocks are held than this, though the pool may still have more."""
+        """Cap the held blocks, even if the pool is larger."""
     def restore(self) -> list[tuple[int, int]]:
-        """In place of `hold`, where blocks are not to be had: caches come back as far as there are blocks for them."""
+        """Replace `hold` if there are too few blocks: swap caches back as far as there are blocks."""
     def hold(self) -> list[tuple[int, int]]:
-        """Take its blocks; blocks to be copied back, (host, device). RuntimeError: they are not there."""
+        """Take the step's blocks. Returns the blocks to copy back, (host, device). RuntimeError: too few blocks."""
     extent: Final[StepExtent]
-    """Of the step that was prepared."""
+    """The size of the prepared step."""
     def row_lengths(self) -> npt.NDArray[np.int64]:
-        """Caches that its rows attend to, the new token included."""
+        """(rows,): the cache length of each row, the new token included."""
     def chunks(self, *, all: bool) -> list[tuple[int, int]]:
-        """(first position, tokens) of its pieces: of all, or of those that continue a cache."""
+        """(first position, tokens) of all pieces, or only of the chunks that continue a cache."""
     def write(self, slab: npt.NDArray[np.int32], shape: SlabShape, *, all_continue: bool) -> None:
-        """Every number of the step; whole prompts may be laid out as chunks that continue an empty cache.
+        """Write all numbers of the step; whole prompts may be laid out as chunks that continue an empty cache.
 
         ValueError: the step is larger than the shape or the slab.
         """
     def launched(self) -> StepDraws:
-        """It is under way: counts it, and says what it draws."""
+        """Count the step as computed. Returns what it samples."""
     def retire(self, finished: Sequence[int]) -> None:
-        """Requests that ended leave; those of a static batch stay until all of it has."""
+        """Remove requests that ended. Those of a static batch stay until the whole batch has ended."""
     def generated(self, request: int) -> int:
         """Tokens that a running request has generated."""
 
 class StagedStep:
-    """A plan on its way to the device, as far as it goes without the device."""
+    """A plan that is prepared for the device, as far as possible without the device."""
 
     plan: Final[StepPlan]
     drained: Final[Drained]
-    """What came before it was made."""
+    """Submissions that were taken before the plan was made."""
     to_host: Final[list[tuple[int, int]]]
-    """Blocks to be copied first, (host, device)."""
+    """Blocks to copy first, (host, device)."""
     to_device: Final[list[tuple[int, int]]]
-    """Then these."""
+    """Blocks to copy next, (host, device)."""
     missing_blocks: Final[int]
-    """By which the pool has to grow before the step can hold its own."""
+    """By how many blocks the pool must grow before the step."""
     shape: Final[SlabShape]
     captured: Final[bool]
     awaits_tokens: Final[bool]
-    """It computes tokens of which the last may still be on the device."""
+    """The plan evicts and admits the same request, whose last token may still be only on the device."""
     written: Final[bool]
-    """The slab is complete."""
+    """Whether the slab is complete."""
 
 class StepStager:
-    """Takes plans as far as they go without the device: accounts for memory, chooses the shape, writes the slab."""
+    """Prepares plans as far as possible without the device: takes blocks, chooses the shape, writes the slab."""
 
     def __init__(self, builder: StepBuilder, *, width: int, captured: list[SlabShape]) -> None:
-        """`captured`: shapes of which the device has graphs; others are given a shape of their own of that width."""
+        """`captured`: the shapes of the device's graphs. Other steps get a shape of their own, with that width."""
     def stage(self, plan: StepPlan, slab: npt.NDArray[np.int32]) -> StagedStep:
-        """Stage a plan; what cannot be done yet is left, and said."""
+        """Stage a plan. Stops early, and reports it in the result, if blocks, tokens or slab space are missing."""
 
 class StepWorker:
     """A thread that receives requests, plans, and stages the plan, while the device runs the step before.
@@ -719,16 +734,16 @@ class StepWorker:
         starts: npt.NDArray[np.int64],
         zero_ns: int,
     ) -> None:
-        """`zero_ns`: of `time.perf_counter_ns`, from where plans count time; `log`, `starts`: as in `Intake.drain`."""
+        """`zero_ns`: the `time.perf_counter_ns` at which plan time is 0; `log`, `starts`: as in `Intake.drain`."""
     def begin(self, slab: npt.NDArray[np.int32]) -> None:
-        """Start to make the next plan, in that slab, which is kept alive. RuntimeError: one was begun and not taken."""
+        """Start to make the next plan in that slab, which is kept alive. RuntimeError: the last plan was not taken."""
     def close(self) -> None:
-        """Wait for what is under way, and end the thread: nothing can be begun any more."""
+        """Wait for the plan in progress and end the thread. No plan can be begun afterwards."""
     def take(self) -> StagedStep:
-        """Wait for it, without the GIL. Raises what went wrong in the thread; RuntimeError: none was begun."""
+        """Wait for the plan, without the GIL. Raises the thread's exception; RuntimeError: no plan was begun."""
 
 class SlabWriter:
-    """Writes every number of a step into its slab, without the GIL.
+    """Writes all numbers of a step into its slab, without the GIL.
 
     It looks at arrays that belong to the caller, who changes them between steps.
     """
@@ -778,57 +793,66 @@ class SlabWriter:
             ValueError: the step is larger than the shape or the slab, or names a seat that is not there.
         """
 
-class AttentionCut:
-    """Cuts caches into parts and deals them to an attention kernel's programs: see attention_cut.hpp."""
+class AttentionSchedule:
+    """The split-KV schedule of a step's attention: which CTA computes which part of which cache.
+
+    See attention_schedule.hpp for the method.
+    """
 
     ITEM: Final[int]
-    """Integers of an item: the tile's first query, queries, position of the first one and row of the block table;
-    where the part of the cache begins and ends; the tile, its number of parts, and the part's place among all."""
+    """Integers of an item: the tile's first query, number of queries, position of the first query, row of the block
+    table; begin and end of the part of the cache; the tile, its number of parts, and the part's index among all."""
 
     @staticmethod
-    def most_items(tiles: int, hands: int) -> int:
-        """As many as are ever made."""
+    def most_items(tiles: int, ctas: int) -> int:
+        """An upper bound of the number of items."""
     def rows(
         self,
         lengths: npt.NDArray[np.int64],
-        hands: int,
+        ctas: int,
         items: npt.NDArray[np.int32],
         edges: npt.NDArray[np.int32],
     ) -> int:
-        """Of decoding rows, one tile each; how many items. `edges`: at which part each tile's parts begin.
+        """Schedule decoding rows, one tile each. Returns the number of items.
 
-        ValueError: a row that sees nothing, or too little room.
+        Args:
+            lengths: (rows,): cache length of each row, in tokens.
+            ctas: number of CTAs.
+            items: output of at least most_items(rows, ctas) * ITEM integers.
+            edges: output of at least rows + 1 integers: the index of each tile's first part.
+
+        Raises:
+            ValueError: a length below 1, or an output that is too short.
         """
     def chunks(
         self,
         chunks: list[tuple[int, int]],
         tile_queries: int,
-        hands: int,
+        ctas: int,
         items: npt.NDArray[np.int32],
         edges: npt.NDArray[np.int32],
     ) -> int:
-        """Of chunks of (first position, tokens), in tiles of so many queries."""
+        """Schedule chunks, each (first position, tokens), in tiles of `tile_queries` queries; otherwise as `rows`."""
     longest: Final[int]
-    """Tokens of the longest hand of the last cut, with what every part costs beside its own."""
+    """Load of the most loaded CTA of the last schedule, in tokens; each part counts a fixed overhead too."""
 
 class Drained:
-    """What became of the items that were taken from a queue."""
+    """The outcomes of the items that were taken from a queue."""
 
     submitted: Final[list[int]]
-    """Ids that the scheduler counted, in order; those that it refused are among them."""
+    """Ids that the scheduler saw, in order, refused ones included."""
     refused: Final[list[tuple[int, str]]]
-    """Ids that were not taken, and why: by the scheduler, or for want of a place in the log."""
+    """Ids that were refused, by the scheduler or because the log has no place, each with the reason."""
     pressed: Final[list[int]]
-    """Of those that were not refused: ids that would wait for long."""
+    """Ids that were accepted and are expected to wait long."""
     aborted: Final[int]
-    """Aborts that met their request."""
+    """Number of aborts that found their request."""
 
 class Intake:
-    """Where requests come in: any thread submits and goes on, the scheduler's thread takes them in order.
+    """The submission queue: any thread submits, and the scheduler's thread takes the requests in order.
 
-    A bounded queue without locks. Every item gets a ticket, 0, 1, 2 ...; a request's id is its ticket, so that ids are
-    in order of arrival, unless whoever submits it numbers requests otherwise. Prompts travel in pages of 256 tokens of
-    one memory. What waits here waits without the GIL.
+    A bounded queue without locks. Each item gets a ticket, 0, 1, 2, ... The id of a request is its ticket, unless the
+    submitter gives another id. Prompts are stored in pages of 256 tokens of one memory. Calls wait without the GIL.
     """
 
     def __init__(self, capacity: int, memory: npt.NDArray[np.int32]) -> None:
@@ -854,14 +878,14 @@ class Intake:
             max_new_tokens: that it may make.
             arrival_ns: when it came.
             output_tokens: how many it will make, where that is known; else 0.
-            timeout_s: how long to wait for room; 0: not at all, None: for as long as it takes.
-            id: the request's, from 0 on; None: its ticket. One that is here already is refused when it is drained.
+            timeout_s: how long to wait for space, in seconds; 0: not at all, None: without limit.
+            id: the request's id, from 0 on; None: its ticket. An id that is in use is refused when it is drained.
 
         Raises:
-            QueueFull: there is no room, or the queue is closed.
-            ValueError: an empty prompt, one that can never fit, an id that is no token, a length below 1, or an `id`
+            QueueFull: there is no space, or the queue is closed.
+            ValueError: an empty prompt, a prompt that can never fit, a token out of range, a length below 1, or an `id`
                 below 0.
-            TypeError: no array of integers.
+            TypeError: the tokens are not an array of integers.
             RuntimeError: this process was forked from the one that made the queue.
         """
     def submit_many(
@@ -879,7 +903,7 @@ class Intake:
         `tokens` holds the prompts end to end, `prompt_tokens` their lengths. Otherwise as `submit`.
         """
     def abort(self, id: int, timeout_s: float | None = 0.0) -> None:
-        """Queue the wish that a request be forgotten; it needs room as `submit` does. Any thread."""
+        """Queue an abort of a request; it needs space as `submit` does. Any thread."""
     def drain(
         self,
         scheduler: Scheduler,
@@ -893,46 +917,47 @@ class Intake:
         None: as many as the queue holds. The scheduler's thread only.
         """
     def wait(self, timeout_s: float | None = None) -> bool:
-        """Until something can be drained, nothing is left of a closed queue, or so long; whether something can be.
+        """Wait until an item can be drained, a closed queue is empty, or the timeout.
 
-        The scheduler's thread only.
+        Returns whether an item can be drained. Only for the scheduler's thread.
         """
     def close(self) -> None:
-        """Nothing more is queued, and whoever waits for room is told; what is queued can still be drained."""
-    def watch_room(self, fd: int) -> None:
-        """Write to this eventfd whenever room was made, until `unwatch_room`: for event loops."""
-    def unwatch_room(self, fd: int) -> None:
-        """The end of `watch_room`."""
+        """End submission: submitters that wait get QueueFull. Queued items can still be drained."""
+    def watch_space(self, fd: int) -> None:
+        """Write to this eventfd each time that space becomes free, until `unwatch_space`; for event loops."""
+    def unwatch_space(self, fd: int) -> None:
+        """Stop what `watch_space` started."""
     closed: Final[bool]
     queued: Final[int]
-    """Items that wait."""
+    """Number of queued items."""
     free_tokens: Final[int]
-    """Room for prompts, in whole pages."""
+    """Free space for prompts in tokens, in whole pages."""
 
 class RooflineStepTime:
     """max(weights, products) + attention + KV read + copies + overhead, in integer femtoseconds.
 
     Args:
         weights_fs: one pass over the weights.
-        token_fs: matrix products of a token.
-        sample_fs: the output head for a row.
-        fresh_pair_fs: attention of whole prompts, a query-key pair.
-        continued_pair_fs: attention of chunks that continue a cache, a pair.
-        chunk_context_fs: a token that a chunk attends to.
-        context_fs: a token that a decoding request attends to.
-        swap_fs: a byte to or from the host.
-        overhead_fs: every step.
-        prefill_fs: every step that prefills, beyond that.
-        mixed_fs: every step that prefills and decodes, beyond that.
+        token_fs: per token: matrix products.
+        sample_fs: per row: output head.
+        fresh_pair_fs: per query-key pair: attention of whole prompts.
+        continued_pair_fs: per query-key pair: attention of chunks that continue a cache.
+        chunk_context_fs: per token that a chunk attends to.
+        context_fs: per token that a decoding request attends to.
+        swap_fs: per byte copied to or from the host.
+        overhead_fs: per step.
+        prefill_fs: per step that prefills, in addition.
+        mixed_fs: per step that prefills and decodes, in addition.
         tokens, prefilled, context, longest, fresh, continued: corrections, each a list of (at, fs): straight lines
             between these, constant beyond them. `tokens`: of a step that only decodes, by its tokens; `prefilled`: of
             one that prefills, likewise; `context`: of a token that a decoding request attends to, by the number of
             those; `longest`: of a step that decodes, by its longest cache; `fresh`: of a pair of a whole prompt, by
             their mean length; `continued`: of a pair of a chunk that continues a cache, by all such chunks' tokens. No
             step comes to less than nothing.
-        row_sizes: of captured graphs: a step that only decodes takes as long as one of the next size does.
+        row_sizes: batch sizes of captured graphs: a step that only decodes is padded to the next size.
 
-    Raises ValueError: knots or row sizes that do not ascend, or a knot of `longest` beyond 2^20.
+    Raises:
+        ValueError: knots or row sizes that do not ascend, or a knot of `longest` above 2^20.
     """
 
     def __init__(
@@ -961,20 +986,20 @@ class RooflineStepTime:
         """See `warpgroup.sim.StepTime`."""
 
 class Recorder:
-    """Collects what happens in a run, for simulated and real runs alike. A request's id is its row in the trace."""
+    """Collects the events of a run, simulated or real. A request's id is its row in the trace."""
 
     budget_bytes: int
-    """Of the steps that are recorded from here on."""
+    """The budget of the steps recorded from now on."""
 
     def __init__(self, requests: int, budget_bytes: int) -> None: ...
     def came(self, request: int, arrival_ns: int) -> None:
-        """It was submitted; called in the order of submissions."""
+        """A request was submitted. Calls are in the order of submissions."""
     def rejected(self, request: int, now_ns: int, reason: str) -> None: ...
     def pressed(self, request: int, now_ns: int) -> None: ...
     def budget_changed(self, now_ns: int, ticket: int, budget_bytes: int) -> None:
-        """The scheduler was told of a budget, after the submission of `ticket`."""
+        """The scheduler got another budget after the submission of `ticket`."""
     def planned(self, plan: StepPlan) -> None:
-        """What a plan changed before any of its steps ran."""
+        """Record the changes that a plan makes before its steps run."""
     def ran(
         self,
         plan: StepPlan,
@@ -984,25 +1009,26 @@ class Recorder:
         end_ns: int,
         finished: Sequence[int],
     ) -> None:
-        """Steps that ran to their end; `facts` is what the core's commit returned for them."""
+        """Steps ran to their end. `facts` is the result of the core's commit."""
     def ran_out_of_memory(self, plan: StepPlan, needed_bytes: int, start_ns: int, end_ns: int) -> None:
-        """A step that had no effect since its memory was not there."""
+        """A step ran out of memory and had no effect."""
     ended: Final[int]
     ooms: Final[int]
     reasons: Final[dict[int, str]]
     def requests(self) -> dict[str, npt.NDArray[np.int64]]:
-        """When every request came, the how many-th it was submitted, and what became of it; -1 where it was not."""
+        """One row for each request: arrival, position in the order of submissions, outcome; -1 where unknown."""
     def steps(self) -> dict[str, npt.NDArray[np.int64]]:
-        """One row a step or macro-step, and one with `steps` 0 for each that ran out of memory.
+        """One row for each step or macro-step; a step that ran out of memory has a row with `steps` 0.
 
-        Handed over: a second call returns none.
+        The rows are handed over: a second call returns none.
         """
     def events(self) -> dict[str, npt.NDArray[np.int64]]:
-        """Evictions, resumptions, rejections, failures, degradations, in order of time."""
+        """Evictions, resumptions, rejections, failures and degradations, in the order of time."""
 
 class ArrivalQueue:
-    """A trace's requests as they come, by row: each at its own time or, in a closed loop, so long after the one that it
-    waits for has ended.
+    """The arrivals of a trace, by row.
+
+    A request arrives at its own time or, in a closed loop, a think time after an earlier request has ended.
     """
 
     def __init__(
@@ -1012,26 +1038,35 @@ class ArrivalQueue:
         after: npt.NDArray[np.int64] = ...,
         think_ns: npt.NDArray[np.int64] = ...,
     ) -> None:
-        """`arrival_ns` ascends; `after` is the earlier request that each follows, `think_ns` how long after its end it
-        comes, -1 for one that does not wait. Without the two nobody waits.
+        """All columns have shape (requests,). Without `after` and `think_ns` no request waits.
 
-        ValueError: columns of unlike lengths, or a request that waits for itself or a later one.
+        Args:
+            arrival_ns: arrival times, ascending.
+            after: the earlier request that each request follows.
+            think_ns: time from its end to the arrival; -1 for a request that does not wait.
+
+        Raises:
+            ValueError: the columns differ in length, or a request waits for itself or a later one.
         """
     next: Final[int]
-    """Who comes next, the first of those that come at the same time; -1: it is not known that anybody will."""
+    """The next request, the lowest of those that arrive at the same time; -1 if no arrival is known."""
     next_ns: Final[int]
-    """When; -1 likewise."""
+    """Its arrival time; -1 if no arrival is known."""
     left: Final[int]
-    """Those that have not been popped."""
+    """Number of requests that have not been popped."""
     def pop(self) -> None:
-        """Take the next one out. RuntimeError: it is not known that anybody comes."""
+        """Remove the next request.
+
+        Raises:
+            RuntimeError: no arrival is known.
+        """
     def ended(self, request: int, at_ns: int) -> None:
-        """Those who wait for a request learn that it has ended, whichever way."""
+        """Release the requests that wait for this one, which has ended in some way."""
     def arrival_ns(self, request: int) -> int:
-        """Of a request that does not wait, or waits no longer."""
+        """The arrival time of a request that does not wait, or no longer waits."""
 
 class SimulatedEngine:
-    """Runs the scheduler's plans and lets their predicted durations pass; see `warpgroup.sim.simulate`."""
+    """Runs the scheduler's plans in simulated time; see `warpgroup.sim.simulate`."""
 
     def __init__(
         self,
@@ -1048,19 +1083,23 @@ class SimulatedEngine:
         plan_ahead: bool = False,
     ) -> None: ...
     def advance(self, until_ns: int, plans: int) -> None:
-        """Until the first plan at or after `until_ns` (negative: no limit), after so many plans, or at the end."""
+        """Run until the first plan at or after `until_ns` (negative: no limit), for `plans` plans, or to the end."""
     def submit(self, request: int, now_ns: int) -> None:
-        """The request was submitted, as another executor recorded it; the plan of that time is the first to see it."""
+        """Repeat a recorded submission; the plan at `now_ns` is the first to see it."""
     def follow(self, *, plan_ns: int, start_ns: int, end_ns: int, needed_bytes: int) -> bool:
-        """A step as another executor recorded it, in place of a predicted one; False if the plan has no step.
+        """Repeat a recorded step. Returns False if the plan has no step.
 
-        `needed_bytes`: if it ran out of memory, else 0. RuntimeError, ValueError: the outcome contradicts the plan.
+        Args:
+            needed_bytes: of a step that ran out of memory; else 0.
+
+        Raises:
+            RuntimeError, ValueError: the outcome contradicts the plan.
         """
     def follow_budget(self, *, now_ns: int, budget_bytes: int) -> None:
-        """The scheduler was told of a budget."""
+        """Repeat a recorded budget."""
     def follow_end(self) -> None:
-        """After the last one: the plan that ends the run."""
+        """Make the plan that ends the run, after the last step."""
     def set_budget(self, budget_bytes: int, *, announced: bool) -> None:
-        """What the device has changes; the scheduler learns of it now, or by running out of memory."""
+        """Change the device's memory. The scheduler learns of it now if `announced`, else by running out of memory."""
     done: Final[bool]
     now_ns: Final[int]

@@ -11,7 +11,7 @@ _SPEC = re.compile(r"^(?P<id>[a-z][a-z0-9-]*)(?:\((?P<parameters>[^()]*)\))?$")
 
 @dataclass(frozen=True, slots=True)
 class PolicySpec:
-    """A policy's id and the parameters that were given for it; the others keep their defaults."""
+    """A policy's id and its given parameters; other parameters keep their defaults."""
 
     id: str
     parameters: tuple[tuple[str, float], ...] = ()
@@ -23,12 +23,12 @@ class PolicySpec:
 
     @property
     def slug(self) -> str:
-        """Names a folder."""
+        """The name of the policy's run folder."""
         return "-".join([self.id, *(f"{name}{value:g}" for name, value in self.parameters)])
 
     @property
     def counts_requests(self) -> bool:
-        """Whether the policy caps a batch by its number of requests `n`, as `count-static` does."""
+        """Whether the policy caps a batch at `n` requests, as `count-static` does."""
         return "n" in self.values
 
     @property
@@ -38,12 +38,12 @@ class PolicySpec:
 
     @property
     def values(self) -> dict[str, float]:
-        """All its parameters, with the defaults of those that were not given."""
+        """All parameters, with defaults for those that were not given."""
         info = next(info for info in policy_catalogue() if info.id == self.id)
         return {parameter.name: parameter.default for parameter in info.parameters} | dict(self.parameters)
 
     def with_parameters(self, **values: float) -> "PolicySpec":
-        """The same policy with these values. One that is its own already, by default, stays unwritten."""
+        """The same policy with these values. A value that the policy has already is not written again."""
         own = self.values
         changed = {name: float(value) for name, value in values.items() if value != own[name]}
         return replace(self, parameters=tuple({**dict(self.parameters), **changed}.items()))
@@ -54,7 +54,12 @@ class PolicySpec:
         return replace(self, parameters=(("n", float(n)), *others))
 
     def build(self) -> Policy:
-        """The core's policy. Raises InvalidScenario for a parameter that it does not take."""
+        """The core's policy.
+
+        Raises:
+            UnknownName: there is no policy of this id.
+            InvalidScenario: a parameter is unknown or out of range.
+        """
         known = [info.id for info in policy_catalogue()]
         if self.id not in known:
             raise UnknownName("policy", self.id, known)
@@ -68,7 +73,7 @@ def parse_policy(text: str) -> PolicySpec:
     """Read one policy.
 
     Raises:
-        UnknownName: there is no policy of that id.
+        UnknownName: there is no policy of this id.
         InvalidScenario: the text has another form, or a parameter is unknown or out of range.
     """
     match = _SPEC.match(text.strip())

@@ -1,136 +1,201 @@
-"""From the baseline to the winner, one switch at a time, so that a gain is credited to the switch that brought it."""
+"""The way from the baseline to the winner, one switch at a time, so that each gain is credited to one switch.
 
-import os
-import shutil
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+The way is derived from `Policy.switches()`. `_way` lists the switches in the order in which they are turned, with the
+names that reports show. If no policy of the catalogue has exactly the switches that are turned after an entry, the
+entry is joined with the next one, under the name of the first. A new policy therefore needs no code here, unless it
+brings a new switch or a new kind of admission. Then there is an error that says so.
+"""
 
-from ..csrc import PolicySpec
-from ..experiment import Experiment
-from ..records import read_info, read_run, write_run
-from .compare import Progress, Task, make_runs
-from .step_time.roofline import StepTime
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import product
 
-GROWTH_AWARE = "growth-aware admission"
-CHUNKS = "smaller prefill chunks"
-PASSING_OVER = "passing over who does not fit"
+from ..csrc import PolicySpec, policy_catalogue
+from ..errors import NoAblation
+
+Switches = Mapping[str, str | int | bool]
+
+_ADMISSIONS = {
+    ("prompt-fits", "max-new-tokens"): "memory-aware",
+    ("peak-reserved", "max-new-tokens"): "reservation of max_new_tokens",
+    ("peak-reserved", "longest"): "reservation of the longest",
+    ("peak-reserved", "predicted"): "growth-aware admission",
+    ("token-ratio", "max-new-tokens"): "growth-aware admission",
+    ("future-peak", "max-new-tokens"): "growth-aware admission",
+    ("skyline", "max-new-tokens"): "growth-aware admission",
+}
+_ORDERS = {"longest-first": "longest first", "shortest-first": "shortest first", "smallest-first": "smallest first"}
+_VICTIMS = {"cheapest": "eviction of the cheapest", "least-output": "eviction of the least output"}
+_MIXINGS = {"decode-first": "decodes before prefills", "prefill-first": "prefill in steps of its own"}
+
+_QUANTITIES = {"timeout_ns", "watermark_ppm", "overflow_ppm", "age_ns", "ratio_ppm"}
+"""Switches that only tune another one. Each is turned together with the switch that it tunes."""
 
 
 @dataclass(frozen=True, slots=True)
-class Rung:
-    """A policy, and the switch in which it differs from the one before it."""
+class AblationStep:
+    """A policy, and the name of the switch in which it differs from the step before."""
 
     switch: str
     policy: PolicySpec
 
 
-def ladder(winner: PolicySpec, baseline: PolicySpec, max_seqs: int) -> list[Rung]:
-    """The policies from `baseline`, a count-static, to `winner` itself.
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """Switches that are turned together.
 
-    The padding, the batch barrier and the count go first, whoever won. `max_seqs` is the engine's own cap on how many
-    run, which is left when the policy has none. Rungs that change nothing are left out.
+    Attributes:
+        label: the name that reports show; called only if one of the switches changes.
+        names: switches that get the winner's value.
+        values: switches that get another value.
+        is_common: whether the ways to all winners have this entry. Then each policy of the catalogue may follow it;
+            otherwise only the winner's relatives may, since other policies cannot be given the winner's parameters.
+    """
 
-    Raises ValueError: the winner sees true output lengths, so that no switch leads to it.
+    label: Callable[[], str]
+    names: tuple[str, ...] = ()
+    values: Switches = field(default_factory=dict)
+    is_common: bool = False
+
+
+def ablation_steps(winner: PolicySpec, baseline: PolicySpec, max_seqs: int) -> list[AblationStep]:
+    """The policies from `baseline`, a static policy, to `winner` itself.
+
+    Padding, batch barrier and count are removed first, whichever policy won. Entries that change nothing are left out.
+
+    Args:
+        max_seqs: the engine's cap on running requests, which still holds when the policy sets none.
+
+    Raises:
+        NoAblation: the winner sees true output lengths, differs in a switch that is not in the table, or has a value
+            of a switch that the table does not lead to.
     """
     if winner.build().sees_lengths:
-        raise ValueError(f"policy '{winner}' sees true output lengths: it is an upper bound, not a winner")
-    rungs = [Rung("baseline", baseline)]
+        raise NoAblation(f"policy '{winner}' sees true output lengths: it is an upper bound and has no ablation")
+    steps = [AblationStep("baseline", baseline)]
     if winner.id == baseline.id:
-        return rungs
-    for rung in _steps(winner, PolicySpec("count-continuous").with_count(int(baseline.values["n"])), max_seqs):
-        if _same(rung.policy, rungs[-1].policy):
-            rungs[-1] = Rung(rungs[-1].switch, rung.policy)  # the winner's own wording comes last, and stands
-        else:
-            rungs.append(rung)
-    return rungs
+        return steps
+    here, goal = (_switches(policy, max_seqs) for policy in (baseline, winner))
+    _check_names(winner, here, goal)
+    relatives = [(policy, _switches(policy, max_seqs)) for policy in _relatives(winner)]
+    common = [(policy, _switches(policy, max_seqs)) for policy in _common_policies(winner, baseline, max_seqs)]
+    label = ""
+    for entry in _way(winner, goal):
+        turned = {**here, **{name: goal[name] for name in entry.names}, **entry.values}
+        if turned == here:
+            continue
+        name = entry.label()
+        here, label = turned, label or name
+        candidates = relatives + common if entry.is_common else relatives
+        found = next((policy for policy, switches in candidates if switches == here), None)
+        if found is not None:
+            steps.append(AblationStep(label, found))
+            label = ""
+    if here != goal:
+        raise NoAblation(f"policy '{winner}' {_differences(here, goal)}: add the way there to sim/ablation.py")
+    # Only quantities may still differ: they belong to the last step.
+    return [*steps[:-1], AblationStep(steps[-1].switch, winner)]
 
 
-def _same(one: PolicySpec, other: PolicySpec) -> bool:
-    return one.id == other.id and one.values == other.values
+def _way(winner: PolicySpec, goal: Switches) -> Iterator[_Entry]:
+    """The table: every switch, in the order in which switches are turned."""
+
+    def named(labels: Mapping[str, str], switch: str) -> Callable[[], str]:
+        return lambda: _label(winner, labels, switch, goal[switch])
+
+    def admission() -> str:
+        key = (goal["admission"], goal["promise"])
+        if key not in _ADMISSIONS:
+            text = f"admission '{key[0]}' with promise '{key[1]}'"
+            raise NoAblation(f"policy '{winner}': {text} has no name in sim/ablation.py: add one")
+        return _ADMISSIONS[key]
+
+    yield _Entry(lambda: "padding removed", values={"batching": "continuous", "barrier": True}, is_common=True)
+    if goal["batching"] == "bins":  # bins replace the count, and run until their last request ends, as with a barrier
+        names = ("batching", "barrier", "admission", "promise", "max_requests")
+        yield _Entry(lambda: "bins of promised memory", names)
+    yield _Entry(lambda: "batch barrier removed", ("barrier",), is_common=True)
+    count = "another count" if winner.counts_requests else "count cap removed"
+    yield _Entry(lambda: count, ("max_requests",), is_common=True)
+    if goal["batching"] == "continuous" and goal["admission"] != "blind":
+        yield _Entry(lambda: "memory-aware", values={"admission": "prompt-fits"}, is_common=True)
+    yield _Entry(admission, ("admission", "promise", "holds_promise"))
+    yield _Entry(named(_VICTIMS, "victim"), ("victim",))
+    if goal["admission"] == "peak-reserved":  # bin packing: first-fit decreasing is first-fit and an order
+        yield _Entry(lambda: "passing over who does not fit", ("window",))
+        yield _Entry(named(_ORDERS, "order"), ("order",))
+    else:
+        yield _Entry(lambda: "order", ("order", "window"))
+    yield _Entry(lambda: "smaller prefill chunks", ("step_tokens", "chunk_tokens"))
+    yield _Entry(named(_MIXINGS, "mixing"), ("mixing",))
+    yield _Entry(lambda: "eviction to host memory", ("swap_bytes",))
 
 
-def _steps(winner: PolicySpec, continuous: PolicySpec, max_seqs: int) -> list[Rung]:
-    unpadded = Rung("padding removed", continuous.with_parameters(barrier=1))
-    if winner.id == "ffd-static":
-        return [unpadded, Rung("bins of promised memory", winner)]
-    joined = Rung("batch barrier removed", continuous)
-    if winner.id == "count-continuous":
-        barrier = [] if winner.values["barrier"] else [joined]
-        return [unpadded, *barrier, Rung("another count", winner)]
-    uncapped = Rung("count cap removed", continuous.with_count(max_seqs))
-    aware = Rung("memory-aware", winner if winner.id == "paged" else PolicySpec("paged"))
-    return [unpadded, joined, uncapped, aware, *_beyond_memory(winner)]
+_NAMES = {
+    *("batching", "barrier", "max_requests", "admission", "promise", "holds_promise", "victim", "order", "window"),
+    *("step_tokens", "chunk_tokens", "mixing", "swap_bytes"),
+}
+"""The switches that `_way` turns."""
 
 
-def _beyond_memory(winner: PolicySpec) -> list[Rung]:
-    """What the winner has that `paged` has not."""
-    match winner.id:
-        case "paged":
-            return []
-        case "skyline":
-            admission = "eviction of the cheapest" if winner.values["eager"] else GROWTH_AWARE
-            return [
-                Rung(admission, winner.with_parameters(order=0, window=1, chunk=0, swap_gib=0)),
-                Rung("order", winner.with_parameters(chunk=0, swap_gib=0)),
-                Rung(CHUNKS, winner.with_parameters(swap_gib=0)),
-                Rung("eviction to host memory", winner),
-            ]
-        case "first-fit":
-            return [Rung(GROWTH_AWARE, winner.with_parameters(window=1)), Rung(PASSING_OVER, winner)]
-        case "ffd":
-            in_order = PolicySpec("first-fit", winner.parameters)
-            return [*_beyond_memory(in_order), Rung("longest first", winner)]
-        case "sarathi":
-            return [Rung(CHUNKS, winner)]
-        case "no-evict" | "token-budget":
-            return [Rung("reservation of max_new_tokens", winner)]
-        case "orca":
-            return [Rung("reservation of the longest", winner)]
-        case _:
-            return [Rung(GROWTH_AWARE, winner)]
+def _label(winner: PolicySpec, labels: Mapping[str, str], switch: str, value: str | int | bool) -> str:
+    if not isinstance(value, str) or value not in labels:
+        raise NoAblation(f"policy '{winner}': {switch} '{value}' has no name in sim/ablation.py: add one")
+    return labels[value]
 
 
-def climb(
-    experiment: Experiment,
-    rungs: Sequence[Rung],
-    folder: Path,
-    *,
-    step_time: StepTime | None = None,
-    reuse: Mapping[str, Path],
-    workers: int | None = None,
-    command: str = "",
-    on_progress: Progress | None = None,
-) -> list[Path]:
-    """Write the run of each rung into FOLDER/NN-slug and return these folders; `step_time` as in `simulate`.
+def _switches(policy: PolicySpec, max_seqs: int) -> dict[str, str | int | bool]:
+    """The switches that are turned by themselves, in one form for policies that do the same.
 
-    `reuse` has, by a policy's text, runs of this very experiment that are there already: they are written again instead
-    of made again. On Ctrl-C as in `compare`.
+    A policy that may not pass over a request looks at one waiting request at a time: its window is 1.
     """
-    take_down(folder)
-    tasks = [
-        Task(rung.policy, f"{number:02}-{rung.policy.slug}", switch=rung.switch) for number, rung in enumerate(rungs)
-    ]
-    missing = [task for task in tasks if str(task.policy) not in reuse]
-    make_runs(
-        [experiment],
-        missing,
-        folder,
-        step_time=step_time,
-        workers=min(workers or os.cpu_count() or 1, len(missing) or 1),
-        command=command,
-        on_progress=on_progress,
-    )
-    for task in tasks:
-        if task not in missing:
-            run = read_run(reuse[str(task.policy)])
-            run.info.switch = task.switch
-            write_run(folder / task.folder, run)
-    return [folder / task.folder for task in tasks]
+    switches = {name: value for name, value in policy.build().switches().items() if name not in _QUANTITIES}
+    if not switches.pop("overtake"):
+        switches["window"] = 1
+    switches["max_requests"] = switches["max_requests"] or max_seqs
+    return switches
 
 
-def take_down(folder: Path) -> None:
-    """Delete the rungs that an earlier ladder left in FOLDER: they explain another result."""
-    for rung in sorted(each.parent for each in folder.glob("*/run.json")):
-        if read_info(rung).switch:
-            shutil.rmtree(rung)
+def _check_names(winner: PolicySpec, here: Switches, goal: Switches) -> None:
+    unknown = [name for name in goal if name not in _NAMES and here.get(name) != goal[name]]
+    if unknown:
+        raise NoAblation(
+            f"policy '{winner}' differs from the baseline in {', '.join(unknown)}, which the table in sim/ablation.py "
+            "does not have: add an entry"
+        )
+
+
+def _differences(here: Switches, goal: Switches) -> str:
+    return ", ".join(f"has {name} '{goal[name]}', not '{here[name]}'" for name in goal if here[name] != goal[name])
+
+
+def _relatives(winner: PolicySpec) -> Iterator[PolicySpec]:
+    """The policies with the winner's parameters, each parameter at the winner's value or at its lowest value.
+
+    The winner itself comes first, and its own values come before the lowest ones.
+    """
+    for info in sorted(policy_catalogue(), key=lambda info: info.id != winner.id):
+        if [parameter.name for parameter in info.parameters] == [*winner.values]:
+            yield from _variants(
+                PolicySpec(info.id, winner.parameters),
+                {parameter.name: (winner.values[parameter.name], parameter.lowest) for parameter in info.parameters},
+            )
+
+
+def _common_policies(winner: PolicySpec, baseline: PolicySpec, max_seqs: int) -> Iterator[PolicySpec]:
+    """The policies of the catalogue with their defaults, but with each count of interest, and each flag off and on."""
+    counts = [baseline.values["n"], max_seqs, *([winner.values["n"]] if winner.counts_requests else [])]
+    for info in policy_catalogue():
+        choices: dict[str, Iterable[float]] = {}
+        for parameter in info.parameters:
+            if parameter.name == "n":
+                choices["n"] = counts
+            elif (parameter.lowest, parameter.highest) == (0, 1):
+                choices[parameter.name] = (0, 1)
+        yield from _variants(PolicySpec(info.id), choices)
+
+
+def _variants(policy: PolicySpec, choices: Mapping[str, Iterable[float]]) -> Iterator[PolicySpec]:
+    """The policy with each combination of the parameters' choices."""
+    for values in product(*choices.values()):
+        yield policy.with_parameters(**dict(zip(choices, values, strict=True)))

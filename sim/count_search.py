@@ -1,4 +1,4 @@
-"""Finds the best safe number of requests for a policy that caps its batches by count."""
+"""Finds the best safe count for a policy that caps its batches by number of requests."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from ..experiment import Experiment
 from ..records.merit import order_by_merit
 from ..records.metrics import Summary, summary_of
 from .simulate import simulate
-from .step_time.roofline import StepTime
+from .step_time import StepTime
 
 _REFINEMENTS = 2
 
@@ -19,9 +19,9 @@ class BestCount:
 
     Attributes:
         n: the count to run with.
-        largest_safe: the largest count tried without an out-of-memory step; 0 if there was none.
+        largest_safe: the largest count that ran without an out-of-memory step; 0 if none did.
         tried: how many counts were simulated.
-        unbounded: a larger count would change nothing: never as many requests as `n` ran at once.
+        unbounded: whether larger counts change nothing, because fewer requests than the count ever ran at once.
     """
 
     n: int
@@ -43,11 +43,17 @@ def best_safe_count(
     step_time: StepTime | None = None,
     on_trial: Callable[[int], None] | None = None,
 ) -> BestCount:
-    """Search the count that serves this trace best (`merit.order_by_merit`) without any out-of-memory step.
+    """Find the count that serves this trace best (`merit.order_by_merit`) without an out-of-memory step.
 
-    Counts are doubled until one runs out of memory or none is reached any more, the edge is found by bisection, and
-    the neighbourhood of the best is looked at more closely. This is hindsight that no operator has: the count
-    policies are given it so that nobody wins against a straw man.
+    The count is doubled until a run is out of memory, or until fewer requests run at once than the count allows.
+    Bisection finds the largest safe count. Then counts near the best one are tried. No operator has this hindsight: the
+    count policies get it so that other policies are not compared with a weak baseline.
+
+    Args:
+        on_trial: called with each count before it is simulated.
+
+    Raises:
+        KeyboardInterrupt: on Ctrl-C.
     """
     trials: dict[int, Summary | None] = {}
 
@@ -68,13 +74,15 @@ def best_safe_count(
         return BestCount(1, 0, len(trials), unbounded=False)
     largest = _bisect(safe, largest, unsafe)
     for _ in range(_REFINEMENTS):
-        _look_around(safe, trials)
+        _try_neighbours(safe, trials)
     return BestCount(_best(trials), largest, len(trials), unbounded)
 
 
 def _double(safe: Callable[[int], bool], trials: dict[int, Summary | None], limit: int) -> tuple[int, int, bool]:
-    """The largest safe power of two, the first unsafe count above it (or limit + 1), and whether counts stopped
-    mattering.
+    """Double the count.
+
+    Returns the largest safe count tried, the first unsafe count above it (or one more than the limit), and whether
+    larger counts change nothing.
     """
     largest, n = 0, 1
     while n <= limit and safe(n):
@@ -96,7 +104,7 @@ def _bisect(safe: Callable[[int], bool], largest: int, unsafe: int) -> int:
     return largest
 
 
-def _look_around(safe: Callable[[int], bool], trials: dict[int, Summary | None]) -> None:
+def _try_neighbours(safe: Callable[[int], bool], trials: dict[int, Summary | None]) -> None:
     best = _best(trials)
     tried = sorted(trials)
     place = tried.index(best)

@@ -1,7 +1,7 @@
-"""Replay parity: a real run's recorded inputs, fed to the simulator, must give the very same plans.
+"""Replay parity: the recorded inputs of a real run, fed to the simulator, must give the same plans.
 
-What the core was told in order (submissions, budgets, times of plans, outcomes of steps) stands in the record, so the
-plans can be made again without a GPU. Where they differ, something decided that was not recorded: a bug.
+The record holds all inputs of the core in order: submissions, budgets, times of plans, outcomes of steps. So the plans
+can be made again without a GPU. If they differ, a decision depended on something that is not recorded: a bug.
 """
 
 from dataclasses import dataclass
@@ -13,10 +13,10 @@ from ..errors import InvalidRun
 from ..records import Columns, Run
 from ..records.outcome import conclude, restore
 from .simulate import as_step_time
-from .step_time.roofline import native
+from .step_time import native
 
-_OF_THE_EXECUTOR = ("plan_ns", "start_ns", "duration_ns", "vram_used_bytes", "vram_budget_bytes")
-"""Columns of a step that the core does not decide."""
+_EXECUTOR_COLUMNS = ("plan_ns", "start_ns", "duration_ns", "vram_used_bytes", "vram_budget_bytes")
+"""Columns of a step that the executor decides, not the core."""
 
 _OOM = STEP_EVENTS.index("oom")
 
@@ -26,8 +26,8 @@ class Parity:
     """A recorded run, made again.
 
     Attributes:
-        run: as simulated, with the recorded times; None if a plan contradicted what came of it.
-        difference: the first plan that differs, in words; None: all are the same.
+        run: the simulated run with the recorded times; None if a plan contradicts its recorded outcome.
+        difference: a sentence about the first plan that differs; None if all plans are the same.
     """
 
     run: Run | None
@@ -37,12 +37,13 @@ class Parity:
 def follow(recorded: Run) -> Parity:
     """Make a run's plans again from its record.
 
-    Raises InvalidRun: the record does not say enough, or is of a simulation that took several steps as one.
+    Raises:
+        InvalidRun: the record lacks an input, or belongs to a simulation that took several steps as one.
     """
     experiment, policy = restore(recorded)
     steps = recorded.steps
     if len(steps["steps"]) and int(steps["steps"].max()) > 1:
-        raise InvalidRun("the run took several steps as one, as simulations do: only real runs can be followed")
+        raise InvalidRun("the run took several steps as one, as simulations do: only replays can be checked")
     scheduler = experiment.scheduler(policy)
     recorder = Recorder(len(experiment.trace), experiment.memory.budget_bytes)
     engine = SimulatedEngine(
@@ -61,7 +62,7 @@ def follow(recorded: Run) -> Parity:
     if recorded.info.complete:
         submissions.rest()
         engine.follow_end()
-    # Of an interrupted run plans without a step may be in the hash that are in no record.
+    # The hash of an interrupted run may include plans without a step, which the record does not have.
     same = not recorded.info.complete or recorded.info.plan_hash == f"{scheduler.plan_hash:016x}"
     run = conclude(
         experiment,
@@ -81,7 +82,7 @@ def follow(recorded: Run) -> Parity:
 
 
 class _Submissions:
-    """The requests of a run in the order in which they were submitted."""
+    """Submits the requests of a run in the recorded order."""
 
     def __init__(self, engine: SimulatedEngine, requests: Columns) -> None:
         self._engine = engine
@@ -91,18 +92,18 @@ class _Submissions:
         self._submitted = 0
 
     def up_to(self, ticket: int, now_ns: int) -> None:
-        """Those that the plan of that time was the first to see."""
+        """Submit the requests up to this ticket, which the plan at `now_ns` was the first to see."""
         while self._left and self._submitted <= ticket:
             self._engine.submit(self._left.pop(), now_ns)
             self._submitted += 1
 
     def rest(self) -> None:
-        """Those that came after the last step."""
+        """Submit the requests that arrived after the last step."""
         self.up_to(self._submitted + len(self._left), self._engine.now_ns)
 
 
 def _follow_steps(engine: SimulatedEngine, submissions: _Submissions, recorded: Run) -> str | None:
-    """Every recorded step, and every budget in its place; what stopped it, if anything did."""
+    """Repeat each recorded step, and each budget in its place. Returns why it stopped early, or None."""
     steps, budgets = recorded.steps, _budgets(recorded.events)
     rows = zip(
         *(
@@ -125,9 +126,9 @@ def _follow_steps(engine: SimulatedEngine, submissions: _Submissions, recorded: 
                 needed_bytes=needed_bytes if event == _OOM else 0,
             )
         except (RuntimeError, ValueError) as error:
-            return f"plan {row}, at {plan_ns / 1e9:.6f} s, contradicts what came of it in the run: {error}"
+            return f"plan {row}, at {plan_ns / 1e9:.6f} s, contradicts its outcome in the run: {error}"
         if not ran:
-            return f"plan {row}, at {plan_ns / 1e9:.6f} s, has no step here and had one in the run"
+            return f"plan {row}, at {plan_ns / 1e9:.6f} s, has no step here but had one in the run"
     for now_ns, after, budget_bytes in reversed(budgets):
         submissions.up_to(after, now_ns)
         engine.follow_budget(now_ns=now_ns, budget_bytes=budget_bytes)
@@ -135,24 +136,24 @@ def _follow_steps(engine: SimulatedEngine, submissions: _Submissions, recorded: 
 
 
 def _budgets(events: Columns) -> list[tuple[int, int, int]]:
-    """(time, ticket after which, bytes) of every budget that the scheduler was told of, the last one first."""
-    told = events["event"] == EVENTS.index("budget")
-    return [*zip(*(events[name][told].tolist()[::-1] for name in ("t_ns", "request", "bytes")), strict=True)]
+    """(time in ns, ticket of the submission before it, bytes) of each change of the budget, the last one first."""
+    changes = events["event"] == EVENTS.index("budget")
+    return [*zip(*(events[name][changes].tolist()[::-1] for name in ("t_ns", "request", "bytes")), strict=True)]
 
 
 def _first_difference(recorded: Columns, made: Columns) -> str | None:
-    """The first step that is not the same, and in what."""
+    """A sentence about the first step that differs; None if all are the same."""
     count = len(made["step"])
-    names = [name for name in STEP_FIELDS if name in recorded and name not in _OF_THE_EXECUTOR]
-    unlike = np.zeros(count, dtype=bool)
+    names = [name for name in STEP_FIELDS if name in recorded and name not in _EXECUTOR_COLUMNS]
+    differs = np.zeros(count, dtype=bool)
     for name in names:
-        unlike |= recorded[name][:count] != made[name]
-    if not unlike.any():
+        differs |= recorded[name][:count] != made[name]
+    if not differs.any():
         return None
-    row = int(unlike.argmax())
-    what = ", ".join(
+    row = int(differs.argmax())
+    columns = ", ".join(
         f"{name} {int(recorded[name][row])} in the run and {int(made[name][row])} here"
         for name in names
         if recorded[name][row] != made[name][row]
     )
-    return f"plan {row}, at {int(recorded['plan_ns'][row]) / 1e9:.6f} s, differs: {what}"
+    return f"plan {row}, at {int(recorded['plan_ns'][row]) / 1e9:.6f} s, differs: {columns}"

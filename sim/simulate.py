@@ -10,9 +10,8 @@ from ..experiment import Experiment, Limits, build_experiment
 from ..records import Run
 from ..records.outcome import conclude
 from ..workloads import DEFAULT_DEVICE, DEFAULT_MODEL, Trace, load_device, load_model
-from .engine import Engine
-from .step_time.profile import shipped_profile
-from .step_time.roofline import AnalyticStepTime, PerStep, StepTime
+from .executor import SimulatedExecutor
+from .step_time import AnalyticStepTime, PerStep, StepTime, shipped_profile
 
 
 def simulate(
@@ -34,30 +33,32 @@ def simulate(
 ) -> Run:
     """Run requests to their end under one policy.
 
-    The result is a pure function of the requests, the policy and the step times. Example, with any function of a
-    step's work to its nanoseconds::
+    The result is a pure function of the requests, the policy and the step times. Example, with a function that returns
+    the nanoseconds of one step::
 
         trace = Trace.of_rows([(0, 512, 128), (10**9, 2048, 64)], max_new_tokens=1000)
         run = simulate(trace, "skyline", limits=Limits(kv_blocks=400), step_time=lambda work: 10_000_000)
         run.info.summary["e2e_s"]["p99"]
 
     Args:
-        requests: an experiment, or a trace, which then runs on `model`, `device` and `limits`.
-        policy: as `parse_policy` reads it.
-        step_time: a model with `cumulative_fs`, or a function; default: the profile that ships for the model on that
-            device, else the device's roofline.
-        pressure: (time in ns, bytes): from then on the device has that budget, since somebody else takes or returns
-            memory. The scheduler learns of it at once if `pressure_announced`, else by running out of memory.
-        macro_steps: takes steps that are alike as one; changes the time this takes and nothing else.
-        stop_on_oom: ends the run at the first out-of-memory step. So does Ctrl-C where it is: what has not ended by
-            then is `aborted`, and the run is marked incomplete.
-        plan_ahead: each step is planned when the one before it begins, as replays do: requests that come meanwhile are
-            seen one step later.
-        on_progress: called with the number of requests that have ended, now and then.
-        note: goes into the record as it is; so does `command`.
+        requests: an experiment; or a trace, which runs on `model` and `device` under `limits`.
+        policy: a policy, or its text as `parse_policy` reads it.
+        step_time: a `StepTime`, or a function from a step's work to its nanoseconds. Default: the profile that ships
+            for this model and device; without one, the device's roofline.
+        pressure: (time in ns, bytes): the device's memory budget from that time on, as if other programs took or
+            returned memory.
+        pressure_announced: whether the scheduler learns of `pressure` at once. If false, it learns by running out of
+            memory.
+        macro_steps: take equal steps as one. This changes how long the simulation takes, and nothing else.
+        stop_on_oom: end the run at the first step that runs out of memory. Requests that have not ended by then are
+            `aborted`, and the run is marked incomplete. Ctrl-C has the same effect at any time.
+        plan_ahead: plan each step when the step before it begins, as replays do. A request that arrives during a step
+            is then seen one step later.
+        on_progress: called now and then with the number of requests that have ended.
+        note, command: text for the record.
 
     Raises:
-        WarpGroupError: an unknown policy, model or device, or limits that leave no room.
+        WarpGroupError: an unknown policy, model or device, or limits that leave no memory for the KV cache.
     """
     if isinstance(requests, Trace):
         requests = build_experiment(requests, load_model(model), load_device(device), limits=limits)
@@ -67,7 +68,7 @@ def simulate(
         as_step_time(step_time, requests),
         list(pressure),
         pressure_announced=pressure_announced,
-        engine_options={
+        executor_options={
             "macro_steps": macro_steps,
             "stop_on_oom": stop_on_oom,
             "plan_ahead": plan_ahead,
@@ -79,9 +80,7 @@ def simulate(
 
 
 def as_step_time(given: StepTime | Callable[[StepWork], int] | None, experiment: Experiment) -> StepTime:
-    """The step-time model that was asked for; by default the profile that ships for this model and device, if one does,
-    else the analytic one.
-    """
+    """The given step-time model. Default: the profile that ships for this model and device, else the analytic model."""
     if given is not None:
         return given if isinstance(given, StepTime) else PerStep(given)
     profile = shipped_profile(experiment.model, experiment.device)
@@ -95,23 +94,23 @@ def _simulate(
     pressure: list[tuple[int, int]],
     *,
     pressure_announced: bool,
-    engine_options: dict[str, Any],
+    executor_options: dict[str, Any],
     note: str,
     command: str,
 ) -> Run:
     scheduler = experiment.scheduler(policy)
     recorder = Recorder(len(experiment.trace), experiment.memory.budget_bytes)
     env = simpy.Environment()
-    engine = Engine(env, experiment.trace, scheduler, step_time, recorder, **engine_options)
-    env.process(engine.process())
+    executor = SimulatedExecutor(env, experiment.trace, scheduler, step_time, recorder, **executor_options)
+    env.process(executor.process())
     if pressure:
-        env.process(engine.pressure(pressure, announced=pressure_announced))
+        env.process(executor.pressure(pressure, announced=pressure_announced))
     interrupted = False
     try:
         env.run()
     except KeyboardInterrupt:
         interrupted = True
-    whole = not interrupted and not (engine_options["stop_on_oom"] and recorder.ooms)
+    complete = not interrupted and not (executor_options["stop_on_oom"] and recorder.ooms)
     return conclude(
         experiment,
         policy,
@@ -119,7 +118,7 @@ def _simulate(
         recorder,
         kind="simulated",
         step_time=step_time.description,
-        complete=whole,
+        complete=complete,
         note=note,
         command=command,
     )

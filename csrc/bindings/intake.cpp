@@ -1,4 +1,4 @@
-// The submission queue. Whatever waits, copies much or runs long does so without the GIL.
+// The submission queue. Calls that wait, copy much or run long release the GIL.
 
 #include "warpgroup/staging/intake.hpp"
 
@@ -24,11 +24,10 @@ namespace {
 using Tokens = py::array_t<std::int32_t, py::array::c_style>;
 using Numbers = py::array_t<std::int64_t, py::array::c_style | py::array::forcecast>;
 
-// Copies that take longer than getting the GIL back.
+// From this number of tokens on, a copy takes longer than getting the GIL back.
 constexpr std::int64_t kManyTokens = 16'384;
 
-// Any array of integers in one piece. NumPy's are looked at directly, everything else through the
-// buffer protocol or, failing that, DLPack.
+// Any contiguous array of integers: a NumPy array, or an object with the buffer protocol or DLPack.
 py::array as_array(const py::object& tokens) {
   py::array array;
   if (py::isinstance<py::array>(tokens)) {
@@ -39,7 +38,7 @@ py::array as_array(const py::object& tokens) {
     array = py::module_::import("numpy").attr("from_dlpack")(tokens).cast<py::array>();
   } else {
     throw py::type_error(
-        "token ids are an array of integers (NumPy, the buffer protocol or DLPack), not " +
+        "token ids must be an array of integers (NumPy, the buffer protocol or DLPack), not " +
         py::str(py::type::of(tokens).attr("__name__")).cast<std::string>());
   }
   return array;
@@ -49,10 +48,10 @@ TokenSource source_of(const py::array& array) {
   const py::dtype kind = array.dtype();
   const auto width = static_cast<int>(kind.itemsize());
   if ((kind.kind() != 'i' && kind.kind() != 'u') || width == 1 || kind.byteorder() == '>')
-    throw py::type_error("token ids are integers of 2, 4 or 8 bytes, not " +
+    throw py::type_error("token ids must be integers of 2, 4 or 8 bytes, not " +
                          py::str(kind).cast<std::string>());
   if (array.ndim() != 1 || (array.flags() & py::array::c_style) == 0)
-    throw py::value_error("token ids lie in one dimension, in one piece");
+    throw py::value_error("token ids must be one-dimensional and contiguous");
   return {array.data(), array.size(), width, kind.kind() == 'i'};
 }
 
@@ -63,14 +62,14 @@ std::int64_t nanoseconds(const py::object& timeout_s) {
   return seconds < 1e9 ? static_cast<std::int64_t>(seconds * 1e9) : -1;
 }
 
-// Threads wait where Python can still be interrupted: a short while at a time.
+// Threads wait for a short time at once, so that Python can handle signals in between.
 constexpr std::int64_t kSignalsNs = 50'000'000;
 
 class Deadline {
  public:
   using Clock = std::chrono::steady_clock;
 
-  // Below 0: never.
+  // Below 0: no deadline.
   explicit Deadline(std::int64_t timeout_ns)
       : never_(timeout_ns < 0), at_(Clock::now() + std::chrono::nanoseconds(timeout_ns)) {}
   std::int64_t left_ns() const {
@@ -126,7 +125,7 @@ std::int64_t submit_many(Intake& intake, const py::object& tokens, const Numbers
   const py::ssize_t count = prompt_tokens.size();
   for (const Numbers* column : {&max_new_tokens, &arrival_ns, &output_tokens})
     if (column->size() != count) throw py::value_error("the arrays differ in length");
-  // Copies, of what others could change while this waits without the GIL.
+  // Copies, since other threads could change the arrays while this one waits without the GIL.
   const std::vector<std::int64_t> lengths(prompt_tokens.data(), prompt_tokens.data() + count);
   std::vector<NewRequest> requests(static_cast<std::size_t>(count));
   for (py::ssize_t i = 0; i < count; ++i)
@@ -216,9 +215,9 @@ void bind_intake(py::module_& m) {
           },
           py::arg("timeout_s") = py::none())
       .def("close", &Intake::close, py::call_guard<py::gil_scoped_release>())
-      .def("watch_room", &Intake::watch_room, py::arg("fd"),
+      .def("watch_space", &Intake::watch_space, py::arg("fd"),
            py::call_guard<py::gil_scoped_release>())
-      .def("unwatch_room", &Intake::unwatch_room, py::arg("fd"),
+      .def("unwatch_space", &Intake::unwatch_space, py::arg("fd"),
            py::call_guard<py::gil_scoped_release>())
       .def_property_readonly("closed", &Intake::closed)
       .def_property_readonly("queued", &Intake::queued)

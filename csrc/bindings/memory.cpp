@@ -14,7 +14,7 @@ using namespace warpgroup;
 
 namespace {
 
-// A block table as a NumPy array of its own: the layout may change before it is read.
+// A block table as a copy, since the layout may change before the copy is read.
 py::array_t<std::int32_t> table_of(const PagedKv& kv, std::int64_t id) {
   const std::vector<std::int32_t>& blocks = kv.block_table(id);
   return py::array_t<std::int32_t>(static_cast<py::ssize_t>(blocks.size()), blocks.data());
@@ -63,6 +63,7 @@ void bind_layouts(py::module_& m) {
 }  // namespace
 
 void bind_memory(py::module_& m) {
+  py::register_exception<NoSpaceForKv>(m, "NoSpaceForKv", PyExc_ValueError);
   py::class_<ModelGeometry>(m, "ModelGeometry")
       .def(py::init([](std::int64_t layers, std::int64_t hidden, std::int64_t query_heads,
                        std::int64_t kv_heads, std::int64_t head_dim, std::int64_t intermediate,

@@ -1,4 +1,4 @@
-// The extension module: it only translates. What the calls mean is said in the headers.
+// The extension module. It only translates; the headers document the calls.
 
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
@@ -191,14 +191,15 @@ void bind_scheduler(py::module_& m) {
 
 }  // namespace
 
-// Free-threaded Pythons need no lock for this module: an Intake is any thread's, every other object
-// is one thread's at a time, as in a program of C++.
+// Free-threaded Pythons need no lock for this module: any thread may use an Intake; only one thread
+// at a time may use any other object, as in C++.
 PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
   m.doc() = "The C++ core of WarpGroup: packing, memory arithmetic, policies and the scheduler.";
   bind_packing(m);
   m.attr("BUILD_COMMIT") = WARPGROUP_COMMIT;
   bind_intake(m);
   bind_memory(m);
+  bind_block_manager(m);
   bind_policy(m);
   bind_plan(m);
   bind_scheduler(m);

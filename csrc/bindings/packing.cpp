@@ -1,4 +1,4 @@
-// Packing from NumPy arrays: integers of any width, read where they lie.
+// Packing of NumPy arrays of any integer type, without a copy.
 
 #include "warpgroup/packing/packing.hpp"
 
@@ -19,7 +19,7 @@ using namespace warpgroup;
 
 namespace {
 
-// A vector's memory as a NumPy array without a copy: the array keeps the packing alive.
+// The vector's memory as a NumPy array without a copy. The array keeps the packing alive.
 py::array_t<std::int32_t> bins_of(const std::shared_ptr<Packing>& packing) {
   return py::array_t<std::int32_t>(static_cast<py::ssize_t>(packing->bin_of.size()),
                                    packing->bin_of.data(), py::cast(packing));
@@ -41,7 +41,7 @@ void check_array(const py::array& lengths) {
   }
 }
 
-// Calls `use` with the array's memory as a pointer to its own integer type.
+// Calls `use` with the array's memory as a pointer to the array's integer type.
 template <class Use>
 auto with_integers(const py::array& array, Use&& use) {
   const void* data = array.data();
@@ -63,7 +63,7 @@ auto with_integers(const py::array& array, Use&& use) {
 }
 
 #ifdef WARPGROUP_SLOWER
-// Whether this call is one of the share that is done twice: every 20th for 5 %.
+// Whether this call is done twice: for 5 %, every 20th call is.
 bool is_done_twice() {
   static std::atomic<std::int64_t> calls{0};
   return calls.fetch_add(1, std::memory_order_relaxed) * WARPGROUP_SLOWER % 100 < WARPGROUP_SLOWER;
@@ -109,7 +109,7 @@ void bind_packing(py::module_& m) {
       .def("insert", &BinPacker::insert, py::arg("length"))
       .def("extend", &extend, py::arg("lengths"))
       .def("remove", &BinPacker::remove, py::arg("bin"), py::arg("length"))
-      .def("room", &BinPacker::room, py::arg("bin"))
+      .def("free_space", &BinPacker::free_space, py::arg("bin"))
       .def_property_readonly("capacity", &BinPacker::capacity)
       .def_property_readonly("num_bins", &BinPacker::num_bins);
 }

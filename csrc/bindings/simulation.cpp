@@ -21,7 +21,7 @@ using Integers = py::array_t<std::int64_t, py::array::c_style | py::array::force
 
 constexpr int kLowBits = 62;
 
-// Python's integers have no bounds; these have 128 bits.
+// A Python integer of up to 128 bits.
 Femtoseconds from_python(const py::object& value) {
   const auto high = (value >> py::int_(kLowBits)).cast<std::int64_t>();
   const auto low = (value & py::int_((std::int64_t{1} << kLowBits) - 1)).cast<std::int64_t>();
@@ -34,7 +34,7 @@ py::object to_python(Femtoseconds value) {
   return (high << py::int_(kLowBits)) + low;
 }
 
-// Any Python object with cumulative_fs(work, steps).
+// A step-time model that is a Python object with cumulative_fs(work, steps).
 class PythonStepTime : public StepTime {
  public:
   explicit PythonStepTime(py::object model) : cumulative_fs_(model.attr("cumulative_fs")) {}
@@ -72,7 +72,7 @@ std::vector<std::int64_t> as_vector(const Integers& array) {
   return {array.data(), array.data() + array.size()};
 }
 
-// One column from a list of rows.
+// One column of a list of rows, as a NumPy array.
 template <class Rows, class Get>
 py::array_t<std::int64_t> column(const Rows& rows, Get get) {
   py::array_t<std::int64_t> out(static_cast<py::ssize_t>(rows.size()));
@@ -196,7 +196,7 @@ void bind_simulation(py::module_& m) {
       .def("ended", &ArrivalQueue::ended, py::arg("request"), py::arg("at_ns"))
       .def("arrival_ns", &ArrivalQueue::arrival_ns, py::arg("request"));
 
-  // Keeps what it refers to alive.
+  // Keeps the objects alive that the engine refers to.
   struct Owned {
     std::shared_ptr<StepTime> step_time;
     SimulatedEngine engine;

@@ -1,5 +1,4 @@
-// From plans to slabs: who holds which blocks, the builder of steps, and the thread that stages
-// them.
+// From plans to slabs: the builder of steps, and the thread that stages them.
 
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
@@ -24,7 +23,7 @@ py::array_t<std::int64_t> as_array(const std::vector<std::int64_t>& values) {
   return py::array_t<std::int64_t>(static_cast<py::ssize_t>(values.size()), values.data());
 }
 
-// The builder, and the arrays and the block manager that it works on.
+// The builder, and references to the arrays and the block manager that it uses.
 struct Builder {
   StepBuilder builder;
   std::int64_t requests;
@@ -40,8 +39,8 @@ std::unique_ptr<Builder> make_builder(Integers& log, const Numbers& starts,
                                       const py::object& block_manager, std::uint64_t seed,
                                       bool padded) {
   require(starts.size() == prompt_tokens.size() && starts.size() == ends.size(),
-          "as many entries as requests in every array by request");
-  require(log.size() > 0, "the log has a place for tokens that nobody asked for");
+          "starts, prompt_tokens and ends must have one entry for each request");
+  require(log.size() > 0, "the log must have one more place than there are tokens");
   RequestLog requests{log.mutable_data(), log.size() - 1, as_vector(starts),
                       as_vector(prompt_tokens), as_vector(ends)};
   return std::unique_ptr<Builder>(new Builder{
@@ -64,55 +63,6 @@ void write_prepared(const Builder& self, Integers& slab, const SlabShape& shape,
   std::int32_t* const memory = slab.mutable_data();
   const py::gil_scoped_release release;
   self.builder.write(memory, shape, all_continue);
-}
-
-using Pairs = std::vector<std::pair<std::int32_t, std::int32_t>>;
-
-Pairs as_pairs(const std::vector<BlockCopy>& copies) {
-  Pairs pairs;
-  for (const BlockCopy& copy : copies) pairs.emplace_back(copy.host, copy.device);
-  return pairs;
-}
-
-void bind_kv_book(py::module_& m) {
-  py::class_<BlockManager>(m, "BlockManager")
-      .def(py::init<std::int64_t, std::int64_t, std::int64_t>(), py::kw_only(), py::arg("seats"),
-           py::arg("width"), py::arg("block_tokens"))
-      .def("hold", &BlockManager::hold, py::arg("request"), py::arg("seat"), py::arg("tokens"))
-      .def("release", &BlockManager::release, py::arg("request"))
-      .def(
-          "resize",
-          [](BlockManager& block_manager, std::int64_t blocks) {
-            Pairs moves;
-            for (const PagedKv::Move move : block_manager.resize(blocks))
-              moves.emplace_back(move.from, move.to);
-            return moves;
-          },
-          py::arg("blocks"))
-      .def("open_host", &BlockManager::open_host, py::arg("blocks"))
-      .def(
-          "swap_out",
-          [](BlockManager& block_manager, std::int64_t request, std::int64_t tokens) {
-            return as_pairs(block_manager.swap_out(request, tokens));
-          },
-          py::arg("request"), py::arg("tokens"))
-      .def(
-          "swap_in",
-          [](BlockManager& block_manager, std::int64_t request) {
-            return as_pairs(block_manager.swap_in(request));
-          },
-          py::arg("request"))
-      .def("host_tokens", &BlockManager::host_tokens, py::arg("request"))
-      .def("clear", &BlockManager::clear)
-      .def_property_readonly("blocks", &BlockManager::blocks)
-      .def_property_readonly("free_blocks", &BlockManager::free_blocks)
-      .def_property_readonly("host_blocks", &BlockManager::host_blocks)
-      .def_property_readonly("width", &BlockManager::width)
-      .def_property_readonly("tables", [](const py::object& self) {
-        auto& block_manager = self.cast<BlockManager&>();
-        return py::array_t<std::int32_t>({block_manager.seats(), block_manager.width()},
-                                         block_manager.tables(), self);
-      });
 }
 
 void bind_step_builder(py::module_& m) {
@@ -172,7 +122,7 @@ void bind_step_builder(py::module_& m) {
 
 SlabMemory memory_of(Integers& slab) { return {slab.mutable_data(), slab.size()}; }
 
-// Keeps what it works with alive.
+// Keeps the objects alive that the stager uses.
 struct Stager {
   StepStager stager;
   py::object kept;
@@ -183,7 +133,7 @@ struct Worker {
   py::tuple kept;
   py::object slab{};  // that it may be writing to
 
-  // The thread may be at work: it is waited for without the GIL.
+  // Waits for the thread without the GIL.
   ~Worker() {
     const py::gil_scoped_release release;
     worker.reset();
@@ -249,8 +199,7 @@ void bind_worker(py::module_& m) {
              });
            })
       .def("take", [](Worker& self) {
-        // The GIL is kept where there is nothing to wait for: to get it back takes longer than
-        // this.
+        // Keeps the GIL if there is nothing to wait for: getting it back would take longer.
         if (self.worker->ready()) return self.worker->take();
         return without_gil([&] { return self.worker->take(); });
       });
@@ -259,7 +208,6 @@ void bind_worker(py::module_& m) {
 }  // namespace
 
 void bind_steps(py::module_& m) {
-  bind_kv_book(m);
   bind_step_builder(m);
   bind_worker(m);
 }

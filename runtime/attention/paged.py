@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 import triton
 
-from ...csrc import AttentionCut
+from ...csrc import AttentionSchedule
 from ...workloads import ModelSpec
 from ..machine import Machine
 from ..step.batch import Batch, LayerCache
@@ -69,7 +69,7 @@ class PagedAttention:
     def __init__(self, multiprocessors: int, kv_heads: int, prompts: "PromptAttention | None" = None) -> None:
         self._multiprocessors, self._kv_heads, self._prompts = max(multiprocessors, 1), kv_heads, prompts
         self.name = f"paged (Triton), prompts by {prompts.name}" if prompts else "paged (Triton)"
-        self._cut = AttentionCut()
+        self._schedule = AttentionSchedule()
         self._arrived = torch.empty(0)
 
     @classmethod
@@ -80,7 +80,7 @@ class PagedAttention:
         return cls(machine.spec.multiprocessors, spec.kv_heads, PromptAttention.for_model(spec))
 
     def _ctas(self, tuning: _Tuning) -> int:
-        """Items that all CTAs together work on at once."""
+        """CTAs that can work on one KV head at the same time."""
         return max(self._multiprocessors * tuning.programs // self._kv_heads, 1)
 
     def arrays(self, shape: Shape) -> Iterator[tuple[str, int]]:
@@ -88,7 +88,7 @@ class PagedAttention:
         for name, tiles, tuning in (("row", shape.rows, _rows_tuning(shape.rows)), ("chunk", _tiles(shape), _CHUNKS)):
             if tiles:
                 yield from (
-                    (f"{name}_items", AttentionCut.most_items(tiles, self._ctas(tuning)) * ITEM),
+                    (f"{name}_items", AttentionSchedule.most_items(tiles, self._ctas(tuning)) * ITEM),
                     (f"{name}_count", 1),
                 )
                 yield f"{name}_tile_edges", tiles + 1
@@ -96,13 +96,13 @@ class PagedAttention:
     def fill(
         self, slab: dict[str, Integers], shape: Shape, lengths: npt.NDArray[np.int64], chunks: list[PrefillChunk]
     ) -> None:
-        """Cut the caches into parts, and schedule these on the CTAs."""
+        """Write the split-KV schedules of decoding rows and of chunks."""
         if shape.rows:
             ctas = self._ctas(_rows_tuning(shape.rows))
-            slab["row_count"][0] = self._cut.rows(lengths, ctas, slab["row_items"], slab["row_tile_edges"])
+            slab["row_count"][0] = self._schedule.rows(lengths, ctas, slab["row_items"], slab["row_tile_edges"])
         if shape.chunks:
             pairs = [(chunk.start, chunk.tokens) for chunk in chunks]
-            slab["chunk_count"][0] = self._cut.chunks(
+            slab["chunk_count"][0] = self._schedule.chunks(
                 pairs, _TILE, self._ctas(_CHUNKS), slab["chunk_items"], slab["chunk_tile_edges"]
             )
 

@@ -9,10 +9,10 @@ import torch
 import triton
 import triton.language as tl
 
-from ...csrc import AttentionCut
+from ...csrc import AttentionSchedule
 
-ITEM = AttentionCut.ITEM
-"""Integers of an item: see `AttentionCut`."""
+ITEM = AttentionSchedule.ITEM
+"""Integers of an item: see `AttentionSchedule`."""
 
 
 @triton.jit

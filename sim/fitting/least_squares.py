@@ -1,4 +1,4 @@
-"""Two kinds of least squares that NumPy alone does not have."""
+"""Two kinds of least squares that NumPy does not have."""
 
 import numpy as np
 import numpy.typing as npt
@@ -7,13 +7,16 @@ Array = npt.NDArray[np.float64]
 
 
 def non_negative(columns: Array, target: Array) -> Array:
-    """The x >= 0 that makes |columns @ x - target| smallest, by active sets (Lawson and Hanson, 1974, chapter 23).
+    """The x >= 0 that minimizes |columns @ x - target|, by active sets (Lawson and Hanson, 1974, chapter 23).
 
     Args:
         columns: (rows, unknowns).
         target: (rows,).
+
+    Returns:
+        (unknowns,).
     """
-    if len(columns) > columns.shape[1] + 1:  # the same problem in as few rows as there are unknowns
+    if len(columns) > columns.shape[1] + 1:  # QR reduces the problem to one row more than there are unknowns
         reduced: Array = np.asarray(np.linalg.qr(np.column_stack([columns, target]), mode="r"))
         columns, target = reduced[:, :-1], reduced[:, -1]
     scale = np.linalg.norm(columns, axis=0)
@@ -42,11 +45,14 @@ def non_negative(columns: Array, target: Array) -> Array:
 
 
 def damped(columns: Array, target: Array, pull: Array) -> Array:
-    """The x that makes |columns @ x - target|^2 + |pull * x|^2 smallest: without evidence x is zero.
+    """The x that minimizes |columns @ x - target|^2 + |pull * x|^2 (ridge regression): without evidence x is zero.
 
     Args:
         columns: (rows, unknowns).
         target: (rows,).
         pull: (unknowns,), each above 0.
+
+    Returns:
+        (unknowns,).
     """
     return np.asarray(np.linalg.solve(columns.T @ columns + np.diag(pull**2), columns.T @ target))

@@ -1,4 +1,4 @@
-"""Measured steps, with what was measured and where: from replays, or kept in a Parquet file."""
+"""Measured steps and their source, read from replays or from a Parquet file."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,13 +10,20 @@ from ...errors import InvalidProfile, OutputRefused
 from ...experiment import geometry_of
 from ...records import Columns, read_run
 from ...workloads import ModelSpec
-from .steps import COLUMNS
+from .step_fit import COLUMNS
 
 _ABOUT = b"warpgroup"
 
 
-class About(msgspec.Struct, frozen=True):
-    """What was measured, and where."""
+class StepSource(msgspec.Struct, frozen=True):
+    """What was measured, and where.
+
+    Attributes:
+        device: the GPU's name.
+        attention: the attention backend.
+        source: a sentence part that reports show.
+        row_sizes: batch sizes of the captured CUDA graphs, ascending.
+    """
 
     model: ModelSpec
     device: str
@@ -28,14 +35,18 @@ class About(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class MeasuredSteps:
-    """Measured steps."""
+    """Measured steps, as columns of `steps.parquet`, and their source."""
 
     steps: Columns
-    about: About
+    about: StepSource
 
 
-def joined(found: list[MeasuredSteps]) -> MeasuredSteps:
-    """All of them. Raises InvalidProfile: they are not of one model, device and attention backend."""
+def join_steps(found: list[MeasuredSteps]) -> MeasuredSteps:
+    """All measured steps as one.
+
+    Raises:
+        InvalidProfile: they have different models, devices or attention backends.
+    """
     first = found[0].about
     for each in found:
         for what, mine, firsts in (
@@ -55,16 +66,20 @@ def joined(found: list[MeasuredSteps]) -> MeasuredSteps:
 
 
 def steps_of_run(folder: Path) -> MeasuredSteps:
-    """Those of a replay. Raises InvalidProfile: a simulation, or a record that does not say enough."""
+    """The measured steps of a replay.
+
+    Raises:
+        InvalidProfile: the run is a simulation, or its record lacks the model.
+    """
     run = read_run(folder)
     info = run.info
     if info.kind != "real" or info.machine is None:
         raise InvalidProfile(f"{folder} is a {info.kind} run: only replays have measured steps")
     if info.scenario.inputs is None:
-        raise InvalidProfile(f"{folder} is of a version that did not record its model: replay it again")
+        raise InvalidProfile(f"{folder} was written by a version that did not record the model: replay it again")
     return MeasuredSteps(
         run.steps,
-        About(
+        StepSource(
             model=info.scenario.inputs.model,
             device=info.scenario.device,
             attention=info.machine.attention,
@@ -76,7 +91,11 @@ def steps_of_run(folder: Path) -> MeasuredSteps:
 
 
 def write_steps(path: Path, measured: MeasuredSteps) -> None:
-    """Keep what is fitted to. Raises OutputRefused."""
+    """Write the columns that a fit needs, and their source.
+
+    Raises:
+        OutputRefused: the file cannot be written.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -90,17 +109,21 @@ def write_steps(path: Path, measured: MeasuredSteps) -> None:
 
 
 def read_steps(path: Path) -> MeasuredSteps:
-    """What `write_steps` kept. Raises InvalidProfile."""
+    """Read a file of `write_steps`.
+
+    Raises:
+        InvalidProfile: the file cannot be read, or does not hold measured steps.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
         table = pq.read_table(path)
-        about = msgspec.json.decode((table.schema.metadata or {})[_ABOUT], type=About)
+        about = msgspec.json.decode((table.schema.metadata or {})[_ABOUT], type=StepSource)
         geometry_of(about.model)
     except (OSError, pa.ArrowException, KeyError, ValueError, msgspec.MsgspecError):
         raise InvalidProfile(f"{path} does not hold measured steps: expected a file of --save-steps") from None
     for name in table.column_names:
         if not pa.types.is_integer(table[name].type) or table[name].null_count:
-            raise InvalidProfile(f"{path}: column {name} does not hold whole numbers alone")
+            raise InvalidProfile(f"{path}: column {name} holds values that are not whole numbers")
     return MeasuredSteps({name: table[name].to_numpy() for name in table.column_names}, about)

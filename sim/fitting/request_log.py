@@ -1,4 +1,4 @@
-"""Another engine's log of requests beside the simulation of the same requests."""
+"""The request log of another engine, compared with the simulation of the same requests."""
 
 from dataclasses import replace
 
@@ -13,12 +13,11 @@ from ...workloads import RequestLog
 _QUICKEST = 0.1
 
 
-def aligned(log: RequestLog, simulated: Run) -> RequestLog:
-    """The log with its tokens on the clock of its arrivals.
+def align_clocks(log: RequestLog, simulated: Run) -> RequestLog:
+    """The log with its token times on the clock of its arrival times.
 
-    Where the clocks differ, what lies between them cannot be known from the log alone. It is chosen such that those
-    requests that got their first token soonest waited as long as the simulated ones: there is least in their waiting
-    that a simulation could have wrong.
+    If the clocks differ, the log does not tell by how much. The shift is chosen so that the 10 % quantile of the times
+    to the first token equals the simulated quantile: the simulation is most reliable for the requests that wait least.
     """
     if log.same_clock:
         return log
@@ -29,8 +28,8 @@ def aligned(log: RequestLog, simulated: Run) -> RequestLog:
     return replace(log, first_ns=log.first_ns + shift, last_ns=log.last_ns + shift)
 
 
-def as_run(log: RequestLog, simulated: Run) -> Run:
-    """The log as the record of a run, as far as it goes: nothing is known of steps, memory and evictions."""
+def run_from_log(log: RequestLog, simulated: Run) -> Run:
+    """The log as the record of a run, without steps, memory and evictions, which a log does not have."""
     count = len(log.trace)
     unknown, none = np.full(count, -1, dtype=np.int64), np.zeros(count, dtype=np.int64)
     requests = simulated.requests | {

@@ -1,4 +1,4 @@
-"""A calibrated step-time model: what was fitted, to what, and how far off it is; kept as a small JSON file."""
+"""A calibrated step-time model: fitted values, their source, and their errors; stored as a small JSON file."""
 
 from collections.abc import Iterator
 from importlib.resources import files
@@ -17,7 +17,7 @@ Rate = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
 
 class Rates(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What each part of a step costs, in femtoseconds; see `warpgroup.csrc.RooflineStepTime`."""
+    """The cost of each part of a step, in femtoseconds; see `warpgroup.csrc.RooflineStepTime`."""
 
     weights_fs: Rate
     token_fs: Rate
@@ -33,7 +33,7 @@ class Rates(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Corrections(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What was measured beyond the rates: (at, femtoseconds), straight lines between these; see there too."""
+    """Corrections of the rates: knots (at, femtoseconds) with straight lines between them; see `RooflineStepTime`."""
 
     tokens: list[tuple[int, int]] = []
     prefilled: list[tuple[int, int]] = []
@@ -45,9 +45,12 @@ class Corrections(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class RegionError(msgspec.Struct, frozen=True):
-    """How far off the model is on steps of one kind that it was not fitted to; shares of the measured time.
+    """The error of a model on steps of one kind that it was not fitted to.
 
-    `total` is of their durations together, predicted over measured less 1.
+    Attributes:
+        steps: number of steps.
+        median, p95: quantiles of |predicted / measured - 1|.
+        total: sum of the predicted durations over the sum of the measured ones, less 1.
     """
 
     steps: int
@@ -57,12 +60,12 @@ class RegionError(msgspec.Struct, frozen=True):
 
 
 class Profile(msgspec.Struct, frozen=True):
-    """One model on one machine.
+    """The step times of one model on one machine.
 
     Attributes:
-        attention: the backend that was measured; empty: that of another engine, by its log.
+        attention: the attention backend that was measured; empty if the profile was fitted to another engine's log.
         source: what was measured: the grid, runs or a log.
-        error: by kind of step, or of a log by kind of time, cross-validated; `all` has every one.
+        error: cross-validated errors by kind of step (of a log: by kind of time); `all` is over all of them.
     """
 
     schema: int
@@ -78,11 +81,11 @@ class Profile(msgspec.Struct, frozen=True):
     error: dict[str, RegionError]
 
     def step_time(self) -> "CalibratedStepTime":
-        """What it predicts."""
+        """The step-time model of this profile."""
         return CalibratedStepTime(self)
 
     def save(self, path: Path) -> None:
-        """As indented JSON."""
+        """Write the profile as indented JSON."""
         path.write_bytes(msgspec.json.format(msgspec.json.encode(self), indent=1) + b"\n")
 
 
@@ -102,7 +105,7 @@ class CalibratedStepTime:
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickled as its profile: the rates are a C++ object."""
+        """Pickle the profile, since the rates are a C++ object."""
         return CalibratedStepTime, (self._profile,)
 
     def cumulative_fs(self, work: StepWork, steps: int) -> int:
@@ -111,7 +114,11 @@ class CalibratedStepTime:
 
 
 def read_profile(path: Path) -> Profile:
-    """Raises InvalidProfile: no file, or not a profile of this version."""
+    """Read a profile.
+
+    Raises:
+        InvalidProfile: the file cannot be read, or is not a profile of this version.
+    """
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -124,7 +131,7 @@ def read_profile(path: Path) -> Profile:
         profile.step_time()
     except (msgspec.MsgspecError, UnicodeDecodeError, ValueError, TypeError, KeyError) as error:
         reason = str(error).partition("\n")[0]
-        raise InvalidProfile(f"{path} is not a profile: {reason}; `warpgroup calibrate` makes them") from None
+        raise InvalidProfile(f"{path} is not a profile: {reason}; `warpgroup calibrate` makes profiles") from None
     return profile
 
 
@@ -133,7 +140,7 @@ class _Schema(msgspec.Struct):
 
 
 def shipped_profiles() -> Iterator[Profile]:
-    """Those that come with the package."""
+    """The profiles that ship with the package."""
     folder = files(__package__) / "profiles"
     for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
         if entry.name.endswith(".json"):
@@ -141,7 +148,7 @@ def shipped_profiles() -> Iterator[Profile]:
 
 
 def shipped_profile(model: ModelSpec, device: DeviceSpec) -> Profile | None:
-    """That of a model, as it is in the catalogue, on the device of that name, whatever limits it is given."""
+    """The shipped profile of a model on a device; None without one, or if the model differs from the catalogue's."""
     if model.name not in model_names() or load_model(model.name) != model:
         return None
     return next((each for each in shipped_profiles() if (each.model, each.device) == (model.name, device.name)), None)

@@ -1,4 +1,4 @@
-"""How long a step takes: the analytic roofline model, and an adapter for any function of one step.
+"""How long a step takes: the analytic roofline model, and an adapter for any function of a step's work.
 
     step = max(weights / bandwidth, FLOPs of the matrix products / compute rate)
          + KV bytes read / KV read rate
@@ -6,13 +6,13 @@
          + bytes swapped / host link
          + overhead
 
-The products of a step share one pass over the weights; attention reads each decoding request's own cache, and comes
-on top. A datasheet's peaks are first reduced by what an H200 reached of its own (4.15 of 4.8 TB/s read, 786 of 989
-TFLOP/s in a large bf16 product); measured devices carry what they reached. The model is analytic, not calibrated: it
-has seen no run of the engine that it predicts.
+The products of a step share one pass over the weights. Attention reads each decoding request's own cache, and is added.
+A datasheet's peaks are first reduced by the shares that an H200 reached (it read 4.15 of 4.8 TB/s, and computed 786 of
+989 TFLOP/s in a large bf16 product). Devices with measured peaks are not reduced. The model is analytic, not
+calibrated: it was not fitted to any run of an engine.
 
-Durations are femtoseconds in integers, and those of steps that are alike are one closed form: the sum of F(j+1) - F(j)
-is F(k) to the last digit, so that macro-steps and single steps are the same run.
+Durations are integers in femtoseconds. The total of k equal steps has the closed form F(k). The sum of F(j+1) - F(j)
+equals F(k) to the last digit, so macro-steps and single steps give the same run.
 """
 
 from collections.abc import Callable
@@ -27,27 +27,28 @@ _FS_PER_S = 10**15
 BANDWIDTH_REACHED = (415, 480)
 FLOPS_REACHED = (786, 989)
 MATMUL_SHARE = (69, 100)
-"""Packed prefill of a 7B model as a whole, 38,409 tokens/s on an H200, against its 786 TFLOP/s."""
+"""Packed prefill of a whole 7B model: 38,409 tokens/s on an H200, as a share of its 786 TFLOP/s."""
 KV_READ_SHARE = (86, 100)
-"""flash_attn_with_kvcache at 64 to 256 rows, 3.56 to 3.58 TB/s on an H200, against its 4.15 TB/s."""
+"""flash_attn_with_kvcache at 64 to 256 rows: 3.56 to 3.58 TB/s on an H200, as a share of its 4.15 TB/s."""
 ATTENTION_SHARE = (43, 100)
-"""flash_attn_varlen_func at 8,192 tokens, 335 TFLOP/s on an H200, against its 786 TFLOP/s."""
+"""flash_attn_varlen_func at 8,192 tokens: 335 TFLOP/s on an H200, as a share of its 786 TFLOP/s."""
 OVERHEAD_FS = 1_500_000 * FS_PER_NS
-"""Launches and host work that no kernel hides: vLLM's decode steps on an H200 took 1.6 ms beyond the terms above."""
+"""Launches and host work that kernels do not hide: vLLM's decode steps on an H200 took 1.6 ms beyond the rest."""
 
 
 @runtime_checkable
 class StepTime(Protocol):
-    """Predicts durations for the simulator."""
+    """Predicts the durations of steps for the simulator."""
 
     @property
     def description(self) -> str:
-        """What it is, and how far it may be trusted; shown wherever its results are."""
+        """What the model is and how accurate it is; shown with all results that use it."""
         ...
 
     def cumulative_fs(self, work: StepWork, steps: int) -> int:
-        """Femtoseconds that `steps` steps take together, the first one doing `work` and each later one with one more
-        token in every decoding request's cache.
+        """The total of `steps` steps in femtoseconds.
+
+        The first step does `work`. In each later step the cache of every decoding request is one token longer.
         """
         ...
 
@@ -61,7 +62,7 @@ class AnalyticStepTime:
         self.description = f"analytic roofline for {device.name}, not calibrated"
 
     def __getstate__(self) -> tuple[dict[str, Any], str]:
-        """Pickled as what the rates were made of: they are a C++ object."""
+        """Pickle the arguments of the rates, since the rates are a C++ object."""
         return self._given, self.description
 
     def __setstate__(self, state: tuple[dict[str, Any], str]) -> None:
@@ -74,7 +75,7 @@ class AnalyticStepTime:
 
 
 def analytic_rates(geometry: ModelGeometry, device: DeviceSpec) -> dict[str, Any]:
-    """What each part of a step costs by the formula above, in femtoseconds; see `RooflineStepTime`."""
+    """The cost of each part of a step by the formula above, in femtoseconds; see `RooflineStepTime`."""
     reached = ((1, 1), (1, 1)) if device.measured else (BANDWIDTH_REACHED, FLOPS_REACHED)
     bandwidth = _scaled(device.bandwidth_bytes_s, reached[0])
     flops = _scaled(device.bf16_flops, reached[1])
@@ -99,7 +100,7 @@ def analytic_rates(geometry: ModelGeometry, device: DeviceSpec) -> dict[str, Any
 
 
 class PerStep:
-    """Any function of one step's work to its nanoseconds, as a step-time model."""
+    """A step-time model from a function that returns the nanoseconds of one step."""
 
     def __init__(self, duration_ns: Callable[[StepWork], int], description: str = "given function") -> None:
         self._duration_ns = duration_ns
@@ -114,7 +115,7 @@ class PerStep:
 
 
 def native(step_time: StepTime) -> RooflineStepTime | StepTime:
-    """What the native loop calls: rates that it knows itself, or a Python object for each macro-step."""
+    """The object that the native loop calls: native rates where there are some, else the Python model itself."""
     rates = getattr(step_time, "rates", None)
     return rates if isinstance(rates, RooflineStepTime) else step_time
 
@@ -131,7 +132,7 @@ def _later(work: StepWork, steps: int) -> StepWork:
         longest_context=work.longest_context + steps if work.decode_rows else 0,
         sampled_rows=work.sampled_rows,
         padding_tokens=work.padding_tokens,
-        swap_bytes=0,  # the copies come before the first step
+        swap_bytes=0,  # the copies are made before the first step
     )
 
 

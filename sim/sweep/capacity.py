@@ -1,7 +1,7 @@
 """Where a policy's capacity lies on a grid of rates, and which rates to measure to find it.
 
-Attainment, the share of requests that keep the SLO, falls as the rate rises: then bisection finds the highest rate that
-passes after measuring ceil(log2(rates + 1)) of them. Whether it does fall is only known of rates that were measured.
+Attainment is the share of requests that keep the SLO. If it falls as the rate rises, bisection finds the highest rate
+that passes by measuring at most ceil(log2(rates + 1)) rates. Only measured rates show whether it does fall.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,14 +12,15 @@ from ...errors import InvalidScenario
 from ...records.sweep import RatePoint
 
 MOST_RATES = 1_000
-_NOTABLE = 0.1  # a rise of the share that kept the SLO which is no noise
+_NOTABLE = 0.1  # a larger rise of attainment is not noise
 
 
 def rates_of(spec: str) -> list[float]:
-    """The grid of LOW:HIGH:STEP, in requests per second, ascending; HIGH is on it if steps from LOW reach it.
+    """The grid LOW:HIGH:STEP in requests per second, ascending. HIGH is on the grid if steps from LOW reach it.
 
-    Raises InvalidScenario: another form, an order that is not ascending, more than `MOST_RATES`, or rates that are not
-    told apart as they are written.
+    Raises:
+        InvalidScenario: the text has another form, LOW is above HIGH, there are more than `MOST_RATES` rates, or two
+            rates are equal in 15 digits.
     """
     try:
         low, high, step = (Decimal(part) for part in spec.split(":"))
@@ -28,32 +29,38 @@ def rates_of(spec: str) -> list[float]:
     except (ValueError, InvalidOperation):
         raise InvalidScenario(f"--rate '{spec}' is not of the form LOW:HIGH:STEP, such as 1:10:0.5") from None
     if low <= 0 or step <= 0:
-        raise InvalidScenario(f"--rate '{spec}': LOW and STEP must be positive numbers, of requests per second")
+        raise InvalidScenario(f"--rate '{spec}': LOW and STEP must be positive numbers of requests per second")
     if low > high:
         raise InvalidScenario(f"--rate '{spec}': LOW is above HIGH")
     if high - low >= MOST_RATES * step:
         raise InvalidScenario(f"--rate '{spec}' has more than {MOST_RATES:,} rates: choose a larger STEP")
     rates = [float(low + i * step) for i in range(int((high - low) / step) + 1)]
     if len({rate_text(rate) for rate in rates}) < len(rates):
-        raise InvalidScenario(f"--rate '{spec}': rates as near to each other as STEP are the same: choose a larger one")
+        raise InvalidScenario(f"--rate '{spec}': STEP is too small to tell the rates apart: choose a larger STEP")
     return rates
 
 
 def rate_text(rate: float) -> str:
-    """A rate as it was written in the grid."""
+    """A rate as text, as it was written in the grid."""
     return f"{rate:.15g}"
 
 
 def bracket(count: int, passed: Mapping[int, bool]) -> tuple[int, int]:
-    """Between which of `count` rates capacity lies, by position: the highest that passed, -1 if none did, and the
-    lowest that failed, `count` if none did.
+    """The positions, among `count` rates, of the highest rate that passed and the lowest that failed.
+
+    Capacity lies between the two. The first is -1 if none passed; the second is `count` if none failed.
     """
     low = max((i for i, passes in passed.items() if passes), default=-1)
     return low, min((i for i, passes in passed.items() if not passes), default=count)
 
 
 def next_rates(count: int, passed: Mapping[int, bool], *, every: bool) -> list[int]:
-    """Positions to measure next, given what passed so far; none when capacity is found, or `every` rate measured."""
+    """Positions of the rates to measure next; none if capacity is found.
+
+    Args:
+        passed: whether a rate passed, by position.
+        every: measure all rates instead of bisecting.
+    """
     if every:
         return [i for i in range(count) if i not in passed]
     low, high = bracket(count, passed)
@@ -61,17 +68,18 @@ def next_rates(count: int, passed: Mapping[int, bool], *, every: bool) -> list[i
 
 
 def rounds_left(count: int, passed: Mapping[int, bool]) -> tuple[int, int]:
-    """How many more rates bisection measures: at least, and at most."""
+    """How many more rates bisection measures: the least and the most."""
     low, high = bracket(count, passed)
     unknown = high - low - 1
     return (unknown + 1).bit_length() - 1, unknown.bit_length()
 
 
 def capacity_of(points: Sequence[RatePoint], target: float) -> tuple[float | None, float | None]:
-    """The highest rate below the first that fails to reach the target, and that one; None where there is none.
+    """The highest rate below the first rate that misses the target, and that first rate; None where there is none.
 
     Args:
         points: by rate, ascending.
+        target: the attainment to reach.
     """
     failing = [point.rate for point in points if point.attainment < target]
     passing = [point.rate for point in points if not failing or point.rate < failing[0]]
@@ -79,10 +87,10 @@ def capacity_of(points: Sequence[RatePoint], target: float) -> tuple[float | Non
 
 
 def rises(points: Sequence[RatePoint], target: float) -> list[str]:
-    """Says where attainment rises from a rate that fails to the next that was measured: capacity may be another."""
+    """Sentences about rates where attainment rises after a rate that fails: capacity may be higher than reported."""
     return [
         f"attainment rises from {below.attainment:.1%} at {rate_text(below.rate)} to {above.attainment:.1%} at "
-        f"{rate_text(above.rate)} requests/s: capacity is taken below the first rate that fails"
+        f"{rate_text(above.rate)} requests/s: the capacity shown is below the first rate that fails"
         for below, above in pairwise(points)
         if below.attainment < target and (above.attainment >= target or above.attainment > below.attainment + _NOTABLE)
     ]

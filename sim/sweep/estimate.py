@@ -1,4 +1,4 @@
-"""How long a sweep will take, before it begins and while it runs."""
+"""Estimates how long a sweep takes, before it begins and while it runs."""
 
 import time
 from collections.abc import Sequence
@@ -9,15 +9,23 @@ import msgspec
 from ...workloads import head
 from ..simulate import simulate
 from .search import CapacitySearch, Question
-from .trials import Setting
+from .trials import SweepSetting
 
 _SHORT = 500
 _COUNTS_TRIED = 15
-"""About as many simulations as a search of the best safe count makes."""
+"""About how many simulations a search of the best safe count makes."""
 
 
-class Plan(msgspec.Struct, frozen=True):
-    """What a sweep will take. A trial is one policy at one rate on one seed, over `requests` requests."""
+class SweepEstimate(msgspec.Struct, frozen=True):
+    """What a sweep will do and how long it takes. A trial is one policy at one rate on one seed.
+
+    Attributes:
+        requests: number of requests in a trial.
+        at_once: simulations at a time.
+        trials_done: trials that an earlier sweep has made.
+        trials_least, trials_most: bounds of the trials still to make.
+        seconds_least, seconds_most: bounds of the time that they take.
+    """
 
     policies: list[str]
     rates: list[float]
@@ -32,36 +40,48 @@ class Plan(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Clock:
-    """Seconds that a trial of each search takes, and how many run at once."""
+class TrialTimes:
+    """How long trials take.
+
+    Attributes:
+        seconds: of one trial, for each search.
+        at_once: simulations at a time.
+    """
 
     seconds: list[float]
     at_once: int
 
     def left(self, searches: Sequence[CapacitySearch]) -> tuple[float, float]:
-        """Seconds to the end, at least and at most."""
+        """Seconds to the end of the searches: the least and the most."""
         least, most = (
             max(
                 sum(s * trials for s, trials in zip(self.seconds, work, strict=True)) / self.at_once,
                 max((s * rounds for s, rounds in zip(self.seconds, chain, strict=True)), default=0.0),
             )
-            for work, chain in (_work_and_chain(searches, end) for end in (0, 1))
+            for work, chain in (_work_and_chain(searches, bound) for bound in (0, 1))
         )
         return least, most
 
 
-def _work_and_chain(searches: Sequence[CapacitySearch], end: int) -> tuple[list[int], list[int]]:
-    """Of each search the trials left, and how many of these have to come one after the other."""
+def _work_and_chain(searches: Sequence[CapacitySearch], bound: int) -> tuple[list[int], list[int]]:
+    """For each search: the trials left, and how many of them must run one after the other.
+
+    Args:
+        bound: 0 for the least, 1 for the most.
+    """
     counts = [_COUNTS_TRIED if search.counting else 0 for search in searches]
-    work = [search.trials_left()[end] + count for search, count in zip(searches, counts, strict=True)]
-    chain = [search.rounds_left()[end] + count for search, count in zip(searches, counts, strict=True)]
+    work = [search.trials_left()[bound] + count for search, count in zip(searches, counts, strict=True)]
+    chain = [search.rounds_left()[bound] + count for search, count in zip(searches, counts, strict=True)]
     return work, chain
 
 
-def timed(searches: Sequence[CapacitySearch], setting: Setting, question: Question, at_once: int) -> Clock:
-    """Simulate the first requests, some hundreds, once for each policy that is not done.
+def time_trials(
+    searches: Sequence[CapacitySearch], setting: SweepSetting, question: Question, at_once: int
+) -> TrialTimes:
+    """Measure how long trials take: simulate the first 500 requests once for each policy that is not done.
 
-    Raises KeyboardInterrupt, on Ctrl-C.
+    Raises:
+        KeyboardInterrupt: on Ctrl-C.
     """
     seed = next(iter(setting.experiments))
     experiment = setting.experiment(question.middle_rate, seed)
@@ -75,20 +95,22 @@ def timed(searches: Sequence[CapacitySearch], setting: Setting, question: Questi
             if not run.info.complete:
                 raise KeyboardInterrupt
         seconds.append((time.perf_counter() - started) * scale)
-    return Clock(seconds, at_once)
+    return TrialTimes(seconds, at_once)
 
 
-def plan(searches: Sequence[CapacitySearch], setting: Setting, question: Question, clock: Clock) -> Plan:
-    """What is left to do."""
-    least, most = (sum(search.trials_left()[end] for search in searches) for end in (0, 1))
-    seconds = clock.left(searches)
+def estimate_sweep(
+    searches: Sequence[CapacitySearch], setting: SweepSetting, question: Question, times: TrialTimes
+) -> SweepEstimate:
+    """What is left to do, and how long it takes."""
+    least, most = (sum(search.trials_left()[bound] for search in searches) for bound in (0, 1))
+    seconds = times.left(searches)
     first = next(iter(setting.experiments.values()))
-    return Plan(
+    return SweepEstimate(
         policies=[str(search.policy) for search in searches],
         rates=question.rates,
         seeds=list(setting.experiments),
         requests=len(first.trace),
-        at_once=clock.at_once,
+        at_once=times.at_once,
         trials_done=sum(search.trials for search in searches),
         trials_least=least,
         trials_most=most,

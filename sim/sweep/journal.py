@@ -1,4 +1,4 @@
-"""What a sweep has done so far, one line of JSON a simulation: a sweep that is cut off goes on from there."""
+"""The journal of a sweep: one line of JSON for each finished simulation, from which an interrupted sweep continues."""
 
 from pathlib import Path
 from typing import Self
@@ -12,7 +12,7 @@ FILE = "trials.jsonl"
 
 
 class Journal:
-    """`trials.jsonl` in a folder, and its records by key."""
+    """The file `trials.jsonl` in a folder, and its records by key."""
 
     def __init__(self, folder: Path, records: dict[str, Record]) -> None:
         self.folder = folder
@@ -21,14 +21,15 @@ class Journal:
 
     @classmethod
     def empty(cls, folder: Path) -> Self:
-        """One that takes no notice of what is there."""
+        """A journal that ignores an existing file."""
         return cls(folder, {})
 
     @classmethod
     def read(cls, folder: Path) -> Self:
-        """What is there, if anything. A last line that was cut off is left out.
+        """The journal of an existing file, or an empty one. A last line without its end is left out.
 
-        Raises InvalidRun: a line before the last is no record.
+        Raises:
+            InvalidRun: the file cannot be read, or a line before the last is not a record.
         """
         path = folder / FILE
         try:
@@ -38,17 +39,23 @@ class Journal:
         except OSError as error:
             raise InvalidRun(f"cannot read {path}: {error.strerror}") from None
         records = {}
-        # A whole line ends with a newline: what follows the last one is empty, or was cut off.
+        # A complete line ends with a newline. The text after the last newline is empty or an incomplete line.
         for number, line in enumerate(lines[:-1], 1):
             try:
                 record = msgspec.json.decode(line, type=Record)
             except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-                raise InvalidRun(f"{path} line {number} is no trial: {error}; delete it, or begin anew") from None
+                raise InvalidRun(
+                    f"{path} line {number} is not a trial: {error}; delete the line, or sweep without --resume"
+                ) from None
             records[record.key] = record
         return cls(folder, records)
 
     def add(self, record: Record) -> None:
-        """Keep one more. Raises OutputRefused."""
+        """Append one record.
+
+        Raises:
+            OutputRefused: the file cannot be written.
+        """
         self.records[record.key] = record
         try:
             with self._path.open("ab") as file:
@@ -57,7 +64,11 @@ class Journal:
             raise OutputRefused(f"cannot write {self._path}: {error.strerror}; --resume continues") from None
 
     def write(self) -> None:
-        """All anew: whole lines alone, in an order that does not tell which ended first. Raises OutputRefused."""
+        """Write the whole file again, in an order that does not depend on which simulation ended first.
+
+        Raises:
+            OutputRefused: the file cannot be written.
+        """
         part = self._path.with_name(f"{FILE}.part")
         ordered = sorted(self.records.values(), key=lambda r: (r.policy, r.rate, r.seed, r.key))
         try:

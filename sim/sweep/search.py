@@ -1,4 +1,4 @@
-"""One policy's way to its capacity, in rounds."""
+"""The search for one policy's capacity, in rounds of trials."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,17 +7,17 @@ from ...csrc import PolicySpec
 from ...records.metrics import averaged
 from ...records.sweep import PolicySweep, RatePoint
 from .capacity import bracket, capacity_of, next_rates, rises, rounds_left
-from .trials import CountJob, FoundCount, Job, Record, Setting, Trial, TrialJob
+from .trials import CountJob, FoundCount, Job, Record, SweepSetting, Trial, TrialJob
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is asked of every policy.
+    """The question that the sweep answers for each policy.
 
     Attributes:
-        rates: the grid, in requests per second, ascending.
-        attainment: the share of requests that have to keep the SLO.
-        every_rate: measure all of the grid; else bisect.
+        rates: the grid in requests per second, ascending.
+        attainment: the share of requests that must keep the SLO.
+        every_rate: measure all rates of the grid instead of bisecting.
     """
 
     rates: list[float]
@@ -26,24 +26,24 @@ class Question:
 
     @property
     def middle_rate(self) -> float:
-        """The one where bisection begins."""
+        """The rate where bisection begins."""
         return self.rates[(len(self.rates) - 1) // 2]
 
 
 class CapacitySearch:
-    """What one policy still has to be simulated at, given what came of it so far.
+    """The search for one policy's capacity: which simulations are still missing, given the results so far.
 
-    A round is a rate on all seeds, or with `every_rate` all rates on all seeds. A policy whose count is to be searched
-    `count_first` has that search, at the middle rate on the first seed, as a round of its own.
+    A round is one rate on all seeds; with `every_rate`, all rates on all seeds. With `count_first` the first round
+    searches the policy's count, at the middle rate on the first seed.
 
     Attributes:
-        policy: with its count, once it is found.
-        counting: the count is not found yet.
-        missing: the jobs of this round that have not been taken, by key; none if the search is over.
-        trials: how many trials were taken.
+        policy: the policy, with its count once that is found.
+        counting: whether the count is still unknown.
+        missing: the jobs of this round whose results are missing, by key; empty if the search is over.
+        trials: the number of trials whose results were taken.
     """
 
-    def __init__(self, policy: PolicySpec, setting: Setting, question: Question, *, count_first: bool) -> None:
+    def __init__(self, policy: PolicySpec, setting: SweepSetting, question: Question, *, count_first: bool) -> None:
         self.policy = policy
         self.counting = count_first
         self.trials = 0
@@ -54,7 +54,7 @@ class CapacitySearch:
         self._begin(self._count_round() if count_first else self._next_round())
 
     def take(self, record: Record) -> bool:
-        """What came of a missing job; whether that was the last of its round."""
+        """Take the result of a missing job. Returns whether it was the last of its round."""
         del self.missing[record.key]
         self._taken[record.key] = record
         self.trials += isinstance(record, Trial)
@@ -65,13 +65,13 @@ class CapacitySearch:
         return True
 
     def rounds_left(self) -> tuple[int, int]:
-        """Of trials, at least and at most, this one included."""
+        """Rounds of trials left, this round included: the least and the most."""
         if self._question.every_rate:
             return (0, 0) if self._points else (1, 1)
         return rounds_left(len(self._question.rates), self._passed())
 
     def trials_left(self) -> tuple[int, int]:
-        """At least and at most, those that are missing now included."""
+        """Trials left, those of this round included: the least and the most."""
         seeds, count = len(self._setting.experiments), len(self._question.rates)
         a_round = seeds * count if self._question.every_rate else seeds
         taken = 0 if self.counting else len(self._taken)
@@ -79,13 +79,13 @@ class CapacitySearch:
         return least * a_round - taken, most * a_round - taken
 
     def bracket(self) -> tuple[float | None, float | None]:
-        """The highest rate that passed so far, and the lowest that failed."""
+        """The highest rate that passed so far and the lowest that failed; None where there is none."""
         rates = self._question.rates
         low, high = bracket(len(rates), self._passed())
         return (rates[low] if low >= 0 else None), (rates[high] if high < len(rates) else None)
 
     def result(self) -> PolicySweep:
-        """What the policy can take, once the search is over."""
+        """The policy's capacity and all measured points. Valid once the search is over."""
         points, target = [self._points[i] for i in sorted(self._points)], self._question.attainment
         capacity, first_failing = capacity_of(points, target)
         return PolicySweep(

@@ -1,6 +1,4 @@
-"""Where the simulations of a sweep run: in processes of this machine, or on a Ray cluster. What comes of them is the
-same.
-"""
+"""Where the simulations of a sweep run: on processes of this machine, or on a Ray cluster, with the same results."""
 
 import importlib
 import multiprocessing
@@ -14,57 +12,64 @@ from importlib.util import find_spec
 from typing import Any, Protocol
 
 from ...errors import DeviceUnavailable, InvalidScenario, UnknownName, WarpGroupError
-from .trials import Job, Record, Setting, version_here
+from .trials import Job, Record, SweepSetting, version_here
 
-ENGINES = ("local", "ray")
+WORKER_KINDS = ("local", "ray")
 
 
-class Engine(Protocol):
-    """Runs jobs at the same time, `slots` of them."""
+class Workers(Protocol):
+    """Runs up to `slots` jobs at the same time."""
 
     slots: int
 
     def submit(self, job: Job) -> None:
-        """Begin a job. No more than `slots` at a time, so that none has to be waited for after Ctrl-C."""
+        """Start a job. The caller keeps at most `slots` jobs running, so that Ctrl-C waits for no queued job."""
 
     def results(self) -> list[Record]:
-        """What came of those that have ended: of one at least, which is waited for."""
+        """The results of the jobs that have ended; waits until at least one has."""
 
 
-def check_engine(name: str, address: str | None) -> None:
-    """Raises UnknownName, InvalidScenario or DeviceUnavailable: there is no such engine here."""
-    if name not in ENGINES:
-        raise UnknownName("engine", name, ENGINES)
+def check_workers(name: str, address: str | None) -> None:
+    """Check the value of `--engine`.
+
+    Raises:
+        UnknownName: there is no such kind of workers.
+        InvalidScenario: an address without Ray.
+        DeviceUnavailable: Ray is not installed.
+    """
+    if name not in WORKER_KINDS:
+        raise UnknownName("engine", name, WORKER_KINDS)
     if name == "ray" and find_spec("ray") is None:
-        raise DeviceUnavailable("--engine ray needs Ray, which is not installed: pip install 'warpgroup[ray]'")
+        raise DeviceUnavailable("--engine ray needs Ray, which is not installed: pip install '.[ray]' in the clone")
     if address is not None and name != "ray":
-        raise InvalidScenario("--ray-address is of --engine ray: give both or none")
+        raise InvalidScenario("--ray-address needs --engine ray: give both or neither")
 
 
-def open_engine(
-    name: str, setting: Setting, *, workers: int | None = None, address: str | None = None
-) -> AbstractContextManager[Engine]:
-    """An engine by its name.
+def open_workers(
+    name: str, setting: SweepSetting, *, workers: int | None = None, address: str | None = None
+) -> AbstractContextManager[Workers]:
+    """Workers of a kind ("local" or "ray"), as a context.
 
     Args:
         workers: simulations at a time; None: one for each core.
-        address: of a Ray cluster; None: the one that this machine belongs to, else a Ray of this machine alone.
+        address: of a Ray cluster; None: the cluster that this machine belongs to, else a new one on this machine.
 
     Raises:
-        DeviceUnavailable: Ray, or the cluster, cannot be reached.
+        DeviceUnavailable: Ray or the cluster cannot be reached.
     """
-    check_engine(name, address)
+    check_workers(name, address)
     return _on_ray(setting, workers, address) if name == "ray" else _on_this_machine(setting, workers)
 
 
-class _Local:
+class _LocalWorkers:
     def __init__(self, pool: ProcessPoolExecutor, slots: int) -> None:
         self.slots = slots
         self._pool = pool
         self._running: set[Future[Record]] = set()
 
     def submit(self, job: Job) -> None:
-        # The process that this may start inherits the mask: Ctrl-C waits until it has begun, and can end in silence.
+        # A process that `submit` starts inherits the mask. Ctrl-C then waits until `_start` has run in that process,
+        # so that the process ends without a traceback.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             self._running.add(self._pool.submit(_run, job))
@@ -77,20 +82,20 @@ class _Local:
 
 
 @contextmanager
-def _on_this_machine(setting: Setting, workers: int | None) -> Iterator[Engine]:
+def _on_this_machine(setting: SweepSetting, workers: int | None) -> Iterator[Workers]:
     slots = workers or os.cpu_count() or 1
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(slots, mp_context=context, initializer=_start, initargs=(setting,)) as pool:
-        yield _Local(pool, slots)
+        yield _LocalWorkers(pool, slots)
 
 
-_setting: Setting
+_setting: SweepSetting
 
 
-def _start(setting: Setting) -> None:
+def _start(setting: SweepSetting) -> None:
     global _setting
     _setting = setting
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # half a trial is none: there is nothing to tidy up
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # an incomplete trial has no result: there is nothing to clean up
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
@@ -98,8 +103,8 @@ def _run(job: Job) -> Record:
     return job.run(_setting)
 
 
-class _Ray:
-    def __init__(self, ray: Any, setting: Setting, slots: int) -> None:
+class _RayWorkers:
+    def __init__(self, ray: Any, setting: SweepSetting, slots: int) -> None:
         self.slots = slots
         self._ray = ray
         self._task = ray.remote(num_cpus=1)(run_on_ray)
@@ -117,7 +122,7 @@ class _Ray:
             if isinstance(error.cause, WarpGroupError):
                 raise error.cause from None
             raise DeviceUnavailable(
-                f"a simulation failed on Ray: {_last_line(error)}; is warpgroup on every node?"
+                f"a simulation failed on Ray: {_last_line(error)}; is warpgroup installed on every node?"
             ) from None
         except self._ray.exceptions.RayError as error:
             raise DeviceUnavailable(f"Ray lost a simulation: {_last_line(error)}; --resume continues") from None
@@ -125,14 +130,14 @@ class _Ray:
 
 
 @contextmanager
-def _on_ray(setting: Setting, workers: int | None, address: str | None) -> Iterator[Engine]:
+def _on_ray(setting: SweepSetting, workers: int | None, address: str | None) -> Iterator[Workers]:
     ray = importlib.import_module("ray")
     joined = bool(ray.is_initialized())
     if not joined:
         _connect(ray, workers, address)
     cores = int(ray.cluster_resources().get("CPU", 1))
     try:
-        yield _Ray(ray, setting, min(workers or cores, cores))
+        yield _RayWorkers(ray, setting, min(workers or cores, cores))
     finally:
         if not joined:
             ray.shutdown()
@@ -142,18 +147,22 @@ def _connect(ray: Any, workers: int | None, address: str | None) -> None:
     quiet = {"log_to_driver": False, "logging_level": "ERROR"}
     try:
         if address is not None:
-            _knock(address)
+            _check_reachable(address)
         ray.init(address=address or "auto", **quiet)
     except (OSError, RuntimeError, ValueError) as error:
         if address is not None:
             raise DeviceUnavailable(f"no Ray cluster at {address}: {_last_line(error)}; see `ray status`") from None
-        # A Ray of our own reports to nobody.
+        # A cluster that we start sends no usage statistics.
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         ray.init(address="local", num_cpus=workers, include_dashboard=False, **quiet)
 
 
-def _knock(address: str) -> None:
-    """Ray itself would try for minutes. Raises OSError: nobody is there, or not of the form HOST:PORT."""
+def _check_reachable(address: str) -> None:
+    """Connect to the address once, since Ray itself would try for minutes.
+
+    Raises:
+        OSError: no connection, or the address does not have the form HOST:PORT.
+    """
     if address == "auto":
         return
     host, _, port = address.removeprefix("ray://").rpartition(":")
@@ -162,12 +171,18 @@ def _knock(address: str) -> None:
     socket.create_connection((host, int(port)), timeout=5).close()
 
 
-def run_on_ray(given: tuple[Setting, tuple[str, str]], job: Job) -> Record:
-    """What a Ray node does. Raises DeviceUnavailable: its version is not the one that asks."""
+def run_on_ray(given: tuple[SweepSetting, tuple[str, str]], job: Job) -> Record:
+    """Run a job on a Ray node.
+
+    Raises:
+        DeviceUnavailable: the node has another version than the machine that asks.
+    """
     setting, wanted = given
     if version_here() != wanted:
         found, asked = (" ".join(version).strip() for version in (version_here(), wanted))
-        raise DeviceUnavailable(f"a Ray node has warpgroup {found}, not {asked}: install the same on every node")
+        raise DeviceUnavailable(
+            f"a Ray node has warpgroup {found}, not {asked}: install the same version on every node"
+        )
     return job.run(setting)
 
 

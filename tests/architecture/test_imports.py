@@ -37,7 +37,10 @@ INSIDE = {
         "scenarios",
     ],
     "records": ["run", "upgrade", "requests", "metrics", "merit", "check", "store", "outcome", "sweep"],
-    "sim": ["step_time", "engine", "simulate", "count_search", "compare", "parity", "fitting", "ablation", "sweep"],
+    "sim": [
+        *("step_time", "executor", "simulate", "count_search", "tasks", "compare", "parity", "fitting"),
+        *("ablation", "ablation_runs", "sweep"),
+    ],
     "runtime": [
         "extras",
         "machine",

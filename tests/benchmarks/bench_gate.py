@@ -15,7 +15,7 @@ import pytest
 from support.slabs import NO_PIECES, decode_slab
 
 from warpgroup.csrc import (
-    AttentionCut,
+    AttentionSchedule,
     BinPacker,
     Intake,
     MemoryModel,
@@ -213,11 +213,11 @@ def test_slab_of_a_decode_step(benchmark, rows):
 
 
 def test_attention_cut_of_rows(benchmark):
-    rng, rows, hands = np.random.default_rng(0), 256, 132
-    items = np.zeros(AttentionCut.most_items(rows, hands) * AttentionCut.ITEM, dtype=np.int32)
+    rng, rows, ctas = np.random.default_rng(0), 256, 132
+    items = np.zeros(AttentionSchedule.most_items(rows, ctas) * AttentionSchedule.ITEM, dtype=np.int32)
     edges = np.zeros(rows + 1, dtype=np.int32)
     lengths = [np.clip(rng.lognormal(6.7, 0.5, rows), 16, 6000).astype(np.int64) for _ in range(INPUTS)]
-    benchmark(all_at_once(AttentionCut().rows, [(each, hands, items, edges) for each in lengths]))
+    benchmark(all_at_once(AttentionSchedule().rows, [(each, ctas, items, edges) for each in lengths]))
 
 
 def test_activation(benchmark):

@@ -20,7 +20,7 @@ from support.slabs import NO_PIECES, decode_slab
 
 from warpgroup.csrc import (
     ArrivalQueue,
-    AttentionCut,
+    AttentionSchedule,
     BlockManager,
     Intake,
     MemoryModel,
@@ -277,7 +277,7 @@ def test_slab_of_a_decode_step(benchmark, rows):
 @pytest.mark.parametrize("rows", [32, 256, 1024])
 def test_parts_of_a_decode_step(benchmark, rows):
     lengths = np.clip(np.random.default_rng(0).lognormal(6.7, 0.5, rows), 16, 6000).astype(np.int64)
-    hands = 132
-    items = np.zeros(AttentionCut.most_items(rows, hands) * AttentionCut.ITEM, dtype=np.int32)
+    ctas = 132
+    items = np.zeros(AttentionSchedule.most_items(rows, ctas) * AttentionSchedule.ITEM, dtype=np.int32)
     edges = np.zeros(rows + 1, dtype=np.int32)
-    benchmark(AttentionCut().rows, lengths, hands, items, edges)
+    benchmark(AttentionSchedule().rows, lengths, ctas, items, edges)

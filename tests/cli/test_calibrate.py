@@ -174,4 +174,4 @@ def test_damaged_steps_are_refused(place):
     pq.write_table(words.replace_schema_metadata(table.schema.metadata), place / "s.parquet")
     done = warpgroup("calibrate", "--steps", "s.parquet", "-o", "p.json")
     assert done.returncode == 2
-    assert "s.parquet: column prefill_tokens does not hold whole numbers alone" in done.stderr
+    assert "s.parquet: column prefill_tokens holds values that are not whole numbers" in done.stderr

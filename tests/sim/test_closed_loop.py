@@ -14,7 +14,7 @@ from warpgroup.errors import InvalidScenario
 from warpgroup.records import read_run, write_run
 from warpgroup.records.outcome import restore
 from warpgroup.sim import AnalyticStepTime, follow, simulate
-from warpgroup.sim.sweep.trials import Setting
+from warpgroup.sim.sweep.trials import SweepSetting
 from warpgroup.workloads import Trace, Turns, reshuffled, with_arrivals
 
 MS = 10**6
@@ -135,7 +135,7 @@ def test_users_have_no_rate_and_the_first_requests_are_cut_before_they_are_their
 def test_a_sweep_asks_for_requests_a_second_of_conversations_too():
     turns = Turns.joined([chain(*[(10, 2, 0)] * 4).turns] * 50)
     made = experiment(replace(Trace.of_rows([(0, 10, 2)] * 200, max_new_tokens=9), turns=turns))
-    stream = Setting({0: made}, AnalyticStepTime(made.memory.geometry, made.device)).experiment(20.0, 0)
+    stream = SweepSetting({0: made}, AnalyticStepTime(made.memory.geometry, made.device)).experiment(20.0, 0)
     assert stream.arrivals == "poisson:5"
     assert 200 / (stream.trace.arrival_ns[-1] / 1e9) == pytest.approx(20, rel=0.5)
     check_arrivals(simulate(stream, "paged", step_time=constant), stream.trace)

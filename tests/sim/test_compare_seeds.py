@@ -14,7 +14,7 @@ from warpgroup.experiment import Experiment
 from warpgroup.records import read_info, read_run
 from warpgroup.records.outcome import restore
 from warpgroup.sim import compare, simulate
-from warpgroup.sim.compare import plan_tasks
+from warpgroup.sim.tasks import plan_tasks
 from warpgroup.workloads import reshuffled
 
 MS = 1_000_000

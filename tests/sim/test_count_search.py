@@ -6,7 +6,7 @@ from support.experiments import experiment
 from warpgroup.csrc import parse_policy
 from warpgroup.experiment import Limits, build_experiment
 from warpgroup.sim import best_safe_count, simulate
-from warpgroup.sim.compare import plan_tasks
+from warpgroup.sim.tasks import plan_tasks
 from warpgroup.workloads import generate_trace, load_device, load_model, load_scenario, with_arrivals
 
 MS = 1_000_000

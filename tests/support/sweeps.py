@@ -11,11 +11,11 @@ from warpgroup.experiment import Limits, Slo, build_experiment
 from warpgroup.records.metrics import Spread, Summary
 from warpgroup.records.sweep import RatePoint, Sweep
 from warpgroup.sim import as_step_time
+from warpgroup.sim.sweep import searches_of, sweep
 from warpgroup.sim.sweep.journal import Journal
 from warpgroup.sim.sweep.search import Question
-from warpgroup.sim.sweep.sweep import searches_of, sweep
-from warpgroup.sim.sweep.trials import Job, Record, Setting
-from warpgroup.sim.sweep.workers import Engine
+from warpgroup.sim.sweep.trials import Job, Record, SweepSetting
+from warpgroup.sim.sweep.workers import Workers
 
 RATES = [float(rate) for rate in range(10, 101, 10)]
 POLICIES = "count-continuous,paged,skyline"
@@ -32,7 +32,7 @@ def point(
     return RatePoint(rate, attainment, [attainment, attainment], Summary(**zeros | spreads | told))
 
 
-def setting(*, seeds: int = 2, slo: Slo = SLO, **limits: float) -> Setting:
+def setting(*, seeds: int = 2, slo: Slo = SLO, **limits: float) -> SweepSetting:
     """Sixty requests on the tiny model; its policies can take 40 to 50 of them per second under `SLO`."""
     rows = [(0, 20 + i * 37 % 190, 1 + i * 53 % 97) for i in range(60)]
     limits = {"kv_blocks": 40} | limits
@@ -40,13 +40,13 @@ def setting(*, seeds: int = 2, slo: Slo = SLO, **limits: float) -> Setting:
         seed: build_experiment(trace(rows), TINY_MODEL, TINY_DEVICE, limits=Limits(**limits), slo=slo, seed=seed)
         for seed in range(seeds)
     }
-    return Setting(made, as_step_time(None, made[0]))
+    return SweepSetting(made, as_step_time(None, made[0]))
 
 
 class InProcess:
-    """An engine without processes: jobs end in an order drawn at random, and after some of them comes Ctrl-C."""
+    """Workers without processes: jobs end in a random order, and after some of them comes Ctrl-C."""
 
-    def __init__(self, setting: Setting, *, slots: int = 1, seed: int = 0, stop_after: int | None = None) -> None:
+    def __init__(self, setting: SweepSetting, *, slots: int = 1, seed: int = 0, stop_after: int | None = None) -> None:
         self.slots = slots
         self.made: list[Job] = []
         self._setting = setting
@@ -68,8 +68,8 @@ class InProcess:
 
 def swept(
     folder: Path,
-    made: Setting,
-    engine: Engine,
+    made: SweepSetting,
+    engine: Workers,
     *,
     policies: str = POLICIES,
     rates: Sequence[float] = RATES,

@@ -62,9 +62,9 @@ void BlockManager::open_host(std::int64_t blocks) {
 
 namespace {
 
-// The blocks of two tables, side by side.
-std::vector<BlockCopy> side_by_side(const std::vector<std::int32_t>& host,
-                                    const std::vector<std::int32_t>& device) {
+// Pairs of host and device blocks, in table order.
+std::vector<BlockCopy> block_pairs(const std::vector<std::int32_t>& host,
+                                   const std::vector<std::int32_t>& device) {
   std::vector<BlockCopy> copies;
   for (std::size_t i = 0; i < std::min(host.size(), device.size()); ++i)
     copies.push_back({host[i], device[i]});
@@ -76,16 +76,16 @@ std::vector<BlockCopy> side_by_side(const std::vector<std::int32_t>& host,
 std::vector<BlockCopy> BlockManager::swap_out(std::int64_t request, std::int64_t tokens) {
   if (!host_ || !host_->allocate(request, tokens))
     throw std::logic_error("request " + std::to_string(request) +
-                           " was swapped out to more host memory than there is");
+                           " needs more host blocks than are free");
   host_tokens_[request] = tokens;
-  return side_by_side(host_->block_table(request), device_.block_table(request));
+  return block_pairs(host_->block_table(request), device_.block_table(request));
 }
 
 std::vector<BlockCopy> BlockManager::swap_in(std::int64_t request) {
   if (host_tokens(request) == 0)
     throw std::invalid_argument("request " + std::to_string(request) + " has nothing on the host");
   std::vector<BlockCopy> copies =
-      side_by_side(host_->block_table(request), device_.block_table(request));
+      block_pairs(host_->block_table(request), device_.block_table(request));
   forget_host(request);
   return copies;
 }

@@ -16,7 +16,7 @@ std::int64_t num_splits(const AttentionShape& shape, std::int64_t rows, std::int
                         std::int64_t multiprocessors) {
   constexpr std::int64_t kMostSplits = 128;
   const std::int64_t slots = 2 * multiprocessors;
-  // With one query token the heads of a group become the rows of one tile of 64.
+  // With one query token, the heads of a group become the rows of one tile of 64.
   const std::int64_t tiles = rows * shape.kv_heads * ceil_div(shape.group(), 64);
   const std::int64_t key_block = shape.head_dim <= 64 ? 256 : (shape.head_dim <= 128 ? 128 : 64);
   const std::int64_t key_blocks = ceil_div(longest, key_block);

@@ -16,7 +16,7 @@ namespace {
 }
 
 [[noreturn]] void known(std::int64_t id) {
-  throw std::invalid_argument("request " + std::to_string(id) + " is here already");
+  throw std::invalid_argument("request " + std::to_string(id) + " holds memory here already");
 }
 
 void require_more(std::int64_t tokens, std::int64_t than) {

@@ -75,7 +75,7 @@ MemoryModel::MemoryModel(ModelGeometry geometry, MemoryPlan plan)
                                                      plan_.multiprocessors));
     }
   }
-  // Every tensor at its largest: no step within the limits needs more.
+  // Each tensor has its largest size: no step within the limits needs more.
   const StepShape largest{0, std::min(plan_.max_seqs, plan_.step_tokens), plan_.max_seqs};
   activation_reserve_bytes_ =
       activation_of(plan_.step_tokens, largest,
@@ -146,12 +146,12 @@ Activation MemoryModel::activation_of(std::int64_t tokens, const StepShape& step
 
 void MemoryModel::require_a_block() const {
   if (pool_blocks() >= 1) return;
-  throw std::invalid_argument(
-      "the VRAM budget of " + std::to_string(budget_bytes_) +
-      " bytes leaves no room for one KV block: weights take " +
-      std::to_string(geometry_.weight_bytes()) + ", the CUDA context " +
-      std::to_string(plan_.context_bytes) + ", graphs " + std::to_string(plan_.graph_pool_bytes) +
-      ", the activations of a step " + std::to_string(activation_reserve_bytes_));
+  throw NoSpaceForKv("the VRAM budget of " + std::to_string(budget_bytes_) +
+                     " bytes is too small for one KV block: weights take " +
+                     std::to_string(geometry_.weight_bytes()) + ", the CUDA context " +
+                     std::to_string(plan_.context_bytes) + ", graphs " +
+                     std::to_string(plan_.graph_pool_bytes) + ", the activations of a step " +
+                     std::to_string(activation_reserve_bytes_));
 }
 
 MemoryModel MemoryModel::with_budget(std::int64_t budget_bytes) const {

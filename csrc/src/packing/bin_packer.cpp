@@ -9,16 +9,16 @@ BinPacker::Rule BinPacker::rule_for(const std::string& algorithm, std::int64_t c
     throw std::invalid_argument("capacity is " + std::to_string(capacity) +
                                 ", expected at least 1");
   }
-  const bool dense = capacity <= DenseRooms::kMaxCapacity;
+  const bool dense = capacity <= DenseFreeSpace::kMaxCapacity;
   if (algorithm == "next-fit") return NextFit(capacity);
   if (algorithm == "first-fit") return FirstFit(capacity);
   if (algorithm == "best-fit") {
-    if (dense) return RoomFit<ByRoom::kBest, DenseRooms>(capacity);
-    return RoomFit<ByRoom::kBest, SparseRooms>(capacity);
+    if (dense) return FreeSpaceFit<Prefer::kLeast, DenseFreeSpace>(capacity);
+    return FreeSpaceFit<Prefer::kLeast, SparseFreeSpace>(capacity);
   }
   if (algorithm == "worst-fit") {
-    if (dense) return RoomFit<ByRoom::kWorst, DenseRooms>(capacity);
-    return RoomFit<ByRoom::kWorst, SparseRooms>(capacity);
+    if (dense) return FreeSpaceFit<Prefer::kMost, DenseFreeSpace>(capacity);
+    return FreeSpaceFit<Prefer::kMost, SparseFreeSpace>(capacity);
   }
   throw std::invalid_argument("unknown online algorithm '" + algorithm +
                               "': known are next-fit, first-fit, best-fit, worst-fit");
@@ -36,17 +36,17 @@ std::int32_t BinPacker::insert(std::int64_t size) {
 
 void BinPacker::remove(std::int32_t bin, std::int64_t size) {
   check_bin(bin);
-  if (size < 0 || size > capacity_ - room(bin)) {
+  if (size < 0 || size > capacity_ - free_space(bin)) {
     throw std::invalid_argument("bin " + std::to_string(bin) + " holds " +
-                                std::to_string(capacity_ - room(bin)) + ", cannot take out " +
+                                std::to_string(capacity_ - free_space(bin)) + ", cannot remove " +
                                 std::to_string(size));
   }
   std::visit([&](auto& rule) { rule.take_out(bin, size); }, rule_);
 }
 
-std::int64_t BinPacker::room(std::int32_t bin) const {
+std::int64_t BinPacker::free_space(std::int32_t bin) const {
   check_bin(bin);
-  return std::visit([&](const auto& rule) { return rule.room(bin); }, rule_);
+  return std::visit([&](const auto& rule) { return rule.free_space(bin); }, rule_);
 }
 
 std::int64_t BinPacker::num_bins() const {
@@ -61,8 +61,8 @@ void BinPacker::check_size(std::int64_t size, const std::string& name) const {
 
 void BinPacker::check_bin(std::int32_t bin) const {
   if (bin >= 0 && bin < num_bins()) return;
-  throw std::invalid_argument("there is no bin " + std::to_string(bin) + " among " +
-                              std::to_string(num_bins()));
+  throw std::invalid_argument("there is no bin " + std::to_string(bin) +
+                              ": bins opened so far: " + std::to_string(num_bins()));
 }
 
 }  // namespace warpgroup

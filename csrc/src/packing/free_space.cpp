@@ -4,15 +4,15 @@ namespace warpgroup {
 
 namespace {
 
-// Portable to C++17; compilers make one instruction of each.
+// C++17 has no std::countr_zero; compilers turn each of these into one instruction.
 int lowest_bit(std::uint64_t word) { return __builtin_ctzll(word); }
 int highest_bit(std::uint64_t word) { return 63 - __builtin_clzll(word); }
 
 }  // namespace
 
-// A list's first bin has no meaningful `previous`: taking the first, which packing does all the
-// time, then touches no other bin's memory.
-void RoomLists::link(std::int32_t& head, std::int32_t bin) {
+// The `previous` of a list's first bin is not maintained: removing the first bin, which packing
+// does most of the time, then touches the memory of no other bin.
+void FreeSpaceLists::link(std::int32_t& head, std::int32_t bin) {
   const auto index = static_cast<std::size_t>(bin);
   if (index >= next_.size()) {
     next_.resize(index + 1, kNone);
@@ -23,7 +23,7 @@ void RoomLists::link(std::int32_t& head, std::int32_t bin) {
   head = bin;
 }
 
-void RoomLists::unlink(std::int32_t& head, std::int32_t bin) {
+void FreeSpaceLists::unlink(std::int32_t& head, std::int32_t bin) {
   const std::int32_t after = next_[static_cast<std::size_t>(bin)];
   if (head == bin) {
     head = after;
@@ -34,7 +34,7 @@ void RoomLists::unlink(std::int32_t& head, std::int32_t bin) {
   if (after != kNone) previous_[static_cast<std::size_t>(after)] = before;
 }
 
-DenseRooms::DenseRooms(std::int64_t capacity)
+DenseFreeSpace::DenseFreeSpace(std::int64_t capacity)
     : head_(static_cast<std::size_t>(capacity) + 1, kNone) {
   std::size_t bits = head_.size();
   do {
@@ -43,8 +43,8 @@ DenseRooms::DenseRooms(std::int64_t capacity)
   } while (bits > 1);
 }
 
-void DenseRooms::add(std::int64_t room, std::int32_t bin) {
-  auto position = static_cast<std::size_t>(room);
+void DenseFreeSpace::add(std::int64_t free, std::int32_t bin) {
+  auto position = static_cast<std::size_t>(free);
   link(head_[position], bin);
   for (auto& level : levels_) {
     std::uint64_t& word = level[position / 64];
@@ -55,8 +55,8 @@ void DenseRooms::add(std::int64_t room, std::int32_t bin) {
   }
 }
 
-void DenseRooms::remove(std::int64_t room, std::int32_t bin) {
-  auto position = static_cast<std::size_t>(room);
+void DenseFreeSpace::remove(std::int64_t free, std::int32_t bin) {
+  auto position = static_cast<std::size_t>(free);
   unlink(head_[position], bin);
   if (head_[position] != kNone) return;
   for (auto& level : levels_) {
@@ -67,10 +67,10 @@ void DenseRooms::remove(std::int64_t room, std::int32_t bin) {
   }
 }
 
-std::int64_t DenseRooms::at_least(std::int64_t size) const {
+std::int64_t DenseFreeSpace::at_least(std::int64_t size) const {
   auto position = static_cast<std::size_t>(size);
   std::size_t level = 0;
-  while (true) {  // up, until something lies at or to the right of the position
+  while (true) {  // up, until a bit is set at or to the right of the position
     if (position / 64 >= levels_[level].size()) return -1;
     const std::uint64_t right = levels_[level][position / 64] >> (position % 64);
     if (right != 0) {
@@ -80,14 +80,14 @@ std::int64_t DenseRooms::at_least(std::int64_t size) const {
     if (++level == levels_.size()) return -1;
     position = position / 64 + 1;
   }
-  while (level > 0) {  // down to the leftmost room under it
+  while (level > 0) {  // down to the leftmost amount below it
     --level;
     position = position * 64 + static_cast<std::size_t>(lowest_bit(levels_[level][position]));
   }
   return static_cast<std::int64_t>(position);
 }
 
-std::int64_t DenseRooms::largest() const {
+std::int64_t DenseFreeSpace::largest() const {
   if (levels_.back()[0] == 0) return -1;
   std::size_t position = 0;
   for (auto level = levels_.rbegin(); level != levels_.rend(); ++level) {
@@ -96,21 +96,21 @@ std::int64_t DenseRooms::largest() const {
   return static_cast<std::int64_t>(position);
 }
 
-void SparseRooms::add(std::int64_t room, std::int32_t bin) {
-  link(head_.try_emplace(room, kNone).first->second, bin);
+void SparseFreeSpace::add(std::int64_t free, std::int32_t bin) {
+  link(head_.try_emplace(free, kNone).first->second, bin);
 }
 
-void SparseRooms::remove(std::int64_t room, std::int32_t bin) {
-  const auto place = head_.find(room);
+void SparseFreeSpace::remove(std::int64_t free, std::int32_t bin) {
+  const auto place = head_.find(free);
   unlink(place->second, bin);
   if (place->second == kNone) head_.erase(place);
 }
 
-std::int64_t SparseRooms::at_least(std::int64_t size) const {
+std::int64_t SparseFreeSpace::at_least(std::int64_t size) const {
   const auto place = head_.lower_bound(size);
   return place == head_.end() ? -1 : place->first;
 }
 
-std::int64_t SparseRooms::largest() const { return head_.empty() ? -1 : head_.rbegin()->first; }
+std::int64_t SparseFreeSpace::largest() const { return head_.empty() ? -1 : head_.rbegin()->first; }
 
 }  // namespace warpgroup

@@ -11,13 +11,13 @@ namespace warpgroup {
 
 namespace {
 
-// Items of equal size, as one.
+// A run of items of equal size.
 struct Run {
   std::int64_t size;
   std::int64_t count;
 };
 
-// The items by decreasing size, as runs, and the way back from that order to the input's.
+// The items by decreasing size, as runs, and the map from that order back to the input's order.
 struct Decreasing {
   std::vector<Run> runs;
   std::vector<std::uint32_t> item_at;     // sorted place -> item; empty if the sizes were counted
@@ -29,7 +29,8 @@ struct Decreasing {
                               ", expected 0 to the capacity, " + std::to_string(capacity));
 }
 
-// The size of an item, checked. Negative numbers become huge ones on the way to unsigned.
+// The size of an item, checked. The conversion to unsigned makes negative sizes huge, so that one
+// comparison finds both errors.
 template <class Size>
 std::size_t size_of(const Size* sizes, std::size_t item, std::int64_t capacity) {
   const auto size = static_cast<std::uint64_t>(sizes[item]);
@@ -39,7 +40,7 @@ std::size_t size_of(const Size* sizes, std::size_t item, std::int64_t capacity) 
   return static_cast<std::size_t>(size);
 }
 
-// One pass that counts, no comparison: pays while there are not many more sizes than items.
+// A counting sort: faster than comparisons while there are not many more sizes than items.
 template <class Size>
 Decreasing counted(const Size* sizes, std::size_t count, std::int64_t capacity) {
   Decreasing order;
@@ -81,7 +82,7 @@ Decreasing sorted(const Size* sizes, std::size_t count, std::int64_t capacity) {
 
 // L2 of Martello and Toth (1990): for a threshold k, items above C - k share a bin with none that
 // is at least k, and no two items above C / 2 share one; what the smaller ones (at least k) need
-// beyond the room left beside those is spread over whole bins. The best k is the size of an item.
+// beyond the space left beside those is spread over whole bins. The best k is the size of an item.
 std::int64_t lower_bound_l2(const std::vector<Run>& runs, std::int64_t capacity) {
   std::int64_t large_count = 0;  // above C / 2: a bin each
   std::size_t small = 0;         // the first run at or below C / 2
@@ -89,19 +90,19 @@ std::int64_t lower_bound_l2(const std::vector<Run>& runs, std::int64_t capacity)
     large_count += runs[small].count;
   }
   std::int64_t bound = large_count;
-  std::int64_t room = 0;        // left by the large items that can share with an item of size k
-  std::int64_t small_sum = 0;   // of items from k to C / 2
+  std::int64_t free = 0;       // space beside the large items that can share with an item of size k
+  std::int64_t small_sum = 0;  // of items from k to C / 2
   std::size_t sharing = small;  // the first of the runs that can share
   for (std::size_t i = small; i < runs.size(); ++i) {
     const std::int64_t k = runs[i].size;
     small_sum += runs[i].size * runs[i].count;
-    // As k falls, larger items come to share.
+    // As k falls, more of the large items can share.
     while (sharing > 0 && runs[sharing - 1].size <= capacity - k) {
       --sharing;
-      room += (capacity - runs[sharing].size) * runs[sharing].count;
+      free += (capacity - runs[sharing].size) * runs[sharing].count;
     }
-    if (small_sum > room) {
-      bound = std::max(bound, large_count + ceil_div(small_sum - room, capacity));
+    if (small_sum > free) {
+      bound = std::max(bound, large_count + ceil_div(small_sum - free, capacity));
     }
   }
   return bound;
@@ -117,7 +118,7 @@ void pack_in_order(Rule&& rule, const Size* sizes, std::size_t count, Packing& p
 
 template <class Rule, class Size>
 void pack_decreasing(Rule&& rule, const Size* sizes, Decreasing& order, Packing& packing) {
-  std::vector<std::int32_t> bin_at(packing.bin_of.size());  // in sorted order: written in sequence
+  std::vector<std::int32_t> bin_at(packing.bin_of.size());  // in sorted order: sequential writes
   std::int32_t* bins = bin_at.data();
   for (const Run& run : order.runs) {
     rule.place(run.size, run.count, bins);
@@ -159,7 +160,7 @@ Packing pack(const Size* sizes, std::size_t count, std::int64_t capacity,
                                 ", expected at least 1");
   }
   if (count > static_cast<std::size_t>(std::numeric_limits<std::int32_t>::max())) {
-    throw std::invalid_argument("too many items: bins are numbered in 32 bits");
+    throw std::invalid_argument("more than 2^31 - 1 items: bin numbers have 32 bits");
   }
   if (capacity >
       std::numeric_limits<std::int64_t>::max() / 2 / static_cast<std::int64_t>(count + 1)) {
@@ -181,7 +182,7 @@ Packing pack(const Size* sizes, std::size_t count, std::int64_t capacity,
       pack_decreasing(rule, sizes, order, packing);
     }
   };
-  const bool dense = capacity <= DenseRooms::kMaxCapacity;
+  const bool dense = capacity <= DenseFreeSpace::kMaxCapacity;
   switch (index % 4) {
     case 0:
       pack_by(NextFit(capacity));
@@ -191,16 +192,16 @@ Packing pack(const Size* sizes, std::size_t count, std::int64_t capacity,
       break;
     case 2:
       if (dense) {
-        pack_by(RoomFit<ByRoom::kBest, DenseRooms>(capacity));
+        pack_by(FreeSpaceFit<Prefer::kLeast, DenseFreeSpace>(capacity));
       } else {
-        pack_by(RoomFit<ByRoom::kBest, SparseRooms>(capacity));
+        pack_by(FreeSpaceFit<Prefer::kLeast, SparseFreeSpace>(capacity));
       }
       break;
     default:
       if (dense) {
-        pack_by(RoomFit<ByRoom::kWorst, DenseRooms>(capacity));
+        pack_by(FreeSpaceFit<Prefer::kMost, DenseFreeSpace>(capacity));
       } else {
-        pack_by(RoomFit<ByRoom::kWorst, SparseRooms>(capacity));
+        pack_by(FreeSpaceFit<Prefer::kMost, SparseFreeSpace>(capacity));
       }
   }
   return packing;

@@ -14,7 +14,7 @@ ArrivalQueue::ArrivalQueue(std::vector<std::int64_t> arrival_ns,
       left_(static_cast<std::int64_t>(arrival_ns_.size())) {
   if (after.size() != think_ns_.size() ||
       (!think_ns_.empty() && think_ns_.size() != arrival_ns_.size()))
-    throw std::invalid_argument("arrivals: the columns are not of one length");
+    throw std::invalid_argument("arrivals: the columns differ in length");
   first_waiting_.assign(think_ns_.size(), -1);
   next_waiting_.assign(think_ns_.size(), -1);
   for (std::size_t request = 0; request < think_ns_.size(); ++request) {
@@ -38,7 +38,7 @@ void ArrivalQueue::find_next() {
 }
 
 void ArrivalQueue::pop() {
-  if (next_ < 0) throw std::logic_error("no request is known to come");
+  if (next_ < 0) throw std::logic_error("no arrival is known");
   if (waits(static_cast<std::size_t>(next_))) {
     released_.pop();
   } else {

@@ -60,7 +60,7 @@ void Column::grow() {
   const std::size_t capacity = capacity_ == 0 ? 1024 : 2 * capacity_;
   void* moved = std::realloc(values_.get(), capacity * sizeof(std::int64_t));
   if (moved == nullptr) throw std::bad_alloc();
-  static_cast<void>(values_.release());  // realloc has freed it, or returned the same
+  static_cast<void>(values_.release());  // realloc has freed the old memory or returned the same
   values_.reset(static_cast<std::int64_t*>(moved));
   capacity_ = capacity;
 }
@@ -104,14 +104,14 @@ void Recorder::planned(const StepPlan& plan) {
   }
   for (const Evicted& evicted : plan.evicted) {
     if (evicted.lost_generated > 0) {
-      row(evicted.id).first_token_ns = -1;  // nobody got the tokens of a batch that failed
+      row(evicted.id).first_token_ns = -1;  // the tokens of a failed batch were not delivered
     }
     if (evicted.swapped_bytes > 0) {
       event(plan.plan_ns, evicted.id, Event::kSwapOut, evicted.swapped_bytes);
     } else if (evicted.lost_tokens > 0) {
       event(plan.plan_ns, evicted.id, Event::kPreempt, evicted.freed_bytes);
     } else {
-      continue;  // a batch that failed before it had computed anything
+      continue;  // a batch that failed before it computed anything
     }
     row(evicted.id).preemptions += 1;
     row(evicted.id).recomputed_tokens += evicted.lost_tokens;
@@ -160,7 +160,7 @@ void Recorder::ran_out_of_memory(const StepPlan& plan, std::int64_t needed_bytes
   ++ooms_;
   event(end_ns, victim, Event::kOom, needed_bytes);
   mark(StepEvent::kOom);
-  // What was held before is held still; nothing was computed.
+  // Memory that was held before is still held; nothing was computed.
   StepRecord facts = last_;
   facts.steps = facts.prefill_tokens = facts.decode_rows = facts.context_tokens = 0;
   facts.prefill_pairs = facts.fresh_tokens = facts.fresh_pairs = 0;
@@ -224,8 +224,8 @@ void Recorder::event(std::int64_t t_ns, std::int64_t request, Event event, std::
   events_.push_back({t_ns, request, event, bytes});
 }
 
-// A row has one event; the gravest of a step stands for it. Codes are in order of appearance, so
-// the order of gravity is said here.
+// A row has one event: the most severe of its step. Codes are not in order of severity, so this
+// function defines the order.
 void Recorder::mark(StepEvent event) {
   const auto gravity = [](StepEvent e) {
     switch (e) {

@@ -29,8 +29,9 @@ void Endings::count(std::int64_t request, std::int64_t generated) {
   ++decoding_;
 }
 
-// A step in which some decode and others pause: the clock goes on, and their ends with it.
-void Endings::delay_those_who_pause(const StepPlan& plan) {
+// In a step in which some requests decode and others pause, the clock advances. The ends of the
+// paused requests are moved by as much.
+void Endings::delay_paused_requests(const StepPlan& plan) {
   std::vector<std::int64_t> moving = plan.decode;
   std::sort(moving.begin(), moving.end());
   std::vector<End> ends;
@@ -45,7 +46,7 @@ void Endings::delay_those_who_pause(const StepPlan& plan) {
 
 std::int64_t Endings::steps_until_next(const StepPlan& plan) {
   if (plan.decode.empty()) return 1;
-  if (static_cast<std::int64_t>(plan.decode.size()) < decoding_) delay_those_who_pause(plan);
+  if (static_cast<std::int64_t>(plan.decode.size()) < decoding_) delay_paused_requests(plan);
   while (!ends_.empty() && is_void(ends_.top())) ends_.pop();
   return ends_.empty() ? plan.horizon : std::min(plan.horizon, ends_.top().at - clock_);
 }
@@ -89,16 +90,16 @@ void SimulatedEngine::run_one_plan(std::int64_t until_ns) {
   submit_arrived();
   const StepPlan& plan = plan_at(static_cast<std::int64_t>(planned_fs_ / kFsPerNs));
   if (plan.horizon == 0) {
-    if (planned_fs_ < clock_fs_) {  // the last step has ended meanwhile, and others may have come
+    if (planned_fs_ < clock_fs_) {  // the last step has ended, and more requests may have arrived
       planned_fs_ = clock_fs_;
       return;
     }
     const std::int64_t wake_ns = next_event_ns(plan, until_ns);
     done_ = wake_ns < 0;
     if (done_ && (scheduler_.waiting() > 0 || trace_.arrivals.left() > 0)) {
-      throw std::logic_error("requests wait, nothing runs and nothing is to come");
+      throw std::logic_error("requests wait, but none runs and no arrival is known");
     }
-    // Who waited for one that this plan failed comes now, which is not before the clock.
+    // A request that waited for one that this plan failed arrives now, so not before the clock.
     if (!done_) planned_fs_ = clock_fs_ = std::max(clock_fs_, Femtoseconds{wake_ns} * kFsPerNs);
   } else if (plan.predicted_bytes > recorder_.budget_bytes) {
     run_out_of_memory(plan);
@@ -171,7 +172,7 @@ void SimulatedEngine::follow_end() {
   done_ = true;
 }
 
-// -1: nothing is to come.
+// -1: no event is known.
 std::int64_t SimulatedEngine::next_event_ns(const StepPlan& plan, std::int64_t until_ns) const {
   std::int64_t next = -1;
   const auto consider = [&next](std::int64_t t) { next = next < 0 ? t : std::min(next, t); };
@@ -181,7 +182,7 @@ std::int64_t SimulatedEngine::next_event_ns(const StepPlan& plan, std::int64_t u
   return next;
 }
 
-// The allocation fails before anything is computed: it costs what a step without work costs.
+// The allocation fails before anything is computed, so it costs as much as a step without work.
 void SimulatedEngine::run_out_of_memory(const StepPlan& plan) {
   const std::int64_t begun_ns = now_ns();
   clock_fs_ += step_time_.cumulative(StepWork{}, 1);
@@ -191,11 +192,11 @@ void SimulatedEngine::run_out_of_memory(const StepPlan& plan) {
   done_ = stop_on_oom_;
 }
 
-// As many of the plan's steps as are alike: up to the next ending, or the step in which somebody
-// arrives or the caller wants to be called.
+// Runs as many equal steps of the plan as possible: up to the next end of a request, the step in
+// which a request arrives, or the caller's time.
 void SimulatedEngine::run_steps(const StepPlan& plan, std::int64_t until_ns) {
   std::int64_t steps = endings_.steps_until_next(plan);
-  // Beyond what the device has a step runs out of memory, and the scheduler does not know where.
+  // A step that needs more than the device has runs out of memory; the scheduler cannot foresee it.
   const bool deceived = recorder_.budget_bytes < scheduler_.memory().budget_bytes();
   if (!macro_steps_ || deceived) steps = 1;
   if (steps > 1 && trace_.arrivals.next_ns() >= 0) {
@@ -212,7 +213,7 @@ void SimulatedEngine::run_steps(const StepPlan& plan, std::int64_t until_ns) {
   for (const std::int64_t request : finished) trace_.arrivals.ended(request, now_ns());
 }
 
-// The steps before the first one whose plan sees a request that comes at that time.
+// The number of steps before the first step whose plan sees an arrival at that time.
 std::int64_t SimulatedEngine::steps_until_seen(const StepPlan& plan, std::int64_t steps,
                                                std::int64_t until_ns) const {
   if (!plan_ahead_) return steps_before(plan, steps, until_ns);
@@ -220,7 +221,7 @@ std::int64_t SimulatedEngine::steps_until_seen(const StepPlan& plan, std::int64_
   return std::min(steps, steps_before(plan, steps, until_ns) + 1);
 }
 
-// The first number of steps that reaches the time, at most `steps`.
+// The smallest number of steps that reaches the time, at most `steps`.
 std::int64_t SimulatedEngine::steps_before(const StepPlan& plan, std::int64_t steps,
                                            std::int64_t until_ns) const {
   const Femtoseconds left = Femtoseconds{until_ns} * kFsPerNs - clock_fs_;

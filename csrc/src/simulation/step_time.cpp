@@ -34,7 +34,7 @@ std::int64_t Knots::least() const {
 
 SummedKnots::SummedKnots(const Knots& knots) : least_(knots.least()) {
   if (knots.last() < 0) return;
-  if (knots.last() > kMost) throw std::invalid_argument("the last knot is too far");
+  if (knots.last() > kMost) throw std::invalid_argument("the last knot is above 2^20");
   sums_.reserve(static_cast<std::size_t>(knots.last()) + 2);
   sums_.push_back(0);
   for (std::int64_t x = 0; x <= knots.last(); ++x) sums_.push_back(sums_.back() + knots(x));
@@ -65,7 +65,7 @@ std::int64_t RooflineStepTime::computed_tokens(const StepWork& work) const {
   return size == sizes.end() ? work.decode_rows : *size;
 }
 
-// They share one pass over the weights.
+// The products of a step share one pass over the weights.
 Femtoseconds RooflineStepTime::products(const StepWork& work) const {
   const std::int64_t tokens = computed_tokens(work);
   const Femtoseconds computed =
@@ -77,8 +77,8 @@ Femtoseconds RooflineStepTime::products(const StepWork& work) const {
 Femtoseconds RooflineStepTime::prefill(const StepWork& work) const {
   if (work.prefill_tokens == 0) return 0;
   const std::int64_t continued_pairs = work.prefill_pairs - work.fresh_pairs;
-  // The pairs of n tokens are n (n + 1) / 2: of prompts of unlike lengths this is the mean that
-  // weighs them by their tokens.
+  // A prompt of n tokens has n (n + 1) / 2 pairs. For prompts of different lengths this gives the
+  // mean length, weighted by tokens.
   const std::int64_t length = work.fresh_tokens > 0 ? 2 * work.fresh_pairs / work.fresh_tokens : 0;
   const std::int64_t continued_tokens = work.prefill_tokens - work.fresh_tokens;
   return rates_.prefill_fs + (work.decode_rows > 0 ? rates_.mixed_fs : 0) +
@@ -87,8 +87,8 @@ Femtoseconds RooflineStepTime::prefill(const StepWork& work) const {
          Femtoseconds{work.prefill_context} * rates_.chunk_context_fs;
 }
 
-// All but the KV read of decoding requests is the same in every step. Corrections that were fitted
-// to other steps may come to less than nothing here: no step does.
+// Everything but the KV read of decoding requests is equal in all steps. Corrections that were
+// fitted to other steps may be negative here, so the total is kept at 0 or more.
 Femtoseconds RooflineStepTime::cumulative(const StepWork& work, std::int64_t steps) const {
   const Femtoseconds floor = work.decode_rows > 0 ? -corrections_.longest.least() : 0;
   const Femtoseconds each = std::max(floor, rates_.overhead_fs + products(work) + prefill(work));

@@ -17,11 +17,11 @@ namespace warpgroup {
 
 namespace {
 
-constexpr std::int64_t kNoRoom = -1;
+constexpr std::int64_t kNoSpace = -1;
 
 std::atomic<int> process_generation{0};
 
-// A forked child has the memory of the queue, but neither its threads nor its consumer.
+// A forked child has a copy of the queue's memory, but neither its threads nor its consumer.
 int this_process() {
   static const bool counted = [] {
     pthread_atfork(nullptr, nullptr, [] { process_generation.fetch_add(1); });
@@ -33,18 +33,18 @@ int this_process() {
 
 void signal(int fd) {
   const std::uint64_t one = 1;
-  // The count is full only if nobody has read it for long: then they are awake already.
+  // The counter can be full only if it was not read for long; then its reader is already awake.
   while (write(fd, &one, sizeof one) < 0 && errno == EINTR) {
   }
 }
 
-// Copies token ids; whether all of them are from 0 to 2^31 - 1.
+// Copies token ids. Returns whether all of them are from 0 to 2^31 - 1.
 template <class Integer>
 bool copy_ids(const Integer* from, std::int64_t count, std::int32_t* to) {
   using Wide = std::conditional_t<sizeof(Integer) == 8, std::uint64_t, std::uint32_t>;
   Wide all = 0;
   for (std::int64_t i = 0; i < count; ++i) {
-    all |= static_cast<Wide>(from[i]);  // negative numbers have the highest bit
+    all |= static_cast<Wide>(from[i]);  // negative numbers set the highest bit
     to[i] = static_cast<std::int32_t>(from[i]);
   }
   return all <= 0x7FFFFFFF;
@@ -108,7 +108,7 @@ std::int64_t Intake::submit_many(const TokenSource& prompts, const std::int64_t*
   std::int64_t pages = 0, tokens = 0;
   for (std::int64_t i = 0; i < count; ++i) {
     require_lengths(requests[i]);
-    if (lengths[i] < 1) throw std::invalid_argument("a prompt of no tokens");
+    if (lengths[i] < 1) throw std::invalid_argument("a prompt is empty");
     if (lengths[i] > prompts.count - tokens)
       throw std::invalid_argument("the prompts have more tokens than the " +
                                   std::to_string(prompts.count) + " that were given");
@@ -125,15 +125,17 @@ std::int64_t Intake::submit_many(const TokenSource& prompts, const std::int64_t*
                                 std::to_string(pages_.pages() * TokenPages::kPageTokens) +
                                 " tokens, however long they wait");
   if (count == 0) return 0;
-  return until_room([&] { return try_many(prompts, lengths, requests, count, pages); }, timeout_ns);
+  return until_space([&] { return try_many(prompts, lengths, requests, count, pages); },
+                     timeout_ns);
 }
 
 std::int64_t Intake::try_many(const TokenSource& prompts, const std::int64_t* lengths,
                               const NewRequest* requests, std::int64_t count, std::int64_t pages) {
-  // Pages are not taken for nothing: giving them back would wake others who wait, in turn.
-  if (ring_.size() + static_cast<std::size_t>(count) > ring_.capacity()) return kNoRoom;
+  // Without this check, pages would be taken and given back, which would wake other submitters in
+  // turn.
+  if (ring_.size() + static_cast<std::size_t>(count) > ring_.capacity()) return kNoSpace;
   const std::int32_t chain = pages_.take(pages);
-  if (chain == TokenPages::kNone) return kNoRoom;
+  if (chain == TokenPages::kNone) return kNoSpace;
   std::int32_t page = chain;
   bool whole = true;
   std::int64_t token = 0;
@@ -152,7 +154,7 @@ std::int64_t Intake::try_many(const TokenSource& prompts, const std::int64_t* le
   if (first >= SubmissionRing<Arrival>::kClosed) {
     give_back(chain);
     require_open_here();
-    return kNoRoom;
+    return kNoSpace;
   }
   page = chain;
   for (std::int64_t i = 0; i < count; ++i) {
@@ -169,21 +171,21 @@ std::int64_t Intake::try_many(const TokenSource& prompts, const std::int64_t* le
   return static_cast<std::int64_t>(first);
 }
 
-// Somebody may have waited for just these.
+// Submitters may wait for these pages.
 void Intake::give_back(std::int32_t chain) {
   pages_.give_back(chain);
-  tell_room();
+  announce_space();
 }
 
 void Intake::abort(std::int64_t id, std::int64_t timeout_ns) {
   require_open_here();
-  until_room(
+  until_space(
       [&] {
         const std::uint64_t ticket =
             ring_.push({Arrival::Kind::kAbort, TokenPages::kNone, id, 0, {}});
         if (ticket >= SubmissionRing<Arrival>::kClosed) {
           require_open_here();
-          return kNoRoom;
+          return kNoSpace;
         }
         wake_consumer();
         return static_cast<std::int64_t>(ticket);
@@ -191,51 +193,51 @@ void Intake::abort(std::int64_t id, std::int64_t timeout_ns) {
       timeout_ns);
 }
 
-// The attempt's result once it is no longer kNoRoom.
+// Repeats the attempt until its result is not kNoSpace.
 template <class Try>
-std::int64_t Intake::until_room(Try attempt, std::int64_t timeout_ns) {
+std::int64_t Intake::until_space(Try attempt, std::int64_t timeout_ns) {
   std::int64_t found = attempt();
-  if (found != kNoRoom) return found;
+  if (found != kNoSpace) return found;
   const auto fail = [&] {
     throw QueueFull("the submission queue is full: " + std::to_string(queued()) + " of " +
-                    std::to_string(ring_.capacity()) + " requests wait, with room for " +
+                    std::to_string(ring_.capacity()) + " requests wait, with space for " +
                     std::to_string(free_tokens()) + " tokens");
   };
   if (timeout_ns == 0) fail();
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::nanoseconds(timeout_ns);
-  // Either the consumer sees this count after it made room, or the attempt below sees the room.
+  // Either the consumer sees this count after it frees space, or the attempt below sees the space.
   waiters_.fetch_add(1, std::memory_order_acq_rel);
   struct Leave {
     std::atomic<std::int64_t>& waiters;
     ~Leave() { waiters.fetch_sub(1, std::memory_order_acq_rel); }
   } const leave{waiters_};
-  std::unique_lock<std::mutex> lock(room_mutex_);
+  std::unique_lock<std::mutex> lock(space_mutex_);
   for (;;) {
-    const std::uint64_t before = room_made_;
+    const std::uint64_t before = space_freed_;
     lock.unlock();
     require_open_here();
     found = attempt();
-    if (found != kNoRoom) return found;
+    if (found != kNoSpace) return found;
     lock.lock();
-    const auto changed = [&] { return room_made_ != before; };
+    const auto changed = [&] { return space_freed_ != before; };
     if (timeout_ns < 0)
-      room_.wait(lock, changed);
-    else if (!room_.wait_until(lock, deadline, changed))
+      space_.wait(lock, changed);
+    else if (!space_.wait_until(lock, deadline, changed))
       fail();
   }
 }
 
 void Intake::wake_consumer() {
-  // Either this sees that the consumer sleeps, or the consumer, going to sleep later, sees the
-  // item.
+  // Either this thread sees that the consumer sleeps, or the consumer sees the item before it
+  // sleeps.
   if (asleep_.exchange(false, std::memory_order_acq_rel)) signal(wake_fd_);
 }
 
-void Intake::tell_room() {
+void Intake::announce_space() {
   if (waiters_.fetch_add(0, std::memory_order_acq_rel) == 0) return;
-  const std::lock_guard<std::mutex> lock(room_mutex_);
-  ++room_made_;
-  room_.notify_all();
+  const std::lock_guard<std::mutex> lock(space_mutex_);
+  ++space_freed_;
+  space_.notify_all();
   for (const int fd : watchers_) signal(fd);
 }
 
@@ -243,7 +245,7 @@ bool Intake::wait(std::int64_t timeout_ns) {
   using Clock = std::chrono::steady_clock;
   const auto deadline =
       Clock::now() + std::chrono::nanoseconds(std::max(timeout_ns, std::int64_t{0}));
-  // Of a closed queue nothing is left once all that was claimed is drained.
+  // A closed queue is empty once all claimed items are drained.
   const auto over = [&] { return closed() && ring_.size() == 0; };
   for (;;) {
     if (ring_.ready()) return true;
@@ -268,27 +270,27 @@ bool Intake::wait(std::int64_t timeout_ns) {
 void Intake::close() {
   ring_.close();
   wake_consumer();
-  const std::lock_guard<std::mutex> lock(room_mutex_);
-  ++room_made_;
-  room_.notify_all();
+  const std::lock_guard<std::mutex> lock(space_mutex_);
+  ++space_freed_;
+  space_.notify_all();
   for (const int fd : watchers_) signal(fd);
 }
 
-void Intake::watch_room(int fd) {
-  const std::lock_guard<std::mutex> lock(room_mutex_);
+void Intake::watch_space(int fd) {
+  const std::lock_guard<std::mutex> lock(space_mutex_);
   watchers_.push_back(fd);
   waiters_.fetch_add(1, std::memory_order_acq_rel);
 }
 
-void Intake::unwatch_room(int fd) {
-  const std::lock_guard<std::mutex> lock(room_mutex_);
+void Intake::unwatch_space(int fd) {
+  const std::lock_guard<std::mutex> lock(space_mutex_);
   const auto place = std::find(watchers_.begin(), watchers_.end(), fd);
   if (place == watchers_.end()) return;
   watchers_.erase(place);
   waiters_.fetch_sub(1, std::memory_order_acq_rel);
 }
 
-// Empty if there is room for the prompt.
+// The reason why a prompt has no place in the log; empty if it has one.
 std::string Intake::why_not_logged(const Arrival& arrival, const Log& log) const {
   if (arrival.id >= log.requests)
     return "request " + std::to_string(arrival.id) + " has no place in the log";
@@ -325,11 +327,11 @@ Drained Intake::drain(Scheduler& scheduler, const Log& log, std::int64_t most) {
     }
     if (submission.pressed) drained.pressed.push_back(arrival.id);
   }
-  tell_room();
+  announce_space();
   return drained;
 }
 
-// Copies a prompt out of its pages, if it is wanted, and gives those back.
+// Copies a prompt out of its pages if `to` is given, and gives the pages back.
 void Intake::unload(const Arrival& arrival, std::int32_t* to) {
   std::int64_t left = arrival.prompt_tokens;
   for (std::int32_t page = arrival.first_page; to != nullptr && left > 0;

@@ -35,7 +35,7 @@ std::int64_t StepBuilder::take(std::int64_t request) {
   return seat;
 }
 
-// It sits no more and holds nothing, if it did; what it generated is remembered unless it is lost.
+// Frees the request's seat and blocks, if any. Keeps its generated tokens unless they are lost.
 void StepBuilder::drop(std::int64_t request, bool lost_generated) {
   block_manager_.release(request);
   const auto index = static_cast<std::size_t>(request);
@@ -83,8 +83,7 @@ std::vector<BlockCopy> StepBuilder::apply(const StepPlan& plan) {
     block_manager_.forget_host(failed.id);
   }
   if (padded_ && (!plan.prefill.empty() || plan.horizon == 0)) {
-    for (const std::int64_t request : batch_)
-      drop(request, false);  // it ended, or ran out of memory
+    for (const std::int64_t request : batch_) drop(request, false);  // ended, or out of memory
     batch_.clear();
   }
   for (const std::int64_t request : plan.admitted) take(request);
@@ -114,7 +113,7 @@ std::int64_t StepBuilder::missing_blocks() const {
   return std::max(needed - free, std::int64_t{0});
 }
 
-// All rows of the batch take part, those that have ended too.
+// All rows of the batch take part, ended ones too.
 void StepBuilder::prepare_padded(const StepPlan& plan) {
   if (plan.prefill.empty()) {
     batch_tokens_ += 1;
@@ -143,7 +142,7 @@ void StepBuilder::prepare_continuous(const StepPlan& plan) {
   for (const std::int64_t request : plan.decode) {
     const std::int64_t tokens = cached(request);
     rows_.push_back(seat_of(request));
-    // Only a row that begins a block, or has none yet, needs one.
+    // A row needs a block only if its token begins one, or if it has no blocks yet.
     if (is_owed(request) || tokens % block == 0) wants_.push_back({request, tokens + 1});
   }
   for (const Chunk& chunk : plan.prefill) {
@@ -190,7 +189,7 @@ void StepBuilder::measure() {
 std::vector<BlockCopy> StepBuilder::hold() {
   for (const Want& want : wants_)
     if (!block_manager_.hold(want.request, seat_of(want.request), want.tokens))
-      throw std::logic_error("a step's blocks are not there");
+      throw std::logic_error("there are too few blocks for the step");
   return restore();
 }
 

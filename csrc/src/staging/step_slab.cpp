@@ -43,7 +43,7 @@ std::int32_t SlabWriter::slot_of(std::int64_t seat, std::int64_t position) const
                                    position % sources_.block_tokens);
 }
 
-// The blocks of a request's first `tokens` tokens.
+// Copies the blocks of a request's first `tokens` tokens.
 void SlabWriter::copy_table(std::int64_t seat, std::int64_t tokens, std::int64_t width,
                             std::int32_t* to) const {
   const std::int64_t blocks = std::min(ceil_div(tokens, sources_.block_tokens), width);
@@ -70,7 +70,7 @@ void SlabWriter::write(std::int32_t* slab, const SlabShape& shape,
     *sampled_seats++ = static_cast<std::int32_t>(seat);
     *seeds++ = draw_seed(sources_.seed, sources_.seat_request[seat], sources_.seat_tokens[seat]);
   };
-  // Tokens that only fill a shape: any id, stored nowhere.
+  // Padding tokens of the shape: any id, not stored.
   const auto spare = [&](std::int64_t from, std::int64_t to) {
     std::fill(ids + from, ids + to, 0);
     std::fill(positions + from, positions + to, 0);

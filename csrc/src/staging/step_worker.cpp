@@ -31,8 +31,8 @@ void StepStager::stage(StagedStep& step, const SlabMemory& slab) const {
   step.written = true;
 }
 
-// The smallest captured shape that the step fits into, where every prompt continues a cache, if
-// only an empty one; else a shape of its own.
+// Chooses the smallest captured shape that the step fits into; in such shapes prompts count as
+// chunks that continue an empty cache. Without one, chooses a shape of the step's own size.
 void StepStager::choose_shape(StagedStep& step) const {
   const StepExtent& extent = builder_.extent();
   const auto prompts = static_cast<std::int64_t>(extent.prompts.size());
@@ -103,7 +103,7 @@ void StepWorker::run() {
   for (;;) {
     changed_.wait(lock, [this] { return state_ == State::kBegun || state_ == State::kStopping; });
     if (state_ == State::kStopping) return;
-    // Nobody else touches the step, or what it is made from, until it is done.
+    // No other thread uses the step or its inputs until it is done.
     lock.unlock();
     StagedStep step;
     std::exception_ptr failure;

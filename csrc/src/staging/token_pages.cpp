@@ -22,7 +22,7 @@ std::int32_t TokenPages::take(std::int64_t count) {
   for (;;) {
     const auto first = static_cast<std::int32_t>(static_cast<std::uint32_t>(head));
     std::int32_t last = first;
-    // What is read here may change meanwhile; then the head has changed too, and all is read again.
+    // The chain may change while it is read. Then the head has changed too, and the loop repeats.
     for (std::int64_t more = count - 1; more > 0 && last != kNone; --more) last = after(last);
     if (last == kNone) {
       const std::uint64_t now = head_.load(std::memory_order_acquire);

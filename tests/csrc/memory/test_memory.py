@@ -171,7 +171,7 @@ def test_padded_kv_is_every_rows_blocks_for_the_padded_length():
 
 
 def test_a_model_that_does_not_fit_is_refused_with_the_numbers():
-    with pytest.raises(ValueError, match="leaves no room for one KV block: weights take 16060522496"):
+    with pytest.raises(ValueError, match="is too small for one KV block: weights take 16060522496"):
         MemoryModel(model(), budget_bytes=16 * 10**9, context_bytes=0, block_tokens=16, step_tokens=1, max_seqs=1)
 
 

@@ -95,7 +95,7 @@ def test_items_come_and_go_as_under_the_plain_rule(rule, capacity, moves):
             bin = packer.insert(size * unit)
             assert bin == plain.insert(size * unit)
             here.append((bin, size * unit))
-    assert [packer.room(b) for b in range(packer.num_bins)] == plain.room
+    assert [packer.free_space(b) for b in range(packer.num_bins)] == plain.room
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -178,10 +178,10 @@ def test_a_streaming_packer_names_what_it_cannot_do():
         BinPacker(10, "ffd")
     packer = BinPacker(10)
     assert packer.insert(4) == 0
-    with pytest.raises(ValueError, match="bin 0 holds 4, cannot take out 5"):
+    with pytest.raises(ValueError, match="bin 0 holds 4, cannot remove 5"):
         packer.remove(0, 5)
-    with pytest.raises(ValueError, match="there is no bin 1 among 1"):
-        packer.room(1)
+    with pytest.raises(ValueError, match="there is no bin 1: bins opened so far: 1"):
+        packer.free_space(1)
     with pytest.raises(ValueError, match="item 1 has size 11"):
         packer.extend(array([1, 11]))
-    assert packer.room(0) == 6
+    assert packer.free_space(0) == 6

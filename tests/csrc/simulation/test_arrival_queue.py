@@ -54,7 +54,7 @@ def test_an_end_is_told_once():
     assert (queue.next, queue.next_ns) == (1, 12)
     queue.pop()
     assert (queue.next, queue.left) == (-1, 0)
-    with pytest.raises(RuntimeError, match="no request is known to come"):
+    with pytest.raises(RuntimeError, match="no arrival is known"):
         queue.pop()
 
 
@@ -65,5 +65,5 @@ def test_who_waits_for_no_earlier_request_is_refused(before):
 
 
 def test_columns_of_unlike_lengths_are_refused():
-    with pytest.raises(ValueError, match="not of one length"):
+    with pytest.raises(ValueError, match="the columns differ in length"):
         ArrivalQueue(arrival_ns=np.zeros(2), after=np.array([-1]), think_ns=np.array([-1]))

@@ -143,9 +143,9 @@ def test_tokens_are_a_tensor():
     torch = pytest.importorskip("torch")
     queue = intake()
     id = queue.submit(torch.arange(40, 60)[5:15], 5)
-    with pytest.raises(TypeError, match="token ids are integers of 2, 4 or 8 bytes, not float32"):
+    with pytest.raises(TypeError, match="token ids must be integers of 2, 4 or 8 bytes, not float32"):
         queue.submit(torch.ones(3), 5)
-    with pytest.raises(ValueError, match="token ids lie in one dimension, in one piece"):
+    with pytest.raises(ValueError, match="token ids must be one-dimensional and contiguous"):
         queue.submit(torch.arange(10)[::2], 5)
     _, found = drain(queue)
     assert found[id][:10].tolist() == [*range(45, 55)]
@@ -154,18 +154,18 @@ def test_tokens_are_a_tensor():
 @pytest.mark.parametrize(
     ("prompt", "max_new_tokens", "error", "message"),
     [
-        (tokens(), 5, ValueError, "a prompt of no tokens"),
+        (tokens(), 5, ValueError, "a prompt is empty"),
         (tokens(1, -1), 5, ValueError, "a token id is below 0 or above 2147483647"),
         (np.array([2**31]), 5, ValueError, "a token id is below 0 or above 2147483647"),
         (np.array([2**32 + 1]), 5, ValueError, "a token id is below 0 or above 2147483647"),
         (np.ones(PAGE * 8 + 1, dtype=np.int32), 5, ValueError, "do not fit into a queue of 4 requests and 2048 tokens"),
         (tokens(1), 0, ValueError, "max_new_tokens is 0, expected at least 1"),
-        (np.ones((2, 2), dtype=np.int32), 5, ValueError, "token ids lie in one dimension, in one piece"),
-        (np.ones(8, dtype=np.int32)[::2], 5, ValueError, "token ids lie in one dimension, in one piece"),
-        (np.ones(2), 5, TypeError, "token ids are integers of 2, 4 or 8 bytes, not float64"),
-        (b"text", 5, TypeError, "token ids are integers of 2, 4 or 8 bytes, not uint8"),
-        (np.ones(2, dtype=">i4"), 5, TypeError, "token ids are integers of 2, 4 or 8 bytes, not >i4"),
-        ([1, 2], 5, TypeError, "token ids are an array of integers .*, not list"),
+        (np.ones((2, 2), dtype=np.int32), 5, ValueError, "token ids must be one-dimensional and contiguous"),
+        (np.ones(8, dtype=np.int32)[::2], 5, ValueError, "token ids must be one-dimensional and contiguous"),
+        (np.ones(2), 5, TypeError, "token ids must be integers of 2, 4 or 8 bytes, not float64"),
+        (b"text", 5, TypeError, "token ids must be integers of 2, 4 or 8 bytes, not uint8"),
+        (np.ones(2, dtype=">i4"), 5, TypeError, "token ids must be integers of 2, 4 or 8 bytes, not >i4"),
+        ([1, 2], 5, TypeError, "token ids must be an array of integers .*, not list"),
     ],
 )
 def test_bad_prompts_are_refused_and_leave_nothing_behind(prompt, max_new_tokens, error, message):

@@ -48,7 +48,7 @@ class Run:
 def test_blocks_that_are_missing_are_counted_and_taken():
     run = Run([(40, 5), (20, 3)], pool=2)
     assert run.step() == 3 + 2 - 2
-    with pytest.raises(RuntimeError, match="a step's blocks are not there"):
+    with pytest.raises(RuntimeError, match="there are too few blocks for the step"):
         run.builder.hold()
     run.block_manager.resize(5)
     assert run.builder.prepare(run.plan) == 0

@@ -169,7 +169,7 @@ def test_every_number_is_where_the_reference_has_it(seed, rows, chunks, prompts,
         ((0, 0, 0, 1, 5, 1, 4), [], [(0, 0, 0, 6, 0, 1)], 0, "the step is larger than the shape"),
         ((0, 0, 0, 0, 5, 1, 4), [], [(0, 0, 0, 5, 0, 1)], 0, "the step is larger than the shape"),
         ((0, 0, 5, 0, 0, 1, 4), [], [(0, 0, 1, 5, 0, 1)], 1, "the step is larger than the shape"),
-        ((1, 0, 0, 0, 0, 1, 4), [12], [], 0, "a seat that is not there"),
+        ((1, 0, 0, 0, 0, 1, 4), [12], [], 0, "a seat is out of range"),
         ((9999, 0, 0, 0, 0, 9999, 4), [0], [], 0, "the slab is smaller than the shape"),
     ],
 )
@@ -185,5 +185,5 @@ def test_what_does_not_fit_is_refused_and_nothing_is_written(shape, rows, pieces
 def test_arrays_by_seat_are_of_one_length():
     server = Server.of(np.random.default_rng(0), 12, 60, 16)
     server.cached = server.cached[:5]
-    with pytest.raises(ValueError, match="as many entries as seats"):
+    with pytest.raises(ValueError, match="must have one entry for each seat"):
         server.writer()

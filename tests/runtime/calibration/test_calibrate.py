@@ -8,7 +8,7 @@ from warpgroup.errors import OverBudget
 from warpgroup.experiment import Limits, geometry_of
 from warpgroup.runtime import calibrate, choose_attention, open_machine
 from warpgroup.runtime.calibration.step_grid import GridPoint, different_lengths, grid
-from warpgroup.sim.fitting.steps import COLUMNS, fit
+from warpgroup.sim.fitting.step_fit import COLUMNS, fit_profile
 from warpgroup.workloads import load_model
 
 CPU, TINY = open_machine("cpu"), load_model("tiny")
@@ -42,7 +42,7 @@ def test_it_measures_decoding_whole_prompts_chunks_and_mixtures(measured):
 
 
 def test_a_profile_can_be_fitted_to_it(measured):
-    fitted = fit(measured.steps, geometry_of(TINY), measured.row_sizes)
+    fitted = fit_profile(measured.steps, geometry_of(TINY), measured.row_sizes)
     assert fitted.error["all"].steps == (measured.steps["prefill_tokens"] + measured.steps["decode_rows"] > 0).sum()
     # Which rates are above 0 is up to the noise of a shared machine; that time passes is not.
     assert any(rate > 0 for rate in msgspec.structs.astuple(fitted.rates))

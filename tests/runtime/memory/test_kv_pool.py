@@ -100,5 +100,5 @@ def test_a_request_that_does_not_fit_changes_nothing():
         block_manager.hold(2, 8, 10)
     assert block_manager.free_blocks == 1
     block_manager.open_host(1)
-    with pytest.raises(RuntimeError, match="swapped out to more host memory than there is"):
+    with pytest.raises(RuntimeError, match="needs more host blocks than are free"):
         block_manager.swap_out(1, 40)

@@ -17,7 +17,7 @@ from warpgroup.errors import InvalidProfile
 from warpgroup.experiment import geometry_of
 from warpgroup.sim import AnalyticStepTime, simulate
 from warpgroup.sim.fitting.least_squares import damped, non_negative
-from warpgroup.sim.fitting.steps import COLUMNS, _Table, fit, step_errors
+from warpgroup.sim.fitting.step_fit import COLUMNS, _Table, fit_profile, step_errors
 from warpgroup.sim.step_time.profile import SCHEMA, Profile, read_profile, shipped_profile, shipped_profiles
 from warpgroup.workloads import load_device, load_model
 
@@ -91,7 +91,7 @@ RATES = {
 
 def test_a_model_of_the_same_form_is_found_again():
     made = steps_of(RooflineStepTime(**RATES))
-    fitted = fit(made, GEOMETRY)
+    fitted = fit_profile(made, GEOMETRY)
     assert fitted.error["all"].median < 0.005
     assert fitted.error["all"].p95 < 0.03
 
@@ -102,7 +102,7 @@ def test_what_is_not_physics_is_found_by_the_corrections():
         "prefilled": [(100, 2 * 10**12), (1000, 0)],
         "longest": [(0, 0), (1000, 0), (2000, 10**12)],
     }
-    fitted = fit(steps_of(RooflineStepTime(**RATES, **odd), 3000), GEOMETRY)
+    fitted = fit_profile(steps_of(RooflineStepTime(**RATES, **odd), 3000), GEOMETRY)
     assert fitted.error["all"].median < 0.01
     assert any(abs(value) > 10**11 for _, value in fitted.corrections.longest)
     assert fitted.error["prefill up to 512 tokens"].median < 0.02
@@ -123,7 +123,7 @@ def test_a_few_disturbed_steps_do_not_matter():
     made["duration_ns"][::50] *= 20
     calm = np.ones(len(made["duration_ns"]), dtype=bool)
     calm[::50] = False
-    fitted = fit(made, GEOMETRY)
+    fitted = fit_profile(made, GEOMETRY)
     profile = profile_of(fitted)
     errors = step_errors({name: each[calm] for name, each in made.items()}, profile.step_time())
     assert errors.median < 0.02
@@ -133,7 +133,7 @@ def test_a_few_disturbed_steps_do_not_matter():
 def test_decoding_is_filled_up_to_captured_sizes():
     sizes = [8, 24, 48, 64]
     made = steps_of(RooflineStepTime(**{**RATES, "weights_fs": 10**9}, row_sizes=sizes), 2000)
-    with_sizes, without = fit(made, GEOMETRY, sizes), fit(made, GEOMETRY)
+    with_sizes, without = fit_profile(made, GEOMETRY, sizes), fit_profile(made, GEOMETRY)
     assert with_sizes.corrections.row_sizes == sizes
     assert with_sizes.error["all"].p95 < without.error["all"].p95
 
@@ -143,17 +143,17 @@ def test_copies_that_were_measured_alone_say_what_copies_cost():
     more = {name: np.zeros(6, dtype=np.int64) for name in COLUMNS}
     more["swap_bytes"][:], more["duration_ns"][:] = 1000, 1000 * RATES["swap_fs"] // 10**6
     both = {name: np.concatenate([made[name], more[name]]) for name in COLUMNS}
-    assert fit(both, GEOMETRY).rates.swap_fs == RATES["swap_fs"]
+    assert fit_profile(both, GEOMETRY).rates.swap_fs == RATES["swap_fs"]
 
 
 def test_too_little_is_refused():
     made = steps_of(RooflineStepTime(**RATES), 40)
-    with pytest.raises(InvalidProfile, match="40 measured steps are too few to fit to: at least 50"):
-        fit(made, GEOMETRY)
-    with pytest.raises(InvalidProfile, match="steps without longest_context"):
-        fit({name: each for name, each in made.items() if name != "longest_context"}, GEOMETRY)
+    with pytest.raises(InvalidProfile, match="40 measured steps are too few: a fit needs at least 50"):
+        fit_profile(made, GEOMETRY)
+    with pytest.raises(InvalidProfile, match="the steps lack longest_context"):
+        fit_profile({name: each for name, each in made.items() if name != "longest_context"}, GEOMETRY)
     with pytest.raises(InvalidProfile, match="rows of several steps, as simulations have them"):
-        fit({**made, "steps": np.full(40, 2)}, GEOMETRY)
+        fit_profile({**made, "steps": np.full(40, 2)}, GEOMETRY)
 
 
 def test_no_kind_of_step_is_both_fitted_to_and_held_out():
@@ -166,8 +166,8 @@ def test_no_kind_of_step_is_both_fitted_to_and_held_out():
 
 def test_steps_that_are_all_alike_are_refused():
     made = {name: np.repeat(each[:2], 100) for name, each in steps_of(RooflineStepTime(**RATES), 60).items()}
-    with pytest.raises(InvalidProfile, match="steps of [12] kinds are too much alike to fit to"):
-        fit(made, GEOMETRY)
+    with pytest.raises(InvalidProfile, match="the steps are of [12] kinds only"):
+        fit_profile(made, GEOMETRY)
 
 
 def test_a_run_without_a_step_that_worked_has_no_errors():
@@ -184,7 +184,7 @@ def profile_of(fitted) -> Profile:
 
 
 def test_a_profile_is_read_as_it_was_written(tmp_path):
-    profile = profile_of(fit(steps_of(RooflineStepTime(**RATES), 300), GEOMETRY))
+    profile = profile_of(fit_profile(steps_of(RooflineStepTime(**RATES), 300), GEOMETRY))
     profile.save(tmp_path / "profile.json")
     assert read_profile(tmp_path / "profile.json") == profile
     work = work_of(np.random.default_rng(1))
@@ -209,7 +209,7 @@ def test_other_files_are_refused(tmp_path, content, message):
 
 
 def test_a_profile_of_another_schema_is_refused(tmp_path):
-    profile = profile_of(fit(steps_of(RooflineStepTime(**RATES), 100), GEOMETRY))
+    profile = profile_of(fit_profile(steps_of(RooflineStepTime(**RATES), 100), GEOMETRY))
     content = msgspec.to_builtins(profile)
     content["rates"]["new_fs"], content["schema"] = 1, SCHEMA + 1
     (tmp_path / "profile.json").write_bytes(msgspec.json.encode(content))
@@ -221,7 +221,7 @@ def test_a_profile_of_another_schema_is_refused(tmp_path):
     ("change", "message"),
     [
         ({"corrections": {"tokens": [[5, 1], [3, 1]]}}, "knots do not ascend"),
-        ({"corrections": {"longest": [[1 << 21, 1]]}}, "the last knot is too far"),
+        ({"corrections": {"longest": [[1 << 21, 1]]}}, "the last knot is above"),
         ({"corrections": {"row_sizes": [8, 4]}}, "row sizes do not ascend"),
         ({"error": {}}, "'all'"),
         ({"rates": {"overhead_fs": -1}}, ">= 0"),
@@ -229,7 +229,7 @@ def test_a_profile_of_another_schema_is_refused(tmp_path):
     ],
 )
 def test_a_profile_that_cannot_be_is_refused_in_one_line(tmp_path, change, message):
-    content = msgspec.to_builtins(profile_of(fit(steps_of(RooflineStepTime(**RATES), 100), GEOMETRY)))
+    content = msgspec.to_builtins(profile_of(fit_profile(steps_of(RooflineStepTime(**RATES), 100), GEOMETRY)))
     for name, value in change.items():
         content[name] = content[name] | value if value else value
     (tmp_path / "profile.json").write_text(json.dumps(content))
@@ -245,7 +245,7 @@ def test_the_shipped_profiles_are_what_the_committed_steps_give(name):
     model = load_model(name)
     shipped = shipped_profile(model, load_device("h200"))
     assert shipped is not None
-    fitted = fit(steps, geometry_of(model), shipped.corrections.row_sizes)
+    fitted = fit_profile(steps, geometry_of(model), shipped.corrections.row_sizes)
     assert fitted.error["all"].median == pytest.approx(shipped.error["all"].median, rel=0.02)
     assert fitted.rates.token_fs == pytest.approx(shipped.rates.token_fs, rel=0.01)
     errors = step_errors(steps, shipped.step_time())

@@ -11,8 +11,8 @@ from warpgroup.errors import InvalidProfile
 from warpgroup.experiment import Limits, build_experiment
 from warpgroup.reports import validate
 from warpgroup.sim import AnalyticStepTime, simulate
-from warpgroup.sim.fitting.log import fit_log
-from warpgroup.sim.fitting.request_log import aligned, as_run
+from warpgroup.sim.fitting.log_fit import fit_log
+from warpgroup.sim.fitting.request_log import align_clocks, run_from_log
 from warpgroup.sim.step_time.profile import (
     SCHEMA,
     CalibratedStepTime,
@@ -63,7 +63,7 @@ def fitted(log: RequestLog, made) -> CalibratedStepTime:
 
 def off(log: RequestLog, made, step_time) -> dict[str, float]:
     run = simulate(made, PAGED, step_time=step_time, plan_ahead=True)
-    checks = validate(as_run(aligned(log, run), run), run).checks
+    checks = validate(run_from_log(align_clocks(log, run), run), run).checks
     return {check.name: abs(check.error) for check in checks}
 
 
@@ -93,7 +93,7 @@ def test_clocks_that_differ_cost_what_nobody_can_know_and_no_more(offset_ns):
     step_time = fitted(log, made)
     assert off(logged(made), made, step_time)["E2E mean"] < 0.03
     run = simulate(made, PAGED, step_time=step_time, plan_ahead=True)
-    held = validate(as_run(aligned(log, run), run), run, is_wait_known=False)
+    held = validate(run_from_log(align_clocks(log, run), run), run, is_wait_known=False)
     assert {check.name for check in held.checks if check.limit is not None} == {"TPOT p90"}
     assert held.missed == []
 
@@ -117,7 +117,7 @@ def test_the_error_is_of_requests_that_were_left_out_and_says_what_noise_there_i
 
 def test_too_few_requests_are_refused():
     made = experiment(requests(10, 19))
-    with pytest.raises(InvalidProfile, match="19 requests are too few"):
+    with pytest.raises(InvalidProfile, match="the log has 19 requests, a fit needs at least 20"):
         fit_log(logged(made), made, PAGED)
 
 
@@ -129,14 +129,14 @@ def test_a_log_that_no_simulation_finishes_is_refused():
 
 def test_a_log_of_single_tokens_by_other_clocks_has_no_time_that_is_known():
     trace = Trace.of_rows([(i * 10**8, 300, 1) for i in range(40)], max_new_tokens=10)
-    with pytest.raises(InvalidProfile, match="have a time that is known"):
+    with pytest.raises(InvalidProfile, match="have a known time"):
         fit_log(logged(experiment(trace), offset_ns=10**18), experiment(trace), PAGED)
 
 
 def test_a_log_holds_no_steps_and_what_cannot_be_known_is_not_compared():
     made = experiment(requests(20, 50))
     run = simulate(made, PAGED, step_time=REALITY, plan_ahead=True)
-    held = validate(as_run(logged(made), run), run)
+    held = validate(run_from_log(logged(made), run), run)
     assert {check.name for check in held.checks if check.error != 0} == set()
     assert not {"peak VRAM", "preemptions", "steps out of memory"} & {check.name for check in held.checks}
     assert held.real.info.kind == "log"

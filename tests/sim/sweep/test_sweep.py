@@ -19,13 +19,13 @@ from warpgroup.records.metrics import finished_mask
 from warpgroup.records.sweep import read_sweep
 from warpgroup.sim import PerStep, best_safe_count, simulate
 from warpgroup.sim.sweep import estimate as sweep_plan
-from warpgroup.sim.sweep import workers as engines
-from warpgroup.sim.sweep.estimate import Clock, plan, timed
+from warpgroup.sim.sweep import searches_of
+from warpgroup.sim.sweep import workers as sweep_workers
+from warpgroup.sim.sweep.estimate import TrialTimes, estimate_sweep, time_trials
 from warpgroup.sim.sweep.journal import Journal
 from warpgroup.sim.sweep.search import Question
-from warpgroup.sim.sweep.sweep import searches_of
-from warpgroup.sim.sweep.trials import CountJob, Setting, Trial, TrialJob, version_here
-from warpgroup.sim.sweep.workers import check_engine, open_engine, run_on_ray
+from warpgroup.sim.sweep.trials import CountJob, SweepSetting, Trial, TrialJob, version_here
+from warpgroup.sim.sweep.workers import check_workers, open_workers, run_on_ray
 
 QUICK = settings(max_examples=10, deadline=None)
 
@@ -35,7 +35,7 @@ def files(folder: Path) -> tuple[bytes, bytes]:
 
 
 @pytest.fixture(scope="module")
-def made() -> Setting:
+def made() -> SweepSetting:
     return setting()
 
 
@@ -47,7 +47,7 @@ def whole(made, tmp_path_factory) -> Path:
     return folder
 
 
-def kept(made: Setting, policy: str, rate: float) -> float:
+def kept(made: SweepSetting, policy: str, rate: float) -> float:
     """The share of requests that kept the SLO, one request after the other."""
     good = total = 0
     for seed in made.experiments:
@@ -104,7 +104,7 @@ def test_a_sweep_that_is_cut_off_goes_on_and_makes_nothing_twice(made, whole, cu
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_processes_find_the_same_to_the_byte(made, whole, tmp_path, workers):
-    with open_engine("local", made, workers=workers) as engine:
+    with open_workers("local", made, workers=workers) as engine:
         swept(tmp_path, made, engine)
     assert files(tmp_path) == files(whole)
 
@@ -122,12 +122,12 @@ def test_trials_of_another_question_stay_in_the_journal_and_are_not_taken_for_th
 def test_a_damaged_line_that_is_not_the_last_is_refused(whole, tmp_path):
     lines = (whole / "trials.jsonl").read_bytes().splitlines(keepends=True)
     (tmp_path / "trials.jsonl").write_bytes(lines[0] + b'{"kind": "tri\n' + lines[1])
-    with pytest.raises(InvalidRun, match="trials.jsonl line 2 is no trial"):
+    with pytest.raises(InvalidRun, match="trials.jsonl line 2 is not a trial"):
         Journal.read(tmp_path)
 
 
 def test_whatever_decides_a_trial_changes_its_key_and_the_arrivals_of_the_experiment_do_not():
-    def key(made: Setting, policy: str = "paged", rate: float = 5.0, seed: int = 0, kind: str = "trial") -> str:
+    def key(made: SweepSetting, policy: str = "paged", rate: float = 5.0, seed: int = 0, kind: str = "trial") -> str:
         return made.key(kind, parse_policy(policy), rate, seed)
 
     plain = setting()
@@ -135,7 +135,7 @@ def test_whatever_decides_a_trial_changes_its_key_and_the_arrivals_of_the_experi
         key(setting(slo=Slo(1, 1))),
         key(setting(kv_blocks=41)),
         key(setting(max_seqs=9)),
-        key(Setting(plain.experiments, PerStep(lambda work: 1))),
+        key(SweepSetting(plain.experiments, PerStep(lambda work: 1))),
         key(plain, policy="ffd"),
         key(plain, policy="ffd(margin=0.5)"),
         key(plain, rate=5.5),
@@ -144,7 +144,7 @@ def test_whatever_decides_a_trial_changes_its_key_and_the_arrivals_of_the_experi
     ]
     assert len({key(plain), *others}) == 1 + len(others)
     later = {seed: plain.experiment(99.0, seed) for seed in plain.experiments}
-    assert key(Setting(later, plain.step_time)) == key(plain)
+    assert key(SweepSetting(later, plain.step_time)) == key(plain)
 
 
 def test_requests_that_are_turned_away_have_not_kept_the_slo(tmp_path):
@@ -164,7 +164,7 @@ def test_a_count_is_searched_at_the_middle_rate_on_the_first_seed_and_is_not_the
     found = swept(tmp_path, made, engine := InProcess(made), policies=policies)
     best = best_safe_count(made.experiment(50.0, 0), parse_policy("count-continuous"), step_time=made.step_time)
     assert [p.policy for p in found.policies] == [*(f"count-continuous(n={n})" for n in dict.fromkeys([best.n, 32, 4]))]
-    assert found.policies[0].notes[0] == f"{best}, at 50 requests/s and on seed 0 alone"
+    assert found.policies[0].notes[0] == f"{best}, at 50 requests/s and on seed 0 only"
     assert [job.rate for job in engine.made if isinstance(job, CountJob)] == [50.0]
     again = swept(tmp_path, made, InProcess(made), policies=f"count-continuous,count-continuous(n={best.n})")
     assert [p.policy for p in again.policies] == [f"count-continuous(n={n})" for n in (best.n, 32)]
@@ -186,13 +186,13 @@ def test_attainment_that_rises_with_the_rate_is_told(tmp_path, every_rate):
 def test_a_plan_counts_what_is_done_and_bounds_what_is_left(made, whole):
     question = Question(RATES)
     fresh = searches_of(parse_policies(POLICIES), made, question, {})
-    planned = plan(fresh, made, question, timed(fresh, made, question, 2))
+    planned = estimate_sweep(fresh, made, question, time_trials(fresh, made, question, 2))
     trials = [r for r in Journal.read(whole).records.values() if isinstance(r, Trial)]
     assert planned.trials_done == 0
     assert planned.trials_least <= len(trials) <= planned.trials_most
     assert 0 < planned.seconds_least <= planned.seconds_most
     done = searches_of(parse_policies(POLICIES), made, question, Journal.read(whole).records)
-    planned = plan(done, made, question, timed(done, made, question, 2))
+    planned = estimate_sweep(done, made, question, time_trials(done, made, question, 2))
     assert (planned.trials_done, planned.trials_least, planned.trials_most) == (len(trials), 0, 0)
     assert planned.seconds_most == 0
 
@@ -206,30 +206,30 @@ def test_ctrl_c_while_policies_are_timed_ends_the_sweep(made, monkeypatch):
     monkeypatch.setattr(sweep_plan, "simulate", interrupted)
     question = Question(RATES)
     with pytest.raises(KeyboardInterrupt):
-        timed(searches_of(parse_policies("paged"), made, question, {}), made, question, 2)
+        time_trials(searches_of(parse_policies("paged"), made, question, {}), made, question, 2)
 
 
 def test_time_left_is_the_work_over_the_slots_but_no_less_than_the_longest_chain(made):
     search = searches_of([parse_policy("paged")], made, Question(RATES), {})
-    assert Clock([3.0], 1).left(search) == (3 * 2 * 3, 3 * 2 * 4)  # 3 to 4 rates on two seeds
-    assert Clock([3.0], 2).left(search) == (3 * 3, 3 * 4)
-    assert Clock([3.0], 100).left(search) == (3 * 3, 3 * 4)
+    assert TrialTimes([3.0], 1).left(search) == (3 * 2 * 3, 3 * 2 * 4)  # 3 to 4 rates on two seeds
+    assert TrialTimes([3.0], 2).left(search) == (3 * 3, 3 * 4)
+    assert TrialTimes([3.0], 100).left(search) == (3 * 3, 3 * 4)
     every = searches_of([parse_policy("paged")], made, Question(RATES, every_rate=True), {})
-    assert Clock([3.0], 1).left(every) == (60, 60)
-    assert Clock([3.0], 100).left(every) == (3, 3)
+    assert TrialTimes([3.0], 1).left(every) == (60, 60)
+    assert TrialTimes([3.0], 100).left(every) == (3, 3)
 
 
-def test_engines_that_are_not_there_are_refused_by_name():
+def test_an_unknown_or_missing_kind_of_workers_is_refused_by_name():
     with pytest.raises(UnknownName, match="unknown engine 'rya': did you mean 'ray'?"):
-        check_engine("rya", None)
-    with pytest.raises(InvalidScenario, match="--ray-address is of --engine ray"):
-        check_engine("local", "auto")
+        check_workers("rya", None)
+    with pytest.raises(InvalidScenario, match="--ray-address needs --engine ray"):
+        check_workers("local", "auto")
 
 
 def test_without_ray_it_says_what_to_install(monkeypatch):
-    monkeypatch.setattr(engines, "find_spec", lambda name: None)
-    with pytest.raises(DeviceUnavailable, match=r"pip install 'warpgroup\[ray\]'"):
-        check_engine("ray", None)
+    monkeypatch.setattr(sweep_workers, "find_spec", lambda name: None)
+    with pytest.raises(DeviceUnavailable, match=r"pip install '\.\[ray\]'"):
+        check_workers("ray", None)
 
 
 def test_a_node_of_another_version_is_refused(made):

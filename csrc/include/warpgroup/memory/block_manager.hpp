@@ -9,45 +9,47 @@
 
 namespace warpgroup {
 
-// A block of one request that is to be copied, between the device and the host.
+// A block of one request to copy between the device and the host.
 struct BlockCopy {
   std::int32_t host;
   std::int32_t device;
 };
 
-// Which blocks of the device's pool, and of the host's memory for evicted caches, belong to whom;
-// and the block tables that attention kernels read, by seat.
+// The owners of all KV blocks: of the device's pool, and of the host memory for evicted caches. It
+// also writes the block tables that attention kernels read, one for each seat (batch slot).
 class BlockManager {
  public:
-  // Running requests have seats below `seats` and hold up to `width` blocks each. The pool starts
-  // with one block.
+  // Running requests have seats from 0 to `seats` - 1 and hold up to `width` blocks each. The pool
+  // starts with one block.
   BlockManager(std::int64_t seats, std::int64_t width, std::int64_t block_tokens);
 
-  // Blocks for a request's first `tokens` tokens; false, and nothing changes, if there are not
-  // enough. Fewer tokens than it has blocks for change nothing: a step that ran out of memory had
-  // asked for more. Throws std::invalid_argument for a seat or a width that is not there.
+  // Allocates blocks for a request's first `tokens` tokens. If there are too few, changes nothing
+  // and returns false. Never frees blocks: after a step that ran out of memory a request may need
+  // fewer blocks than it holds. Throws std::invalid_argument for a seat out of range or too many
+  // tokens.
   bool hold(std::int64_t request, std::int64_t seat, std::int64_t tokens);
-  // How many blocks that would take from the free ones.
+  // How many free blocks `hold` would take.
   std::int64_t missing(std::int64_t request, std::int64_t tokens) const;
-  // Gives back what a request holds on the device, if anything.
+  // Frees the blocks that a request holds on the device, if any.
   void release(std::int64_t request);
 
-  // Another size of the pool; what lies in blocks that go is to be copied, and the tables know it.
-  // Throws std::invalid_argument if more are held.
+  // Changes the size of the pool and updates the tables. The caller must copy the moved blocks.
+  // Throws std::invalid_argument if more blocks are held.
   std::vector<PagedKv::Move> resize(std::int64_t blocks);
 
-  // So many blocks of host memory, and nobody's caches there.
+  // Sets the number of host blocks; all host blocks become free.
   void open_host(std::int64_t blocks);
-  // Places on the host for a request's first `tokens` tokens; it keeps its blocks on the device.
-  // Throws std::logic_error if there are too few: whoever planned this knew how many there are.
+  // Allocates host blocks for a request's first `tokens` tokens; the request keeps its device
+  // blocks. Throws std::logic_error if there are too few, since the scheduler knows how many there
+  // are.
   std::vector<BlockCopy> swap_out(std::int64_t request, std::int64_t tokens);
-  // The way back, for a request that has the blocks for it on the device. Throws
-  // std::invalid_argument if it has nothing on the host.
+  // Returns the copies back to the device, where the request must hold enough blocks, and frees the
+  // host blocks. Throws std::invalid_argument if the request has nothing on the host.
   std::vector<BlockCopy> swap_in(std::int64_t request);
   std::int64_t host_tokens(std::int64_t request) const;
   void forget_host(std::int64_t request);
 
-  // Nobody holds anything, here or on the host; the pool has one block.
+  // Frees all blocks on the device and on the host, and shrinks the pool to one block.
   void clear();
 
   std::int64_t blocks() const { return device_.blocks(); }
@@ -56,14 +58,14 @@ class BlockManager {
   std::int64_t seats() const { return seats_; }
   std::int64_t width() const { return width_; }
   std::int64_t block_tokens() const { return block_tokens_; }
-  // (seats, width); what is behind a request's last block is left over.
+  // Shape (seats, width). Entries behind a request's last block are stale.
   std::int32_t* tables() { return tables_.data(); }
   const std::int32_t* tables() const { return tables_.data(); }
 
  private:
   struct Held {
     std::int64_t seat;
-    std::int64_t tokens;  // for which it has blocks
+    std::int64_t tokens;  // tokens for which the request has blocks
   };
   void refresh(std::int64_t request, std::int64_t seat);
 

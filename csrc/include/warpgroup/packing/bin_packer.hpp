@@ -9,33 +9,33 @@
 
 namespace warpgroup {
 
-// Packs items that come and go: the dynamic form of the online algorithms of pack().
+// Dynamic bin packing: the online algorithms of pack() for items that arrive and depart.
 //
-// A bin whose items have all left stays, empty, and is used again. With departures first-fit is the
-// safe choice: best fit's cost is unbounded there (Li, Tang, Cai 2014).
+// A bin whose items have all departed stays open and is used again. With departures first-fit is
+// the safe choice: the competitive ratio of best fit is unbounded (Li, Tang, Cai 2014).
 class BinPacker {
  public:
   // algorithm: next-fit, first-fit, best-fit or worst-fit. Throws std::invalid_argument.
   BinPacker(std::int64_t capacity, const std::string& algorithm);
 
-  // The bin that an item of this size gets. O(log bins), O(1) for best and worst fit if the
+  // Inserts an item and returns its bin. O(log bins); O(1) for best and worst fit if the
   // capacity is below 2^24. Throws std::invalid_argument if no bin can hold it.
   std::int32_t insert(std::int64_t size);
-  // Inserts `count` items in order and writes their bins; all or, if one is refused, none.
+  // Inserts `count` items in order and writes their bins. If one item is invalid, inserts none.
   template <class Size>
   void insert_all(const Size* sizes, std::size_t count, std::int32_t* bins);
-  // Takes an item out again. Throws std::invalid_argument if the bin does not hold that much.
+  // Removes an item. Throws std::invalid_argument if the bin holds less than `size`.
   void remove(std::int32_t bin, std::int64_t size);
 
   std::int64_t capacity() const { return capacity_; }
-  std::int64_t room(std::int32_t bin) const;
+  std::int64_t free_space(std::int32_t bin) const;
   std::int64_t num_bins() const;
 
  private:
-  using Rule =
-      std::variant<NextFit, FirstFit, RoomFit<ByRoom::kBest, DenseRooms>,
-                   RoomFit<ByRoom::kBest, SparseRooms>, RoomFit<ByRoom::kWorst, DenseRooms>,
-                   RoomFit<ByRoom::kWorst, SparseRooms>>;
+  using Rule = std::variant<NextFit, FirstFit, FreeSpaceFit<Prefer::kLeast, DenseFreeSpace>,
+                            FreeSpaceFit<Prefer::kLeast, SparseFreeSpace>,
+                            FreeSpaceFit<Prefer::kMost, DenseFreeSpace>,
+                            FreeSpaceFit<Prefer::kMost, SparseFreeSpace>>;
   static Rule rule_for(const std::string& algorithm, std::int64_t capacity);
   void check_bin(std::int32_t bin) const;
   void check_size(std::int64_t size, const std::string& name) const;

@@ -10,18 +10,17 @@ namespace warpgroup {
 struct Packing {
   std::vector<std::int32_t> bin_of;  // bin of each item, in the order of the input
   std::int64_t num_bins = 0;
-  std::int64_t lower_bound =
-      0;  // no packing of these items has fewer bins (Martello and Toth's L2)
+  std::int64_t lower_bound = 0;  // no packing has fewer bins: L2 of Martello and Toth (1990)
 };
 
 // Names of the algorithms of pack(), the online ones first.
 const std::vector<std::string>& packing_algorithms();
 
-// Packs items into as few bins of `capacity` as the heuristic finds.
+// Packs items into bins of `capacity` by a heuristic for few bins.
 //
 // Online, items taken in the given order: "next-fit" (looks at the last bin only), "first-fit"
-// (leftmost bin with room), "best-fit" (least room that suffices), "worst-fit" (most room); best
-// and worst fit take, of bins with equal room, the one that came to that room last. Offline, by
+// (leftmost bin with enough space), "best-fit" (least space that suffices), "worst-fit" (most
+// space). Of bins with equal space, best and worst fit take the one that changed last. Offline, by
 // decreasing size with ties in the given order: "nfd", "ffd", "bfd", "wfd".
 // FFD and BFD use at most 11/9 OPT + 6/9 bins (Dosa, ESCAPE 2007, for FFD).
 //

@@ -13,7 +13,7 @@
 
 namespace warpgroup {
 
-// The codes of the record, as positions in these lists.
+// The names of the record's codes. A code is a position in its list.
 const std::vector<std::string>& status_names();
 const std::vector<std::string>& event_names();
 const std::vector<std::string>& step_event_names();
@@ -22,21 +22,21 @@ const std::vector<std::string>& step_field_names();
 enum class Status : std::int8_t { kFinished, kRejected, kFailed, kAborted };
 enum class Event : std::uint8_t {
   kOom,
-  kPreempt,  // a cache is dropped, to be computed again
-  kResume,   // a request that was evicted makes tokens again
+  kPreempt,  // a cache is dropped and must be recomputed
+  kResume,   // an evicted request generates tokens again
   kReject,
   kFail,
   kSwapOut,  // a cache is copied to the host
   kSwapIn,
   kAdmitLess,
   kSmallerChunks,
-  kBackPressure,  // a submitter is told that it will wait
-  kBudget,        // the scheduler learned of another budget; `request`: the last one submitted
+  kBackPressure,  // the submitter learns that its request will wait long
+  kBudget,        // the scheduler learns of another budget; `request` is the last ticket before
 };
 enum class StepEvent : std::uint8_t { kNone, kOom, kPreempt, kDegrade, kReject };
 
-// One column of integers. It grows by realloc, which moves large blocks by their page tables, and
-// is handed over without a copy: millions of rows are collected.
+// One column of integers, for millions of rows. It grows by realloc, which moves large blocks by
+// remapping their pages, and its memory is handed over without a copy.
 class Column {
  public:
   struct Free {
@@ -49,7 +49,7 @@ class Column {
     values_.get()[size_++] = value;
   }
   std::size_t size() const { return size_; }
-  // Its memory; it is empty afterwards.
+  // Hands over the memory. The column is empty afterwards.
   Values release();
 
  private:
@@ -60,7 +60,7 @@ class Column {
   std::size_t capacity_ = 0;
 };
 
-// Collects what happens in a run, for simulated and real runs alike, as the columns of the record.
+// Collects the events of a run, simulated or real, as the columns of the record.
 class Recorder {
  public:
   static constexpr std::size_t kStepFields = 29;
@@ -68,30 +68,30 @@ class Recorder {
   // A request's id is its row in the trace.
   Recorder(std::size_t requests, std::int64_t budget_bytes);
 
-  // A request was submitted; called in the order of submissions.
+  // A request was submitted. Calls are in the order of submissions.
   void came(std::int64_t request, std::int64_t arrival_ns);
-  // A submission: turned away with a reason, or told to wait.
+  // A submission was rejected with a reason, or accepted with a warning of a long wait.
   void rejected(std::int64_t request, std::int64_t now_ns, const std::string& reason);
   void pressed(std::int64_t request, std::int64_t now_ns);
-  // The scheduler was told of a budget, after the submission of `ticket`.
+  // The scheduler got another budget after the submission of `ticket`.
   void budget_changed(std::int64_t now_ns, std::int64_t ticket, std::int64_t bytes);
-  // What a plan changed before any of its steps ran.
+  // Records the changes that a plan makes before its steps run.
   void planned(const StepPlan& plan);
-  // Steps that ran to their end; `facts` is what the core's commit returned for them.
+  // Steps ran to their end. `facts` is the result of the core's commit.
   void ran(const StepPlan& plan, const StepRecord& facts, std::int64_t vram_used_bytes,
            std::int64_t start_ns, std::int64_t end_ns, const std::vector<std::int64_t>& finished);
-  // A step that had no effect since its memory was not there; its newest request is named.
+  // A step ran out of memory and had no effect. The event names its newest request.
   void ran_out_of_memory(const StepPlan& plan, std::int64_t needed_bytes, std::int64_t start_ns,
                          std::int64_t end_ns);
 
-  std::int64_t budget_bytes = 0;  // of the steps that are recorded from here on
+  std::int64_t budget_bytes = 0;  // the budget of the steps recorded from now on
   std::int64_t ended() const { return ended_; }
   std::int64_t ooms() const { return ooms_; }
 
   struct RequestRow {
     Status status = Status::kAborted;
     std::int64_t arrival_ns = -1;
-    std::int64_t ticket = -1;  // the how many-th it was submitted
+    std::int64_t ticket = -1;  // position in the order of submissions, from 0
     std::int64_t admitted_ns = -1;
     std::int64_t first_token_ns = -1;
     std::int64_t finish_ns = -1;
@@ -106,7 +106,7 @@ class Recorder {
   };
   const std::vector<RequestRow>& requests() const { return requests_; }
   const std::map<std::int64_t, std::string>& reasons() const { return reasons_; }
-  // Millions of rows: whoever reads them takes them over, column by column.
+  // Millions of rows: the reader takes the columns over instead of copying them.
   std::array<Column, kStepFields>& steps() { return steps_; }
   const std::vector<EventRow>& events() const { return events_; }
 

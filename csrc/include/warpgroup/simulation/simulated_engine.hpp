@@ -11,7 +11,7 @@
 
 namespace warpgroup {
 
-// The requests of a run, by row; only executors know true output lengths.
+// The requests of a run, by row. Only executors know true output lengths.
 struct SimulatedTrace {
   ArrivalQueue arrivals;
   std::vector<std::int64_t> prompt_tokens;
@@ -19,17 +19,17 @@ struct SimulatedTrace {
   std::int64_t max_new_tokens;
 };
 
-// Which requests make their last token when. Ends are kept on a clock that counts steps in which
-// requests decode, so that a step which only prefills delays all of them at no cost.
+// When each request generates its last token. Ends are times of a clock that counts only steps in
+// which requests decode, so that a step that only prefills delays all ends at no cost.
 class Endings {
  public:
   explicit Endings(std::vector<std::int64_t> output_tokens);
 
-  void evicted(std::int64_t request);  // or failed: its end is unknown
-  // How many steps until somebody who takes part in the plan ends, at most its horizon. Call once
-  // for each plan that runs, before passed().
+  void evicted(std::int64_t request);  // evicted or failed: its end is unknown
+  // The number of steps until a request of the plan ends, at most the plan's horizon. Call once for
+  // each plan that runs, before passed().
   std::int64_t steps_until_next(const StepPlan& plan);
-  // Those who made their last token in the last of `steps` steps of the plan, by id.
+  // The requests, by id, that generate their last token in the last of `steps` steps of the plan.
   std::vector<std::int64_t> passed(const StepPlan& plan, std::int64_t steps);
 
  private:
@@ -42,48 +42,49 @@ class Endings {
     }
   };
   bool is_void(const End& end) const;
-  void delay_those_who_pause(const StepPlan& plan);
+  void delay_paused_requests(const StepPlan& plan);
   void count(std::int64_t request, std::int64_t generated);
 
   std::vector<std::int64_t> output_tokens_;
-  std::vector<std::int32_t> life_;  // an eviction ends a life: what was expected of it is void
+  std::vector<std::int32_t> life_;  // counts evictions: an End of an earlier life is void
   std::vector<bool> decodes_;
-  std::int64_t decoding_ = 0;  // how many do
+  std::int64_t decoding_ = 0;  // number of requests that decode
   std::int64_t clock_ = 0;
   std::priority_queue<End, std::vector<End>, std::greater<End>> ends_;
 };
 
-// Runs the scheduler's plans and lets their predicted durations pass.
+// Runs the scheduler's plans in simulated time: each plan takes its predicted duration.
 class SimulatedEngine {
  public:
-  // All references must outlive the engine. `macro_steps` off: every step is planned by itself; the
-  // run is the same. `stop_on_oom`: the run is over at the first step that is out of memory.
+  // All references must outlive the engine. Without `macro_steps` each step is planned by itself,
+  // with the same results. With `stop_on_oom` the run ends at the first step that runs out of
+  // memory.
   SimulatedEngine(SimulatedTrace trace, Scheduler& scheduler, const StepTime& step_time,
                   Recorder& recorder, bool macro_steps, bool stop_on_oom, bool plan_ahead);
 
-  // Runs until the first plan at or after `until_ns` (negative: no limit), until `plans` plans were
-  // made, or until the end.
+  // Runs until the first plan at or after `until_ns` (negative: no limit), until `plans` plans are
+  // made, or to the end.
   void advance(std::int64_t until_ns, std::int64_t plans);
 
-  // What another executor recorded, in its order, in place of what is predicted: the same
-  // submissions, the same budgets, plans at the same times, the same outcomes.
+  // The following calls repeat the record of another executor in its order, with recorded
+  // submissions, budgets, plan times and outcomes in place of predicted ones.
   //
-  // A submission, which the plan of that time was the first to see.
+  // A submission; the plan at `now_ns` is the first to see it.
   void submit(std::int64_t request, std::int64_t now_ns);
   struct RecordedStep {
     std::int64_t plan_ns, start_ns, end_ns;
-    std::int64_t needed_bytes;  // if it ran out of memory; else 0
+    std::int64_t needed_bytes;  // of a step that ran out of memory; else 0
   };
-  // False, and nothing was committed, if the plan has no step. The core throws what it throws for
+  // Returns false, and commits nothing, if the plan has no step. Throws the core's exceptions for
   // an outcome that contradicts its plan.
   bool follow(const RecordedStep& step);
-  // The scheduler was told of a budget.
+  // A budget that the scheduler got.
   void follow_budget(std::int64_t now_ns, std::int64_t budget_bytes);
-  // After the last one: the plan that ends the run.
+  // After the last step: the plan that ends the run.
   void follow_end();
 
-  // What the device really has changes. The scheduler learns of it now if `announced`; if not, by
-  // running out of memory.
+  // Changes the memory that the device really has. The scheduler learns of it now if `announced`,
+  // else by running out of memory.
   void set_budget(std::int64_t budget_bytes, bool announced);
 
   bool done() const { return done_; }
@@ -107,11 +108,11 @@ class SimulatedEngine {
   Endings endings_;
   bool macro_steps_;
   bool stop_on_oom_;
-  // Each step is planned when the one before it begins: requests that come later miss it.
+  // Each step is planned when the step before it begins. Later arrivals miss it.
   bool plan_ahead_;
   std::int64_t submitted_ = 0;
   Femtoseconds clock_fs_ = 0;
-  Femtoseconds planned_fs_ = 0;  // when the next plan is made: now, or when the last step began
+  Femtoseconds planned_fs_ = 0;  // time of the next plan: now, or the begin of the last step
   bool done_ = false;
 };
 

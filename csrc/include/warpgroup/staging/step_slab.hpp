@@ -6,17 +6,16 @@
 
 namespace warpgroup {
 
-// How large each part of a step is, filling included: what a captured graph is good for. A step's
-// tokens lie in one row: decoding requests, one each | chunks that continue a cache | whole
-// prompts.
+// The sizes of a step's parts, padding included; a captured graph has one shape. The tokens of a
+// step lie in one row: one per decoding request | chunks that continue a cache | whole prompts.
 struct SlabShape {
-  std::int64_t rows;           // that decode
-  std::int64_t chunks;         // how many
-  std::int64_t chunk_tokens;   // of all of them
-  std::int64_t prompts;        // how many
-  std::int64_t prompt_tokens;  // of all of them, padding included
-  std::int64_t sampled;        // tokens that are drawn
-  std::int64_t width;          // of a block table
+  std::int64_t rows;           // number of decoding rows
+  std::int64_t chunks;         // number of chunks
+  std::int64_t chunk_tokens;   // tokens of all chunks
+  std::int64_t prompts;        // number of whole prompts
+  std::int64_t prompt_tokens;  // tokens of all whole prompts, padding included
+  std::int64_t sampled;        // number of sampled tokens
+  std::int64_t width;          // blocks in a row of a block table
 
   std::int64_t tokens() const { return rows + chunk_tokens + prompt_tokens; }
 };
@@ -29,18 +28,18 @@ struct SlabArray {
 };
 
 enum SlabField : std::size_t {
-  kIds,            // token ids; -1 - seat: the token that was drawn last for that seat
-  kPositions,      // in the request
-  kSlots,          // block * block_tokens + offset, where keys and values go; -1: nowhere
-  kLengths,        // of decoding rows' caches, the new token included; 0 for rows that are filling
-  kBlocks,         // (rows, width): their block tables; what is behind a cache's end is left over
-  kChunkEdges,     // where each chunk begins among the chunks' tokens
-  kCacheEdges,     // the same, counted in tokens attended to
-  kChunkBlocks,    // (chunks, width)
-  kPromptEdges,    // where each prompt begins among the prompts' tokens
-  kSampledTokens,  // of the step, whose next token is drawn
-  kSampledSeats,   // where the drawn token is kept
-  kSeeds,          // of the draw
+  kIds,            // token ids; -1 - seat: the token that was sampled last for that seat
+  kPositions,      // position of each token in its request
+  kSlots,          // block * block_tokens + offset of each token's keys and values; -1: not stored
+  kLengths,        // cache length of each decoding row, the new token included; 0 for padding rows
+  kBlocks,         // (rows, width): block tables; entries behind a cache's end are stale
+  kChunkEdges,     // begin of each chunk among the chunks' tokens
+  kCacheEdges,     // begin of each chunk among all tokens that chunks attend to
+  kChunkBlocks,    // (chunks, width): block tables
+  kPromptEdges,    // begin of each prompt among the prompts' tokens
+  kSampledTokens,  // tokens of the step after which a token is sampled
+  kSampledSeats,   // seats for which the tokens are sampled
+  kSeeds,          // random seeds of the samples
   kSlabFields
 };
 
@@ -52,34 +51,33 @@ std::array<SlabArray, kSlabFields> slab_arrays(const SlabShape& shape);
 struct SlabPiece {
   std::int64_t request;
   std::int64_t seat;
-  std::int64_t start;  // in the request; 0: a whole prompt
+  std::int64_t start;  // first position in the request; 0: a whole prompt
   std::int64_t tokens;
-  std::int64_t padding;  // positions computed behind them that belong to nobody
-  bool last;             // a token is drawn
+  std::int64_t padding;  // padding positions computed behind the tokens
+  bool last;             // whether a token is sampled
 };
 
-// What the writer reads: where requests sit, what they hold, what they have said. All of it is
-// somebody else's, and changes between steps.
+// The arrays that the writer reads. The caller owns them and changes them between steps.
 struct SlabSources {
   const std::int32_t* log;           // tokens of all requests
-  const std::int64_t* starts;        // by request: where its tokens begin there
-  const std::int64_t* seat_request;  // by seat
-  const std::int64_t* seat_tokens;   // by seat: tokens that are decided
+  const std::int64_t* starts;        // by request: begin of its tokens in the log
+  const std::int64_t* seat_request;  // by seat: its request
+  const std::int64_t* seat_tokens;   // by seat: number of known tokens
   const std::int64_t* seat_cached;   // by seat: tokens whose keys and values are held
   const std::int32_t* tables;        // (seats, width): block tables
   std::int64_t table_width;
   std::int64_t block_tokens;
-  std::int64_t spare_seat;  // where rows draw to that only fill a shape
-  std::uint64_t seed;       // of drawn tokens
+  std::int64_t spare_seat;  // seat for the samples of padding rows
+  std::uint64_t seed;       // seed of the run's samples
 };
 
-// Writes every number of a step into its slab.
+// Writes all numbers of a step into its slab.
 class SlabWriter {
  public:
   explicit SlabWriter(const SlabSources& sources) : sources_(sources) {}
 
-  // `rows`: seats that decode; then the pieces: `continued` chunks, then whole prompts. The shape
-  // is at least as large.
+  // `rows`: decoding seats. `pieces`: first `continued` chunks that continue a cache, then whole
+  // prompts. The shape is at least as large as the step.
   void write(std::int32_t* slab, const SlabShape& shape, const std::vector<std::int64_t>& rows,
              const std::vector<SlabPiece>& pieces, std::int64_t continued) const;
 
@@ -91,7 +89,7 @@ class SlabWriter {
   SlabSources sources_;
 };
 
-// One seed for each token of each request, however often and in whatever batch it is drawn.
+// The seed of one token of one request. It does not depend on the batch or on earlier samples.
 std::int32_t draw_seed(std::uint64_t seed, std::int64_t request, std::int64_t token);
 
 }  // namespace warpgroup

@@ -13,17 +13,17 @@
 
 namespace warpgroup {
 
-// A plan on its way to the device, as far as it goes without the device.
+// A plan that is prepared for the device, as far as possible without the device.
 struct StagedStep {
   StepPlan plan;
-  Drained drained;                   // what came before it was made
-  std::vector<BlockCopy> to_host;    // to be made first
-  std::vector<BlockCopy> to_device;  // then these, if no blocks are missing
-  std::int64_t missing_blocks = 0;   // by which the pool has to grow before the step holds its own
-  SlabShape shape{};                 // in which it is laid out
-  bool captured = false;             // the device has a graph of that shape
-  // The plan evicts and admits the same request: it computes tokens of which the last may still be
-  // on the device.
+  Drained drained;                   // submissions taken before the plan was made
+  std::vector<BlockCopy> to_host;    // copies to make first
+  std::vector<BlockCopy> to_device;  // copies to make next, if no blocks are missing
+  std::int64_t missing_blocks = 0;   // by how many blocks the pool must grow before the step
+  SlabShape shape{};                 // shape of the slab
+  bool captured = false;             // whether the device has a graph of that shape
+  // The plan evicts and admits the same request. It computes tokens again, and the last of them may
+  // still be only on the device.
   bool awaits_tokens = false;
   bool written = false;  // the slab is complete
 };
@@ -34,15 +34,15 @@ struct SlabMemory {
   std::int64_t size;
 };
 
-// Takes plans as far as they go without the device: accounts for memory, chooses the shape, writes
-// the slab.
+// Prepares plans as far as possible without the device: takes blocks, chooses the shape, writes the
+// slab.
 class StepStager {
  public:
-  // `captured`: shapes of which the device has graphs.
+  // `captured`: the shapes of the device's graphs.
   StepStager(StepBuilder& builder, std::int64_t width, std::vector<SlabShape> captured);
 
-  // Stages a plan. What cannot be done yet is left, and said: blocks that are missing, tokens that
-  // are awaited, a slab that is too small.
+  // Stages a plan. Stops early, and reports it in `step`, if blocks are missing, tokens are awaited
+  // or the slab is too small.
   void stage(StagedStep& step, const SlabMemory& slab) const;
 
  private:
@@ -53,25 +53,26 @@ class StepStager {
   std::vector<SlabShape> captured_;  // the smallest first
 };
 
-// A thread that receives requests, plans, and stages the plan, while another thread has the device
-// run the step before. Between `take` and the next `begin` all that it works with is the caller's.
+// A thread that receives requests, plans, and stages the plan, while another thread runs the step
+// before on the device. Between `take` and the next `begin` the caller may use all shared objects.
 class StepWorker {
  public:
-  // Everything outlives the worker. `zero_ns`: of the steady clock, from where plans count time.
+  // All references must outlive the worker. `zero_ns`: the steady clock's time at which the time of
+  // plans is 0.
   StepWorker(Intake& intake, Scheduler& scheduler, StepStager stager, Intake::Log log,
              std::int64_t zero_ns);
   ~StepWorker();
   StepWorker(const StepWorker&) = delete;
   StepWorker& operator=(const StepWorker&) = delete;
 
-  // Starts to make the next plan, in that slab. Throws std::logic_error if one was begun and not
+  // Starts to make the next plan in that slab. Throws std::logic_error if the last plan was not
   // taken.
   void begin(const SlabMemory& slab);
   // Whether `take` would not wait.
   bool ready();
-  // Waits for it. Throws what went wrong in the thread; std::logic_error if none was begun.
+  // Waits for the plan. Throws the thread's exception; std::logic_error if no plan was begun.
   StagedStep take();
-  // Waits for what is under way, and ends the thread: nothing can be begun any more.
+  // Waits for the plan in progress and ends the thread. No plan can be begun afterwards.
   void close();
 
  private:

@@ -10,19 +10,19 @@
 
 namespace warpgroup {
 
-// Producers and the consumer write to memory that is this far apart, or they slow each other down.
+// Producers and the consumer write to memory this far apart, since sharing a cache line is slow.
 constexpr std::size_t kCacheLine = 64;
 
 // A bounded queue of many producers and one consumer, without locks (Vyukov's ring of numbered
 // slots).
 //
-// Every item gets a ticket, 0, 1, 2 ..., and is popped in that order: the order of tickets is the
-// order of arrival. A push that returned before another began has the smaller ticket. A pop finds
-// nothing while the next ticket's producer is still writing, even if later ones have finished. Once
-// the ring is closed no ticket is given any more; those that were can still be popped.
+// Each item gets a ticket, 0, 1, 2, ..., and items are popped in the order of tickets, which is the
+// order of arrival. A push that returns before another begins has the smaller ticket. A pop finds
+// nothing while the producer of the next ticket is still writing, even if later producers have
+// finished. A closed ring gives no more tickets; items with tickets can still be popped.
 //
-// `kPublish` is how a producer says that its item is written; anything weaker than release is a
-// data race, which the stress test proves that it can see.
+// `kPublish` is the memory order with which a producer publishes its item. A weaker order than
+// release is a data race; the stress test uses one to prove that it finds the race.
 template <class T, std::memory_order kPublish = std::memory_order_release>
 class SubmissionRing {
  public:
@@ -38,21 +38,21 @@ class SubmissionRing {
     for (std::size_t i = 0; i < capacity; ++i) slots_[i].turn.store(i, std::memory_order_relaxed);
   }
 
-  // Places for `count` items side by side, to be written by `publish`; kFull, and nothing changes,
-  // if there are not as many, or kClosed. Any thread.
+  // Claims `count` tickets in a row, whose items `publish` must write, and returns the first.
+  // Returns kFull or kClosed, and changes nothing, if it cannot. Any thread.
   std::uint64_t claim(std::uint64_t count = 1) {
     if (count - 1 > mask_) return kFull;
     std::uint64_t ticket = next_ticket_.load(std::memory_order_relaxed);
     for (;;) {
       if ((ticket & kClosedBit) != 0) return kClosed;
-      // Slots are freed in order: if the last one is free, all before it are.
+      // Slots are freed in order: if the last is free, all before it are free.
       const std::uint64_t last = ticket + count - 1;
       const std::uint64_t turn = slots_[last & mask_].turn.load(std::memory_order_acquire);
       if (turn == last) {
         if (next_ticket_.compare_exchange_weak(ticket, ticket + count, std::memory_order_relaxed))
           return ticket;
       } else if (turn < last) {
-        // Unless the ring moved on meanwhile, the slot holds an item of the round before.
+        // The slot holds an item of the round before, unless the ring has moved on meanwhile.
         const std::uint64_t now = next_ticket_.load(std::memory_order_relaxed);
         if (now == ticket) return kFull;
         ticket = now;
@@ -62,25 +62,25 @@ class SubmissionRing {
     }
   }
 
-  // Writes the item of a claimed ticket, once.
+  // Writes the item of a claimed ticket. Once for each ticket.
   void publish(std::uint64_t ticket, const T& item) {
     Slot& slot = slots_[ticket & mask_];
     slot.item = item;
     slot.turn.store(ticket + 1, kPublish);
   }
 
-  // The ticket, or kFull, or kClosed. Any thread.
+  // Queues an item. Returns its ticket, kFull or kClosed. Any thread.
   std::uint64_t push(const T& item) {
     const std::uint64_t ticket = claim();
     if (ticket < kClosed) publish(ticket, item);
     return ticket;
   }
 
-  // No ticket is given after this.
+  // Ends the giving of tickets.
   void close() { next_ticket_.fetch_or(kClosedBit, std::memory_order_acq_rel); }
   bool closed() const { return (next_ticket_.load(std::memory_order_acquire) & kClosedBit) != 0; }
 
-  // The next item; false if it is not there yet. One thread at a time.
+  // Takes the next item; false if it is not published yet. One thread at a time.
   bool pop(T& item) {
     const std::uint64_t ticket = popped_.load(std::memory_order_relaxed);
     Slot& slot = slots_[ticket & mask_];
@@ -91,7 +91,7 @@ class SubmissionRing {
     return true;
   }
 
-  // Whether `pop` would find something. One thread at a time.
+  // Whether `pop` would find an item. One thread at a time.
   bool ready() const {
     const std::uint64_t ticket = popped_.load(std::memory_order_relaxed);
     return slots_[ticket & mask_].turn.load(std::memory_order_acquire) == ticket + 1;
@@ -99,7 +99,7 @@ class SubmissionRing {
 
   std::size_t capacity() const { return mask_ + 1; }
 
-  // Items that were claimed and not yet popped: exact while nobody pushes or pops.
+  // The number of items claimed and not popped. Exact while no thread pushes or pops.
   std::size_t size() const {
     const std::uint64_t popped = popped_.load(std::memory_order_acquire);
     const std::uint64_t claimed = next_ticket_.load(std::memory_order_acquire) & ~kClosedBit;
@@ -110,7 +110,7 @@ class SubmissionRing {
   static constexpr std::uint64_t kClosedBit = std::uint64_t{1} << 63;
 
   struct Slot {
-    // The ticket that may be written here; one more: that ticket's item is here.
+    // t: the item of ticket t may be written here. t + 1: the item of ticket t is here.
     std::atomic<std::uint64_t> turn{0};
     T item{};
   };

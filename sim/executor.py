@@ -1,4 +1,4 @@
-"""The simulated executor as a SimPy process: other processes act on it between the scheduler's plans."""
+"""The simulated executor as a SimPy process: other processes can act on it between the scheduler's plans."""
 
 from collections.abc import Callable, Generator
 from typing import Any
@@ -8,23 +8,23 @@ import simpy
 from ..csrc import Recorder, Scheduler, SimulatedEngine
 from ..experiment import arrival_queue
 from ..workloads import Trace
-from .step_time.roofline import StepTime, native
+from .step_time import StepTime, native
 
 _PLANS_AT_A_TIME = 4096
-"""After so many plans control comes back, so that progress can be shown and Ctrl-C is heard."""
+"""Control returns to Python after this many plans, so that progress can be shown and Ctrl-C can take effect."""
 
 
-class Engine:
+class SimulatedExecutor:
     """Runs one trace to its end in simulated time.
 
-    The loop of plan, duration and commit is native; SimPy's clock moves on whenever another process has an event, so
-    that those processes (see `pressure`) act at their times.
+    The loop of plan, duration and commit is native. It stops whenever another SimPy process has an event, so that
+    such processes (see `pressure`) act at their times.
 
     Args:
-        macro_steps: take steps that are alike as one. Off, every step is planned by itself; the run is the same.
-        stop_on_oom: end the run at the first step that is out of memory (for a search that only asks whether).
-        plan_ahead: plan each step when the one before it begins.
-        on_progress: called with the number of requests that have ended, now and then.
+        macro_steps: take equal steps as one. If false, each step is planned by itself, with the same results.
+        stop_on_oom: end the run at the first step that runs out of memory, for searches that only ask whether one does.
+        plan_ahead: plan each step when the step before it begins.
+        on_progress: called now and then with the number of requests that have ended.
     """
 
     def __init__(
@@ -57,19 +57,23 @@ class Engine:
         )
 
     def process(self) -> Generator[simpy.Event, Any, None]:
-        """The SimPy process."""
+        """The SimPy process of the run."""
         while not self._native.done:
             ended = self._recorder.ended
-            coming = self._env.peek()
-            self._native.advance(until_ns=-1 if coming == float("inf") else int(coming), plans=_PLANS_AT_A_TIME)
+            next_event = self._env.peek()
+            until_ns = -1 if next_event == float("inf") else int(next_event)
+            self._native.advance(until_ns=until_ns, plans=_PLANS_AT_A_TIME)
             if self._on_progress and self._recorder.ended > ended:
                 self._on_progress(self._recorder.ended)
             yield self._env.timeout(max(self._native.now_ns - self._env.now, 0))
 
     def pressure(self, changes: list[tuple[int, int]], *, announced: bool) -> Generator[simpy.Event, Any, None]:
-        """A SimPy process: at each (time in ns, bytes) the device's budget becomes that, since others take memory.
+        """A SimPy process that changes the device's memory budget, as if other programs took or returned memory.
 
-        If `announced` the scheduler learns of it at once, as from a monitor; if not, by running out of memory.
+        Args:
+            changes: (time in ns, new budget in bytes), ascending in time.
+            announced: whether the scheduler learns of a change at once, as from a monitor. If false, it learns by
+                running out of memory.
         """
         for at_ns, budget_bytes in changes:
             yield self._env.timeout(max(at_ns - self._env.now, 0))

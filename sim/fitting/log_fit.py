@@ -1,15 +1,16 @@
-"""Fits step times to what another engine wrote down of every request: no step of it was measured.
+"""Fits step times to the request log of another engine. Such a log has times of requests, but no measured steps.
 
-A log has sums. What passed between a request's arrival and its first token, and from there to its last, is the sum of
-the steps in between, and each step's duration is linear in the rates of `sim/step_time.py`. Which steps those were, and
-what each computed, says the scheduler, given step times. So the two take turns until neither changes any more:
+The time from a request's arrival to its first token is the sum of the steps in between; so is the time from its first
+to its last token. The duration of a step is linear in the rates of `sim/step_time`. Which steps there were, and what
+each computed, depends on the scheduler and so on the step times. Two phases alternate until the rates change little:
 
-1. simulate the log's requests with the rates so far, and add up, for every request, what its steps computed;
-2. find the rates, none negative, with which these sums are the times in the log, and go there as far as simulations
-   get better: near an engine's capacity a slightly slower step means a queue that grows, and far other steps.
+1. Simulate the log's requests with the current rates. For each request, add up what its steps computed.
+2. Find the non-negative rates with which these sums are closest to the times of the log. Move towards these rates as
+   far as the simulated times improve. (Near an engine's capacity slightly slower steps let the queue grow, and the
+   steps become different ones.)
 
-The first rates are the roofline's. What the log says nothing about (there may be no chunk in it, or never a full batch)
-stays close to them.
+The first rates are the roofline's. A rate that the log has no evidence for (it may hold no chunk, or never a full
+batch) stays close to its first value.
 """
 
 from collections.abc import Callable
@@ -24,40 +25,40 @@ from ...experiment import Experiment
 from ...records import Columns, Run
 from ...workloads import RequestLog
 from ..simulate import simulate
-from ..step_time.profile import Rates, RegionError
+from ..step_time import Rates, RegionError
 from ..step_time.roofline import FS_PER_NS, analytic_rates
 from .least_squares import Array, non_negative
-from .request_log import aligned
-from .steps import CROSSINGS, errors
+from .request_log import align_clocks
+from .step_fit import CROSSINGS, region_errors
 
 _Rates = dict[str, Any]
-"""By name, in femtoseconds, as `RooflineStepTime` takes them."""
+"""Rates in femtoseconds, by name, as `RooflineStepTime` takes them."""
 
 _FEWEST = 20
 _ROUNDS = 24
 _ENOUGH, _SMALLEST_STEP = 0.002, 1 / 16
 _FOLDS = 5
 _PULL = 0.03
-"""How much each rate is drawn to where it began: to be off by all of it weighs as much as errors of 3 % everywhere."""
+"""How strongly each rate is pulled to its first value: a change of 100 % costs as much as errors of 3 % everywhere."""
 
 _STEPS_TO_WAIT = 5
-"""A time is worth telling apart by its share only if it is longer than so many steps: a request comes between two."""
+"""Errors are relative to a time only if it is longer than 5 steps: requests arrive in the middle of a step."""
 
-_DISTURBED = 3.0  # times the median error: from there on a time weighs less
+_DISTURBED = 3.0  # from 3 median errors on, a time weighs less
 
 TTFT, DECODING = "to the first token", "from the first to the last token"
 
 
 @dataclass(frozen=True, slots=True)
 class LogFit:
-    """Fitted rates, and how far they are off on times of requests that they were not fitted to."""
+    """Fitted rates, and their cross-validated errors on times that they were not fitted to."""
 
     rates: Rates
     error: dict[str, RegionError]
 
 
 class _Model:
-    """Rates, as what the simulator takes."""
+    """A `StepTime` of the current rates."""
 
     def __init__(self, rates: _Rates) -> None:
         self.rates = RooflineStepTime(**rates)
@@ -71,27 +72,27 @@ def fit_log(
     """Fit to the times of a log.
 
     Args:
-        experiment: of the log's requests, under the limits that the engine had.
-        policy: what its scheduler is like; `paged` for vLLM.
-        on_round: told after each round, how many are done and of how many at most.
+        experiment: the log's requests under the limits of the engine.
+        policy: the policy that is closest to the engine's scheduler; `paged` for vLLM.
+        on_round: called after each round with the number of rounds done and the most that there will be.
 
-    Raises InvalidProfile: too few requests, or too few that also finish in a simulation.
+    Raises:
+        InvalidProfile: too few requests in the log, or too few that also finish in the simulation.
     """
     if len(log.trace) < _FEWEST:
-        raise InvalidProfile(f"{len(log.trace)} requests are too few to fit to: at least {_FEWEST}")
+        raise InvalidProfile(f"the log has {len(log.trace)} requests, a fit needs at least {_FEWEST}")
     geometry = experiment.memory.geometry
     first = {**dict.fromkeys(Rates.__struct_fields__, 0), **analytic_rates(geometry, experiment.device)}
     head = first["sample_fs"] / first["token_fs"]
-    rates, sums, off = first, *_held_against(log, experiment, policy, first, head)
+    rates, sums, off = first, *_simulated_sums(log, experiment, policy, first, head)
     if len(np.unique(sums.request[~sums.is_ttft | ~np.bool_(sums.unknown_shift)])) < _FEWEST:
         raise InvalidProfile(
-            f"fewer than {_FEWEST} requests of the log have a time that is known: its clocks differ, and outputs are "
-            "of one token"
+            f"fewer than {_FEWEST} requests of the log have a known time: its clocks differ, and outputs have one token"
         )
     step, wanted = 1.0, _fit(sums, first, head)
     for number in range(_ROUNDS):
         tried = {name: round(rate + step * (wanted[name] - rate)) for name, rate in rates.items()}
-        tried_sums, tried_off = _held_against(log, experiment, policy, tried, head)
+        tried_sums, tried_off = _simulated_sums(log, experiment, policy, tried, head)
         if on_round:
             on_round(number + 1, _ROUNDS)
         if tried_off < off:
@@ -106,17 +107,17 @@ def fit_log(
     return LogFit(Rates(**rates), _cross_validated(sums, first, head))
 
 
-def _held_against(
+def _simulated_sums(
     log: RequestLog, experiment: Experiment, policy: PolicySpec, rates: _Rates, head: float
 ) -> "tuple[_Sums, float]":
-    """Simulate: what passed between the times of the log, and how far off the simulated times are, weighted."""
+    """Simulate; return what was computed between the times of the log, and the mean weighted error of the times."""
     run = simulate(experiment, policy, step_time=_Model(rates), macro_steps=False, plan_ahead=True)
     r = run.requests
     if (r["finish_ns"] >= 0).sum() < _FEWEST:
         raise InvalidProfile(
-            f"fewer than {_FEWEST} requests of the log finish in its simulation: was it this model, with these limits?"
+            f"fewer than {_FEWEST} requests of the log finish in its simulation: check the model and the limits"
         )
-    sums = _Sums.of(run, aligned(log, run), head)
+    sums = _Sums.of(run, align_clocks(log, run), head)
     waited = (r["first_token_ns"] - r["arrival_ns"])[sums.request]
     decoded = (r["finish_ns"] - r["first_token_ns"])[sums.request]
     simulated = np.where(sums.is_ttft, waited, decoded)
@@ -125,14 +126,16 @@ def _held_against(
 
 @dataclass(frozen=True, slots=True)
 class _Sums:
-    """What the steps between two moments computed, one row for each time in the log.
+    """What the steps of each time in the log computed; one row for each time.
 
     Attributes:
-        parts: (rows, `_PARTS`): by what they cost.
-        products: (rows, crossings): tokens of the products, of each step at least so many.
-        measured_ns: (rows,).
-        request, is_ttft: whose time it is, and which.
-        usual_ns: of a step that decodes.
+        parts: (rows, parts): amounts, in the order of `_PARTS`.
+        products: (rows, crossings): tokens of the matrix products, each step counted with at least `crossing` tokens.
+        measured_ns: (rows,): the times of the log.
+        request: (rows,): the request of each time.
+        is_ttft: (rows,): whether the time is to the first token, or from the first to the last.
+        unknown_shift: whether the log's arrivals and tokens have different clocks.
+        usual_ns: the median duration of a decode step.
     """
 
     parts: Array
@@ -145,7 +148,11 @@ class _Sums:
 
     @classmethod
     def of(cls, run: Run, log: RequestLog, head: float) -> "_Sums":
-        """Of the requests that also finished in the simulation."""
+        """The sums of the requests that also finished in the simulation.
+
+        Args:
+            head: cost of one row of the output head, in tokens of the other products.
+        """
         r, steps = run.requests, run.steps
         done = np.flatnonzero(r["finish_ns"] >= 0)
         several = done[r["output_tokens"][done] > 1]
@@ -181,7 +188,7 @@ class _Sums:
 
     @property
     def weights(self) -> Array:
-        """One over what a time is, or over what can be told apart if that is longer."""
+        """(rows,): the inverse of each time plus the resolution of times."""
         return np.asarray(1 / (np.maximum(self.measured_ns, 0) + _STEPS_TO_WAIT * self.usual_ns))
 
 
@@ -192,7 +199,7 @@ _PARTS = (
 
 
 class _Cumulated:
-    """What a run's steps computed up to any moment, each step's evenly over its duration; in tokens and pairs."""
+    """What a run's steps computed up to any moment. The work of a step is spread evenly over its duration."""
 
     def __init__(self, steps: Columns, head: float) -> None:
         c = {name: column.astype(np.float64) for name, column in steps.items()}
@@ -215,12 +222,12 @@ class _Cumulated:
         self._total = np.stack([total - each, total], axis=1).reshape(2 * len(each), -1)
 
     def __call__(self, moments: Array) -> Array:
-        """(moments, parts)."""
+        """The work up to each moment, shape (moments, crossings and parts)."""
         return np.column_stack([np.interp(moments, self._at, column) for column in self._total.T])
 
 
 def _fit(sums: _Sums, first: _Rates, head: float) -> _Rates:
-    """The rates with which the sums are closest to the times."""
+    """The rates with which the sums are closest to the times; outliers weigh less."""
     robust = np.ones(len(sums.measured_ns))
     for _ in range(2):
         rates, left = _solve(sums, first, head, sums.weights * robust)
@@ -230,20 +237,20 @@ def _fit(sums: _Sums, first: _Rates, head: float) -> _Rates:
 
 
 def _solve(sums: _Sums, first: _Rates, head: float, weights: Array) -> tuple[_Rates, Array]:
-    """Rates, and what is left of each time, weighted. Each rate is drawn to where it began, from nowhere to nothing."""
+    """The rates and the weighted residual of each time. Each rate is pulled to its first value."""
     scales = np.array([first["token_fs"], *(first[name] or first["overhead_fs"] for name in _PARTS)], dtype=np.float64)
-    begun = np.array([1.0, *(float(first[name] > 0) for name in _PARTS)])
+    initial = np.array([1.0, *(float(first[name] > 0) for name in _PARTS)])
     pull = _PULL * np.sqrt(len(weights)) * np.ones(len(scales))
     shift = [sums.is_ttft, -1.0 * sums.is_ttft] if sums.unknown_shift else []
     best: tuple[float, int, Array, Array] | None = None
     for number, crossing in enumerate(CROSSINGS):
-        told = np.column_stack([sums.products[:, number], sums.parts]) * scales / FS_PER_NS
-        told = np.column_stack([told, *(np.asarray(each) * sums.usual_ns for each in shift)]) * weights[:, None]
-        drawn = np.column_stack([np.diag(pull), np.zeros((len(pull), len(shift)))])
-        target = np.concatenate([sums.measured_ns * weights, pull * begun])
-        found = non_negative(np.concatenate([told, drawn]), target)
-        left = sums.measured_ns * weights - told @ found
-        missed = float(np.square(left).sum() + np.square(pull * (found[: len(pull)] - begun)).sum())
+        times = np.column_stack([sums.products[:, number], sums.parts]) * scales / FS_PER_NS
+        times = np.column_stack([times, *(np.asarray(each) * sums.usual_ns for each in shift)]) * weights[:, None]
+        pulls = np.column_stack([np.diag(pull), np.zeros((len(pull), len(shift)))])
+        target = np.concatenate([sums.measured_ns * weights, pull * initial])
+        found = non_negative(np.concatenate([times, pulls]), target)
+        left = sums.measured_ns * weights - times @ found
+        missed = float(np.square(left).sum() + np.square(pull * (found[: len(pull)] - initial)).sum())
         if best is None or missed < best[0]:
             best = missed, crossing, found, left
     assert best is not None
@@ -254,7 +261,7 @@ def _solve(sums: _Sums, first: _Rates, head: float, weights: Array) -> tuple[_Ra
 
 
 def _predicted_ns(sums: _Sums, rates: _Rates) -> Array:
-    """Of each time, if the steps in between were those that were summed."""
+    """(rows,): each time as the rates predict it, if the steps in between stay the same."""
     crossing = rates["weights_fs"] // max(rates["token_fs"], 1)
     number = int(np.argmin(np.abs(np.array(CROSSINGS) - crossing)))
     parts = np.array([rates[name] for name in _PARTS], dtype=np.float64)
@@ -269,4 +276,4 @@ def _cross_validated(sums: _Sums, first: _Rates, head: float) -> dict[str, Regio
         predicted[held_out] = _predicted_ns(sums.where(held_out), _fit(sums.where(~held_out), first, head))
     known = (sums.measured_ns > 0) & ~(sums.is_ttft & sums.unknown_shift)
     regions = {"all": known, TTFT: known & sums.is_ttft, DECODING: known & ~sums.is_ttft}
-    return errors(predicted, np.maximum(sums.measured_ns, 1), regions)
+    return region_errors(predicted, np.maximum(sums.measured_ns, 1), regions)

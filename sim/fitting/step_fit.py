@@ -1,13 +1,14 @@
-"""Fits the step-time model to measured steps: physics first, corrections where physics is not enough.
+"""Fits the step-time model to measured steps: first the roofline's rates, then corrections of what is left.
 
-1. Rates. The roofline of `sim/step_time.py` with every rate free but not negative: the products of a step share one
-   pass over the weights, so their time is a rate times max(tokens, T*), and the T* is taken that fits best.
-2. Corrections. What is left over, as straight lines between knots: by a step's tokens (tiles of the products; of steps
-   that prefill apart, since they may be launched in another way), by decoding rows (how well a cache's parts fill the
-   device), by the longest cache (others wait for it), by prompt length (another kernel for long ones), by the tokens of
-   chunks. They are pulled towards zero, so that where nothing was measured the physics speak.
+1. Rates. The roofline of `sim/step_time` with all rates free and none negative. The matrix products of a step share one
+   pass over the weights, so their time is a rate times max(tokens, T*). The T* that fits best is taken.
+2. Corrections. The residual as straight lines between knots: by the step's tokens (the products are computed in tiles;
+   steps that prefill have their own line, since they may be launched differently), by decoding rows (how well the parts
+   of the caches fill the device), by the longest cache (the other rows wait for it), by prompt length (long prompts use
+   another kernel), and by the tokens of chunks. Corrections are pulled towards zero: where nothing was measured, the
+   rates alone decide.
 
-Errors are relative, every kind of step weighs the same, and steps that something disturbed weigh little (Huber).
+Errors are relative. Each kind of step has the same weight. Outliers weigh less (Huber).
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,13 +28,13 @@ COLUMNS = (
     *("prefill_tokens", "prefill_pairs", "fresh_tokens", "fresh_pairs", "prefill_context"),
     *("decode_rows", "context_tokens", "longest_context", "sampled_rows", "swap_bytes", "duration_ns"),
 )
-"""Of `steps.parquet`: what is fitted to."""
+"""The columns of `steps.parquet` that a fit needs."""
 
 CROSSINGS = (64, 96, 128, 160, 192, 224, 256, 288, 320, 384, 448, 512)
-"""Tokens at which the products may begin to take longer than one pass over the weights."""
+"""Candidates for T*: the tokens from which on the products take longer than one pass over the weights."""
 
 _ROWS = (*range(8, 64, 8), *range(64, 256, 16), *range(256, 1025, 32))
-"""The products of small steps come in tiles."""
+"""Knots are dense for small steps, because the products are computed in tiles."""
 
 _LONG_STEPS = (1280, 1536, 2048, 3072, 4096, 6144, 8192, 12_288, 16_384, 32_768)
 
@@ -47,31 +48,33 @@ _KNOTS: dict[str, tuple[int, ...]] = {
 }
 
 _PULL = 0.7
-"""Squared: how many steps' evidence, each as telling as the most telling one, it takes to believe half a correction."""
+"""Strength of the pull towards zero. Its square is the number of steps that it takes for half of a correction to be
+applied, if each of them is as informative as the most informative step."""
 
 _FEWEST = 50
 _FOLDS = 5
 _ROUNDS = 4  # of reweighting
-_DISTURBED = 3.0  # times the median error: from there on a step weighs less
+_DISTURBED = 3.0  # from 3 median errors on, a step weighs less
 
 
 @dataclass(frozen=True, slots=True)
-class Fit:
-    """A fitted model, and its errors on kinds of steps that it was not fitted to."""
+class StepFit:
+    """A fitted model, and its cross-validated errors on kinds of steps that it was not fitted to."""
 
     rates: Rates
     corrections: Corrections
     error: dict[str, RegionError]
 
 
-def fit(steps: Columns, geometry: ModelGeometry, row_sizes: Sequence[int] = ()) -> Fit:
+def fit_profile(steps: Columns, geometry: ModelGeometry, row_sizes: Sequence[int] = ()) -> StepFit:
     """Fit to measured single steps.
 
     Args:
-        steps: at least `COLUMNS`; steps without work are left out.
-        row_sizes: of captured graphs, ascending: a step that only decodes is filled up to the next one.
+        steps: at least `COLUMNS`, one row for each step; steps without work are left out.
+        row_sizes: batch sizes of the captured CUDA graphs, ascending; a step that only decodes is padded to the next.
 
-    Raises InvalidProfile: too few steps, or columns that are missing.
+    Raises:
+        InvalidProfile: too few steps, or missing columns.
     """
     table = _Table.of(steps, geometry, row_sizes)
     folds = table.folds()
@@ -81,11 +84,11 @@ def fit(steps: Columns, geometry: ModelGeometry, row_sizes: Sequence[int] = ()) 
         rates, corrections = _fit(table.where(~held_out))
         predicted[held_out] = _predict(table.where(held_out), rates, corrections)
     rates, corrections = _fit(table)
-    return Fit(rates, corrections, errors(predicted, table.duration, table.regions()))
+    return StepFit(rates, corrections, region_errors(predicted, table.duration, table.regions()))
 
 
 def step_errors(steps: Columns, step_time: StepTime) -> RegionError | None:
-    """How far a model's durations of a real run's own steps are off, all of them together; None: no step did work."""
+    """The error of a model's durations on the steps of a real run; None if no step did work."""
     names = [name for name in COLUMNS if name != "duration_ns"]
     measured = np.asarray(steps["duration_ns"], dtype=np.float64) * 1e6
     worked = (np.asarray(steps["prefill_tokens"]) + np.asarray(steps["decode_rows"]) > 0) & (measured > 0)
@@ -93,11 +96,18 @@ def step_errors(steps: Columns, step_time: StepTime) -> RegionError | None:
     predict = native(step_time).cumulative_fs
     predicted = [predict(StepWork(**dict(zip(names, row, strict=True))), 1) for row in rows]
     everything = np.ones(int(worked.sum()), dtype=bool)
-    return errors(np.array(predicted, dtype=np.float64), measured[worked], {"all": everything}).get("all")
+    return region_errors(np.array(predicted, dtype=np.float64), measured[worked], {"all": everything}).get("all")
 
 
-def errors(predicted: Array, measured: Array, regions: Mapping[str, npt.NDArray[np.bool_]]) -> dict[str, RegionError]:
-    """By region, each a mask; those without a step are left out."""
+def region_errors(
+    predicted: Array, measured: Array, regions: Mapping[str, npt.NDArray[np.bool_]]
+) -> dict[str, RegionError]:
+    """The errors of predictions in each region.
+
+    Args:
+        predicted, measured: (rows,), in the same unit.
+        regions: a mask of shape (rows,) for each region; regions without a row are left out.
+    """
     found = {}
     for name, mask in regions.items():
         if not mask.any():
@@ -118,19 +128,19 @@ class _Table:
 
     column: dict[str, Array]
     head: float
-    """What the output head costs for a row, in tokens of the other products."""
+    """Cost of one row of the output head, in tokens of the other products."""
     swap_fs: float | None
-    """A byte's copy, where copies were measured alone."""
+    """Cost of copying one byte, if copies were measured alone."""
     row_sizes: tuple[int, ...]
 
     @classmethod
     def of(cls, steps: Columns, geometry: ModelGeometry, row_sizes: Sequence[int]) -> "_Table":
         missing = [name for name in COLUMNS if name not in steps]
         if missing:
-            raise InvalidProfile(f"steps without {', '.join(missing)}: they are of a version that did not record it")
-        alike = steps.get("steps")
-        if alike is not None and len(alike) and int(alike.max()) > 1:
-            raise InvalidProfile("rows of several steps, as simulations have them: only real steps can be fitted to")
+            raise InvalidProfile(f"the steps lack {', '.join(missing)}: an older version recorded them; measure again")
+        equal_steps = steps.get("steps")
+        if equal_steps is not None and len(equal_steps) and int(equal_steps.max()) > 1:
+            raise InvalidProfile("rows of several steps, as simulations have them: a fit needs measured single steps")
         column = {name: np.asarray(steps[name], dtype=np.float64) for name in COLUMNS}
         column["tokens"] = column["prefill_tokens"] + column["decode_rows"]
         sizes = np.array([*row_sizes, np.inf])
@@ -139,7 +149,7 @@ class _Table:
         column["tokens"][only_decodes] = filled[only_decodes]
         worked = np.asarray(np.logical_and(column["tokens"] > 0, column["duration_ns"] > 0))
         if worked.sum() < _FEWEST:
-            raise InvalidProfile(f"{int(worked.sum())} measured steps are too few to fit to: at least {_FEWEST}")
+            raise InvalidProfile(f"{int(worked.sum())} measured steps are too few: a fit needs at least {_FEWEST}")
         head = geometry.vocab * geometry.hidden
         copied = (column["tokens"] == 0) & (column["swap_bytes"] > 0)
         rates = column["duration_ns"][copied] * 1e6 / column["swap_bytes"][copied]
@@ -161,14 +171,17 @@ class _Table:
         return self.column["duration_ns"] * 1e6
 
     def folds(self) -> npt.NDArray[np.int64]:
-        """Steps that prefill and decode as much are of one kind, and in one fold, wherever they were measured.
+        """The cross-validation fold of each step, shape (rows,).
 
-        Raises InvalidProfile: fewer kinds than folds.
+        Steps with equal prefill tokens and equal decode rows are of one kind. All steps of a kind are in one fold.
+
+        Raises:
+            InvalidProfile: fewer kinds than folds.
         """
         kinds = np.column_stack([self.column["prefill_tokens"], self.column["decode_rows"]])
         found, kind = np.unique(kinds, axis=0, return_inverse=True)
         if len(found) < _FOLDS:
-            raise InvalidProfile(f"steps of {len(found)} kinds are too much alike to fit to: at least {_FOLDS}")
+            raise InvalidProfile(f"the steps are of {len(found)} kinds only: a fit needs at least {_FOLDS}")
         return np.asarray(kind.reshape(-1) % _FOLDS)
 
     def regions(self) -> dict[str, npt.NDArray[np.bool_]]:
@@ -185,7 +198,7 @@ class _Table:
         }
 
     def weights(self) -> Array:
-        """Each kind of step weighs the same, and errors are shares of the duration."""
+        """(rows,): weights that make errors relative to the duration, and give each region the same weight."""
         weight = np.zeros(len(self))
         for name, mask in self.regions().items():
             if name != "all" and mask.any():
@@ -261,7 +274,7 @@ def _fit_corrections(table: _Table, weights: Array, rates: Rates) -> Corrections
     hats_of = {name: _hats(at, _KNOTS[name]) for name, (at, _) in at_and_times.items()}
     columns = np.column_stack([hats_of[name] * (times * weights)[:, None] for name, (_, times) in at_and_times.items()])
     used = np.asarray(np.abs(columns).max(axis=0) > 0)
-    # What a knot would change the most telling step by that it has any part in, were that step right at the knot.
+    # By how much a knot changes the step that it influences most, if that step lay exactly at the knot.
     strongest = np.concatenate(
         [
             np.where(hats > 0, np.abs(times * weights)[:, None], 0).max(axis=0)
@@ -282,7 +295,7 @@ def _fit_corrections(table: _Table, weights: Array, rates: Rates) -> Corrections
 
 
 def _hats(at: Array, knots: tuple[int, ...]) -> Array:
-    """(rows, knots): how much each knot says about each row; each row's sum is 1."""
+    """(rows, knots): the weight of each knot in the linear interpolation at each row; each row sums to 1."""
     places = np.asarray(knots, dtype=np.float64)
     right = np.clip(np.searchsorted(places, at, side="right"), 1, len(places) - 1)
     share = np.clip((at - places[right - 1]) / (places[right] - places[right - 1]), 0, 1)
@@ -294,7 +307,7 @@ def _hats(at: Array, knots: tuple[int, ...]) -> Array:
 
 
 def _predict(table: _Table, rates: Rates, corrections: Corrections) -> Array:
-    """Femtoseconds, as the core computes them but for rounding."""
+    """(rows,): durations in femtoseconds, as the core computes them except for rounding."""
     c, r = table.column, rates
     prefills = c["prefill_tokens"] > 0
     length = np.floor(2 * c["fresh_pairs"] / np.maximum(c["fresh_tokens"], 1))
