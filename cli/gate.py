@@ -16,7 +16,9 @@ from ..experiment import Experiment
 from ..records import Run, command_line, run_folders
 from ..records.metrics import good_mask, makespan_ns
 from . import terminal
-from .options import Options, experiment_from
+from .experiments import experiment_from
+from .options import Options
+from .tables.gates import show_certification, show_detectable
 
 if TYPE_CHECKING:
     from ..reports.gate.config import ExactClass
@@ -131,8 +133,8 @@ def calibrate(
             bars.update(task, completed=done, doing="timing")
 
         found = _known(lambda: measure(gate, launches, on_launch=step))
-    terminal.show_detectable(found, gate.config)
-    terminal.show_path("calibration", gate.calibration)
+    show_detectable(found, gate.config)
+    terminal.note_path("calibration", gate.calibration)
 
 
 @app.command()
@@ -167,8 +169,8 @@ def certify(
                 on_gate=lambda done: bars.update(task, completed=done, doing="gating"),
             )
         )
-    terminal.show_certification(found)
-    terminal.show_path("certification", output)
+    show_certification(found)
+    terminal.note_path("certification", output)
     raise typer.Exit(0 if found.holds else 1)
 
 
