@@ -90,7 +90,7 @@ def _plan_again(recorded: Path, out: Path | None, *, force: bool, json: bool) ->
 
     parity = follow(read_run(recorded))
     if parity.difference is not None:
-        terminal.error(f"the plans of {recorded} differ from those of the simulator: {parity.difference}")
+        terminal.error(f"the plans of {recorded} are not those of the simulator: {parity.difference}")
         raise typer.Exit(1)
     assert parity.run is not None, "a run without a difference was made again"
     folder = out or fresh_folder()

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from support.conversations import check_arrivals, conversations
 from support.experiments import experiment
 
-from warpgroup.cli.options import Options, experiment_from, with_speed
+from warpgroup.cli.experiments import experiment_from, with_speed
+from warpgroup.cli.options import Options
 from warpgroup.errors import InvalidScenario
 from warpgroup.records import read_run, write_run
 from warpgroup.records.outcome import restore
