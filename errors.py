@@ -79,3 +79,20 @@ class InvalidRun(WarpGroupError):
 
 class InvalidProfile(WarpGroupError):
     """A profile is missing, damaged or of another version, or there is too little to fit one to."""
+
+
+def quoted(content: object, limit: int = 40) -> str:
+    """Content of a file in quotes, for a message of one line: at most `limit` characters, unprintable ones as `?`.
+
+    Bytes, and whatever else has a buffer, are read as UTF-8; other objects as their `str`.
+    """
+    if isinstance(content, str):
+        text = content[: 4 * limit]
+    else:
+        try:
+            text = bytes(memoryview(content)[: 4 * limit]).decode(errors="replace")  # type: ignore[arg-type]
+        except TypeError:
+            text = str(content)
+    text = text.strip()
+    shown = "".join(character if character.isprintable() else "?" for character in text[:limit])
+    return f"'{shown}...'" if len(text) > limit else f"'{shown}'"

@@ -2,9 +2,8 @@
 
 import re
 
-from ..errors import InvalidScenario
+from ..errors import InvalidScenario, quoted
 from ..experiment import Slo
-from .quoting import quoted
 
 
 def parse_slo(text: str, default: Slo) -> Slo:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from ...errors import InvalidScenario
+from ...errors import InvalidScenario, quoted
 from ...workloads import (
     Trace,
     clip_context,
@@ -22,7 +22,6 @@ from .. import terminal
 from ..help import examples, option
 from ..options import ForceOption, MaxNewOption, output_option
 from ..outputs import check_output
-from ..quoting import quoted
 from .reading import (
     ColumnsOption,
     FileArgument,

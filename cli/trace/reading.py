@@ -6,11 +6,10 @@ from typing import Annotated, Literal
 
 import typer
 
-from ...errors import InvalidScenario
+from ...errors import InvalidScenario, quoted
 from ...workloads import Trace, columns_given, read_trace
 from ..help import option
 from ..options import READING
-from ..quoting import quoted
 
 FileArgument = Annotated[
     Path,
