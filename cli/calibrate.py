@@ -88,7 +88,7 @@ def calibrate_command(
     except OSError as error:
         raise OutputRefused(f"cannot write {output}: {error.strerror}") from None
     show_profile(fitted)
-    terminal.note_path("profile", output)
+    terminal.show_path("profile", output)
 
 
 def _measured(options: Options, attention: str, runs: list[Path], steps: list[Path]) -> "MeasuredSteps":

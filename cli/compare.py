@@ -98,7 +98,7 @@ def compare_command(
             study = _with_ablation(study, case, folders, bars)
         _write_report(study, folder / "report.html", bars)
     _show(study, folders, json=json)
-    terminal.note_path("report", folder / "report.html")
+    terminal.show_path("report", folder / "report.html")
 
 
 @dataclass(frozen=True, slots=True)

@@ -134,7 +134,7 @@ def calibrate(
 
         found = _known(lambda: measure(gate, launches, on_launch=step))
     show_detectable(found, gate.config)
-    terminal.note_path("calibration", gate.calibration)
+    terminal.show_path("calibration", gate.calibration)
 
 
 @app.command()
@@ -170,7 +170,7 @@ def certify(
             )
         )
     show_certification(found)
-    terminal.note_path("certification", output)
+    terminal.show_path("certification", output)
     raise typer.Exit(0 if found.holds else 1)
 
 

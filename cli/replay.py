@@ -26,7 +26,7 @@ from .runtime_import import import_runtime
 from .tables.runs import show_runs
 
 EXAMPLES = examples(
-    "warpgroup replay --model qwen2.5-7b --scenario chat-24 --policies paged,skyline",
+    "warpgroup replay --model qwen2.5-7b --scenario chat-24 --policies paged,ffd",
     "warpgroup replay --model ./Qwen2.5-7B --trace requests.csv --speed 2",
 )
 _PANEL = "How to run"
@@ -138,4 +138,4 @@ def _show(folders: list[Path], folder: Path, *, json: bool) -> None:
         terminal.print_json([info.summary | {"seed": info.seed} for info in infos])
     else:
         show_runs(infos)
-    terminal.note_path("runs", folder)
+    terminal.show_path("runs", folder)

@@ -76,7 +76,7 @@ def _write(runs: list[Path], form: _Form, output: Path | None, perfetto: Path | 
     study = read_study(runs)
     if perfetto is not None:
         write_perfetto(study.runs, perfetto)
-        terminal.note_path("trace", perfetto)
+        terminal.show_path("trace", perfetto)
     if output is None:
         if form is _Form.MD:
             print(render_markdown(study), end="")
@@ -85,4 +85,4 @@ def _write(runs: list[Path], form: _Form, output: Path | None, perfetto: Path | 
         write_page(render_markdown(study), output)
     else:
         write_report(study, output)
-    terminal.note_path("report", output)
+    terminal.show_path("report", output)

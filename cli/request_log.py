@@ -39,8 +39,9 @@ LogColumnsOption = Annotated[
         "--columns",
         panel=_PANEL,
         metavar="NAMES",
-        help="The columns of --log, if they have other names: input=NAME,output=NAME,arrival=NAME,first=NAME,"
-        "last=NAME. ttft and e2e, counted from the arrival, can replace first and last.",
+        help="The columns of --log, if they have other names, such as input=prompt_len,output=gen_len. What can be "
+        "named: input, output, arrival, first and last; ttft and e2e, counted from the arrival, can replace first and "
+        "last.",
     ),
 ]
 LogUnitOption = Annotated[

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = examples(
     "warpgroup simulate --policy paged --scenario chat-24",
-    "warpgroup simulate --policy 'ffd(margin=0.01)' --trace requests.csv --vram 24GiB",
+    "warpgroup simulate --policy 'ffd(margin=0.1)' --trace requests.csv",
 )
 
 
@@ -106,4 +106,4 @@ def _show(run: Run, folder: Path, *, json: bool) -> None:
         terminal.print_json([run.info.summary | {"seed": run.info.seed}])
     else:
         show_runs([run.info])
-    terminal.note_path("run", folder)
+    terminal.show_path("run", folder)

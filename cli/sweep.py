@@ -183,7 +183,7 @@ def _show(answer: "Sweep | Plan", folder: Path, *, json: bool) -> None:
     write_report(read_study([folder]), folder / "report.html")
     if not json:
         show_sweep(answer)
-    terminal.note_path("report", folder / "report.html")
+    terminal.show_path("report", folder / "report.html")
 
 
 def _check(seeds: int, attainment: float, workers: int | None) -> None:

@@ -28,7 +28,7 @@ def error(text: str) -> None:
     stderr.print(f"[bold red]error:[/] {escape(text)}", highlight=False, soft_wrap=True)
 
 
-def note_path(what: str, path: Path) -> None:
+def show_path(what: str, path: Path) -> None:
     """Say where something was written."""
     note(f"{what}: {path}")
 

@@ -75,7 +75,7 @@ def validate_command(
         terminal.print_json(as_table(validations))
     else:
         show_validations(validations)
-    terminal.note_path("validation", output)
+    terminal.show_path("validation", output)
     if any(each.missed for each in validations):
         raise typer.Exit(1)
 

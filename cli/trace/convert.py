@@ -128,7 +128,7 @@ def convert_command(
     trace = _changed(reading.read(file, seed=seed, start_s=start_s, end_s=end_s), changes, reading, seed)
     write_trace(trace, output)
     terminal.note_trace(trace)
-    terminal.note_path("trace", output)
+    terminal.show_path("trace", output)
 
 
 def _changed(trace: Trace, changes: _Changes, reading: Reading, seed: int) -> Trace:

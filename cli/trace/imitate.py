@@ -55,7 +55,7 @@ def fit_command(
         terminal.print_json(report)
     else:
         show_fit(report)
-    terminal.note_path("model", output)
+    terminal.show_path("model", output)
 
 
 def generate_command(
@@ -85,7 +85,7 @@ def generate_command(
     write_trace(trace, output)
     terminal.note_trace(trace)
     show_trace(describe(trace))
-    terminal.note_path("trace", output)
+    terminal.show_path("trace", output)
 
 
 def _write(output: Path, content: bytes) -> None:

@@ -57,7 +57,7 @@ def inspect_command(
         from ...reports.trace.page import write_trace_page
 
         write_trace_page(trace, html, spec)
-        terminal.note_path("page", html)
+        terminal.show_path("page", html)
     if json:
         terminal.print_json({"source": trace.source, "summary": summary, "over_context": over})
         return
