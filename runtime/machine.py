@@ -1,4 +1,4 @@
-"""The machine that a replay runs on: what it is, what it holds and how fast it is."""
+"""The machine that a replay runs on: its device, the memory of the device, and its speed."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -13,19 +13,24 @@ LEAST_CAPABILITY = (8, 0)
 """FlashAttention-2 needs Ampere."""
 
 CPU_MEMORY_BYTES = 2 << 30
-"""What a replay on the CPU may use unless `--vram` says otherwise: it is there to be tried, not to serve."""
+"""What a replay on the CPU may use without `--vram`. The CPU is for trying things out, not for serving."""
 
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """A device that can run the model."""
+    """A device that can run models.
+
+    Attributes:
+        name: of the card, as the driver says it.
+        driver: its version; empty on a CPU, or without NVML.
+        used_before: bytes that other processes held on it when this one opened it, as far as NVML tells.
+    """
 
     device: torch.device
     spec: DeviceSpec
     name: str
     driver: str
     used_before: int = 0
-    """Bytes that others held on it before this process did, as far as NVML tells."""
 
     @property
     def is_cuda(self) -> bool:
@@ -34,24 +39,26 @@ class Machine:
 
 
 def open_machine(device: str = "auto") -> Machine:
-    """The GPU (`cuda`, `cuda:1`), the CPU, or `auto`: the first GPU.
+    """Open a GPU (`cuda`, `cuda:1`), the CPU (`cpu`), or the first GPU (`auto`).
 
     Raises:
-        DeviceUnavailable: no GPU, or one that is too old for FlashAttention-2.
+        DeviceUnavailable: there is no such device, or it is too old for FlashAttention-2.
     """
     if device == "cpu":
         return Machine(torch.device("cpu"), _cpu_spec(), "CPU", "")
     wanted = torch.device("cuda", 0) if device in ("auto", "cuda") else _parse(device)
     if not torch.cuda.is_available():
         raise DeviceUnavailable(
-            "no CUDA device is usable here: replay runs on an NVIDIA GPU; to try the same code without one: "
+            "no CUDA device is usable here: replay runs on an NVIDIA GPU; to try the same code without one, give "
             "--model tiny --device cpu"
         )
     if wanted.index >= torch.cuda.device_count():
-        raise DeviceUnavailable(f"there is no device '{device}': this machine has {torch.cuda.device_count()} GPUs")
-    used = _used_by_uuid()  # before CUDA's context is made
+        raise DeviceUnavailable(
+            f"there is no device '{device}': this machine has {torch.cuda.device_count()} GPUs, counted from 0"
+        )
+    used = _used_by_uuid()  # before this process has a CUDA context
     torch.cuda.set_device(wanted)
-    # Segments that grow and shrink: under a cap, memory cached for one size of step must serve all others.
+    # Segments grow and shrink: under a cap, memory that was cached for one size of step must serve all other sizes.
     torch._C._accelerator_setAllocatorSettings("expandable_segments:True")
     facts = torch.cuda.get_device_properties(wanted)
     if (facts.major, facts.minor) < LEAST_CAPABILITY:
@@ -73,7 +80,7 @@ def _parse(device: str) -> torch.device:
 
 
 def _cuda_spec(device: torch.device, facts: Any) -> DeviceSpec:
-    """A device of the catalogue if the card is one, else one that is measured now."""
+    """The device of the catalogue if the card is in it, else measured now."""
     known = next(
         (spec for spec in map(load_device, device_names()) if is_card(spec, facts.name, facts.total_memory)), None
     )
@@ -84,11 +91,13 @@ def _cuda_spec(device: torch.device, facts: Any) -> DeviceSpec:
     try:
         return _measured_spec(device, facts)
     except torch.OutOfMemoryError:
-        raise DeviceUnavailable(f"{facts.name} has no GiB left to measure it: stop what else uses it") from None
+        raise DeviceUnavailable(
+            f"{facts.name} has less than 1 GiB left, too little to measure it: stop other processes on it"
+        ) from None
 
 
 def is_card(spec: DeviceSpec, name: str, memory_bytes: int) -> bool:
-    """Whether a card of that name and size is the one of the catalogue: every part of its name, and no other build."""
+    """Whether a card of that name and size is this device of the catalogue: all parts of the name, the same build."""
     words = name.lower().replace("-", " ").split()
     named = all(
         part in words or (part.isdigit() and any(word.startswith(part) for word in words))
@@ -126,12 +135,12 @@ def _cpu_spec() -> DeviceSpec:
         context_bytes=0,
         step_tokens=512,
         max_seqs=32,
-        source="stands for any CPU; its rates only decide between swapping and computing again",
+        source="stands for any CPU; its rates only decide between swap and recompute",
     )
 
 
 def _seconds(device: torch.device, work: Any) -> float:
-    """The best of five."""
+    """The shortest of five runs."""
     best = float("inf")
     for _ in range(5):
         start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
@@ -160,20 +169,20 @@ def _measured_host_link(device: torch.device) -> int:
 
 
 def uuid_of(facts: Any) -> str:
-    """How NVML names a card, of the properties that CUDA gives: the two number cards differently."""
+    """The name of a card for NVML, from CUDA's properties: the two number cards differently, but agree on its UUID."""
     uuid = str(facts.uuid)
     return uuid if uuid.startswith("GPU-") else f"GPU-{uuid}"
 
 
 def _used_by_uuid() -> dict[str, int]:
-    """Bytes in use on every card; empty without NVML: then the card is taken to be ours alone."""
+    """Bytes in use on each card, by UUID. Without NVML it is empty: no other process is assumed."""
     try:
         import pynvml
 
         pynvml.nvmlInit()
         handles = [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(pynvml.nvmlDeviceGetCount())]
         return {pynvml.nvmlDeviceGetUUID(each): int(pynvml.nvmlDeviceGetMemoryInfo(each).used) for each in handles}
-    except Exception:  # whatever NVML lacks here, the replay can do without
+    except Exception:  # NVML may fail in many ways, and a replay can run without it
         return {}
 
 
@@ -183,5 +192,5 @@ def _driver() -> str:
 
         pynvml.nvmlInit()
         return str(pynvml.nvmlSystemGetDriverVersion())
-    except Exception:  # NVML is a convenience; whatever it lacks here, the replay can do without
+    except Exception:  # NVML may fail in many ways, and a replay can run without it
         return ""

@@ -1,8 +1,8 @@
 """Attention by flash-attn 2: its varlen kernel for prompts, its paged kernel for caches.
 
-The extension is called as `flash_attn_varlen_func` and `flash_attn_with_kvcache` call it, but with the place for the
-output given: the three parts of a step land side by side without another copy. The calls are those of 2.8.3; later
-versions synchronise the device when the cache is paged, which no CUDA graph can hold.
+The extension is called as `flash_attn_varlen_func` and `flash_attn_with_kvcache` call it, but we pass it the output
+tensor, so that the three parts of a step are written side by side without another copy. The calls are those of 2.8.3:
+later versions synchronise the device when the cache is paged, and a CUDA graph cannot capture that.
 """
 
 import flash_attn_2_cuda as flash
@@ -11,7 +11,7 @@ import torch
 from ..step.batch import Batch, LayerCache
 from .interface import Unscheduled
 
-# The kernel for one query row a request groups heads by itself, and then wants its output in that form.
+# With one query row a request, the kernel groups heads by itself and then wants its output in that form.
 _AT_LEAST_TWO = 2
 
 
@@ -24,7 +24,7 @@ class FlashAttention(Unscheduled):
     sees_width = True
 
     def begin(self, batch: Batch) -> None:
-        """Nothing to prepare."""
+        """There is nothing to prepare."""
 
     def attend(
         self,
@@ -54,9 +54,9 @@ class FlashAttention(Unscheduled):
         assert batch.decoding is not None
         rows, heads, dim = query.shape
         kv_heads = cache[0].shape[2]
-        # The kernel works on (rows, heads of a group, kv_heads, dim): the same memory, seen that way.
+        # The kernel works on (rows, heads of a group, kv_heads, dim): a view of the same memory.
         grouped = out.view(rows, kv_heads, heads // kv_heads, dim).transpose(1, 2)
-        place = grouped if heads > kv_heads else out.unsqueeze(1)
+        written = grouped if heads > kv_heads else out.unsqueeze(1)
         flash.fwd_kvcache(
             query.unsqueeze(1),
             *cache,
@@ -69,14 +69,14 @@ class FlashAttention(Unscheduled):
             None,  # left padding
             batch.decoding.blocks,
             None,  # alibi
-            place,
+            written,
             dim**-0.5,
             True,  # causal
             -1,  # no window
             -1,
             0.0,  # no soft cap
             False,  # interleaved rotary
-            0,  # as many splits as it sees fit
+            0,  # the kernel chooses the number of splits
         )
 
 
@@ -89,12 +89,14 @@ def varlen(
     longest: tuple[int, int],
     blocks: torch.Tensor | None,
 ) -> None:
-    """Causal attention of packed queries to packed keys, or to paged ones, written into `out`.
+    """Causal attention of packed queries to packed keys, or to paged keys, written into `out`.
 
     Args:
-        edges: where each request's queries, and its keys, begin.
-        longest: of the requests' queries, and keys.
-        blocks: block table, where the keys are paged.
+        query, out: (tokens, query_heads, head_dim).
+        key, value: (tokens, kv_heads, head_dim), or a layer's cache if they are paged.
+        edges: (requests + 1,) int32 each: where the queries of each request begin, and where its keys begin.
+        longest: the most queries of a request, and the most keys.
+        blocks: (requests, width) int32: block table, if the keys are paged.
     """
     flash.varlen_fwd(
         query,
@@ -121,7 +123,12 @@ def varlen(
 
 
 def suffix(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, out: torch.Tensor) -> None:
-    """Causal attention of a prompt's last queries, at least two, to all of its keys, written into `out`."""
+    """Causal attention of the last queries of one prompt to all its keys, written into `out`.
+
+    Args:
+        query, out: (queries, query_heads, head_dim), at least two queries.
+        key, value: (tokens, kv_heads, head_dim).
+    """
     flash.fwd(
         *(each.unsqueeze(0) for each in (query, key, value, out)),
         None,  # alibi

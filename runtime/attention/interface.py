@@ -1,44 +1,59 @@
-"""What a step asks of attention, whatever is behind it."""
+"""What a step asks of an attention backend."""
 
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from ...workloads import ModelSpec
+from ..machine import Machine
 from ..step.batch import Batch, LayerCache
-from ..step.inputs import Chunk, Integers, Shape
+from ..step.inputs import Integers, PrefillChunk, Shape
 
 
 class Attention(Protocol):
     """Causal attention of a step's tokens over the paged pool."""
 
     name: str
-    """As it stands in the record."""
+    """The backend's name in records."""
 
     block_multiple: int
-    """KV blocks must be a multiple of so many tokens."""
+    """The size of a KV block must be a multiple of this many tokens."""
 
     captures: bool
     """Whether `attend` can be captured in a CUDA graph."""
 
     sees_width: bool
-    """Whether the width of the block table decides how caches are split."""
+    """Whether the width of the block table decides how the kernel splits caches."""
+
+    @classmethod
+    def for_model(cls, machine: Machine, spec: ModelSpec) -> Self:
+        """The backend for this model on this machine."""
 
     def arrays(self, shape: Shape) -> Iterator[tuple[str, int]]:
-        """What it wants in the slab of a step of that shape beside the batch: names, and how many integers."""
+        """The arrays that the backend wants in the slab of a step of that shape: names, and how many integers."""
 
     def fill(
-        self, slab: dict[str, Integers], shape: Shape, lengths: npt.NDArray[np.int64], chunks: list[Chunk]
+        self, slab: dict[str, Integers], shape: Shape, lengths: npt.NDArray[np.int64], chunks: list[PrefillChunk]
     ) -> None:
-        """Write those arrays, from the cache lengths of decoding rows, the new token included, and the chunks."""
+        """Write those arrays.
+
+        Args:
+            lengths: (rows,), tokens in the cache of each decoding request, the new token included.
+            chunks: the chunks that continue a cache.
+        """
 
     def prepare(self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> None:
-        """Build whatever is built at first use for a prompt of any length up to that of these, (tokens, heads, dim)."""
+        """Build now what the backend would build at first use, for prompts of any length up to that of these tensors.
+
+        Args:
+            query, key, value: (tokens, heads, head_dim).
+        """
 
     def begin(self, batch: Batch) -> None:
-        """Once a step, before its layers."""
+        """Called once a step, before its layers."""
 
     def attend(
         self,
@@ -49,26 +64,31 @@ class Attention(Protocol):
         batch: Batch,
         out: torch.Tensor,
     ) -> None:
-        """Write what the step's tokens read into `out`.
+        """Write the attention output of the step's tokens into `out`.
 
         Args:
-            query, key, value: (tokens, heads, head_dim), this step's; keys and values are in the cache already.
+            query, key, value: (tokens, heads, head_dim), of this step; keys and values are in the cache already.
             cache: the layer's keys and values, each (blocks, block_tokens, kv_heads, head_dim).
             out: (tokens, query_heads, head_dim).
         """
 
 
 class Unscheduled:
-    """A backend that wants nothing in the slab beside the batch."""
+    """Base of a backend that has no parameters and wants no arrays of its own in the slab."""
+
+    @classmethod
+    def for_model(cls, machine: Machine, spec: ModelSpec) -> Self:
+        """See `Attention`; it is the same for all."""
+        return cls()
 
     def arrays(self, shape: Shape) -> Iterator[tuple[str, int]]:
-        """None of its own."""
+        """None."""
         return iter(())
 
     def fill(
-        self, slab: dict[str, Integers], shape: Shape, lengths: npt.NDArray[np.int64], chunks: list[Chunk]
+        self, slab: dict[str, Integers], shape: Shape, lengths: npt.NDArray[np.int64], chunks: list[PrefillChunk]
     ) -> None:
-        """Nothing to lay out."""
+        """There is nothing to write."""
 
     def prepare(self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> None:
-        """Nothing that depends on the length."""
+        """There is nothing to build."""

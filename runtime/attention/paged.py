@@ -1,8 +1,12 @@
-"""Our own attention over small pages: balanced parts for decoding and short chunks, FlashAttention-2 for long ones."""
+"""Our own attention over small KV blocks.
+
+Decoding rows and short chunks run kernels of ours, which split all caches into parts of about equal length. Prompts and
+long chunks go to `PromptAttention`.
+"""
 
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -10,16 +14,17 @@ import torch
 import triton
 
 from ...csrc import AttentionCut
+from ...workloads import ModelSpec
+from ..machine import Machine
 from ..step.batch import Batch, LayerCache
-from ..step.inputs import Chunk, Integers, Shape
+from ..step.inputs import Integers, PrefillChunk, Shape
 from .paged_kernels import ITEM, attend_parts, gather
 
-with suppress(ImportError):  # without flash-attn only caches can be attended to, as the kernels' tests do
-    from .flash import varlen
+if TYPE_CHECKING:
     from .prompts import PromptAttention
 
 _TILE = 16
-"""Queries of a chunk that one program takes: with the heads of a group they fill the matrix units."""
+"""Queries of a chunk that one program takes: together with the heads of a group they fill the matrix units."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,26 +34,33 @@ class _Tuning:
     columns: int  # cached tokens that are read at a time
     stages: int  # reads of the cache that are under way at once
     warps: int
-    programs: int  # for each multiprocessor: as many as run on it at once
+    programs: int  # CTAs that run on a multiprocessor at once
 
 
-# Found by measuring on an H200: few rows are cut into many parts, and the way in and out of each is what counts.
+# Measured on an H200: a few rows are cut into many parts, and the start and the end of each part cost the most.
 _FEW_ROWS = _Tuning(columns=64, stages=4, warps=4, programs=3)
 _MANY_ROWS = _Tuning(columns=64, stages=2, warps=4, programs=4)
 _CHUNKS = _Tuning(columns=128, stages=2, warps=8, programs=1)
 _FEW = 32
 
 _LONGEST_TILED = 1024
-"""Chunks of more tokens in all are left to FlashAttention-2, after gathering their caches."""
+"""If the chunks of a step have more tokens in all, their caches are gathered and FlashAttention-2 computes them."""
 
 _MOST_COUNTERS = 1 << 18
-"""Tiles times KV heads of a step."""
+"""The most tiles times KV heads of a step."""
 
 _LOG2_E = 1.4426950408889634
 
 
 class PagedAttention:
-    """Paged attention on blocks of any multiple of 16 tokens."""
+    """Paged attention on blocks of any multiple of 16 tokens.
+
+    Args:
+        multiprocessors: of the device.
+        kv_heads: of the model.
+        prompts: attention of prompts and long chunks; None: only decoding rows and short chunks can be computed, as
+            the kernels' tests do without flash-attn.
+    """
 
     block_multiple = 16
     captures = True
@@ -60,31 +72,38 @@ class PagedAttention:
         self._cut = AttentionCut()
         self._arrived = torch.empty(0)
 
-    def _hands(self, tuning: _Tuning) -> int:
-        """Items that all programs together work on at once."""
+    @classmethod
+    def for_model(cls, machine: Machine, spec: ModelSpec) -> Self:
+        """See `Attention`."""
+        from .prompts import PromptAttention  # needs flash-attn, which the kernels' tests do without
+
+        return cls(machine.spec.multiprocessors, spec.kv_heads, PromptAttention.for_model(spec))
+
+    def _ctas(self, tuning: _Tuning) -> int:
+        """Items that all CTAs together work on at once."""
         return max(self._multiprocessors * tuning.programs // self._kv_heads, 1)
 
     def arrays(self, shape: Shape) -> Iterator[tuple[str, int]]:
-        """For decoding rows and for chunks: items, how many, and where each tile's begin."""
+        """For decoding rows and for chunks: the items, their number, and where the items of each tile begin."""
         for name, tiles, tuning in (("row", shape.rows, _rows_tuning(shape.rows)), ("chunk", _tiles(shape), _CHUNKS)):
             if tiles:
                 yield from (
-                    (f"{name}_items", AttentionCut.most_items(tiles, self._hands(tuning)) * ITEM),
+                    (f"{name}_items", AttentionCut.most_items(tiles, self._ctas(tuning)) * ITEM),
                     (f"{name}_count", 1),
                 )
                 yield f"{name}_tile_edges", tiles + 1
 
     def fill(
-        self, slab: dict[str, Integers], shape: Shape, lengths: npt.NDArray[np.int64], chunks: list[Chunk]
+        self, slab: dict[str, Integers], shape: Shape, lengths: npt.NDArray[np.int64], chunks: list[PrefillChunk]
     ) -> None:
-        """Cut the caches into parts, and deal those."""
+        """Cut the caches into parts, and schedule these on the CTAs."""
         if shape.rows:
-            hands = self._hands(_rows_tuning(shape.rows))
-            slab["row_count"][0] = self._cut.rows(lengths, hands, slab["row_items"], slab["row_tile_edges"])
+            ctas = self._ctas(_rows_tuning(shape.rows))
+            slab["row_count"][0] = self._cut.rows(lengths, ctas, slab["row_items"], slab["row_tile_edges"])
         if shape.chunks:
             pairs = [(chunk.start, chunk.tokens) for chunk in chunks]
             slab["chunk_count"][0] = self._cut.chunks(
-                pairs, _TILE, self._hands(_CHUNKS), slab["chunk_items"], slab["chunk_tile_edges"]
+                pairs, _TILE, self._ctas(_CHUNKS), slab["chunk_items"], slab["chunk_tile_edges"]
             )
 
     def prepare(self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> None:
@@ -115,9 +134,9 @@ class PagedAttention:
             if part.tokens <= _LONGEST_TILED:
                 self._tiled("chunk", _CHUNKS, query[here], cache, part.blocks, batch, out[here])
             else:
+                assert self._prompts is not None, "long chunks need flash-attn"
                 keys, values = (gather(each, part.blocks, part.cache_edges, part.cached) for each in cache)
-                edges, longest = (part.edges, part.cache_edges), (part.longest, part.longest_cache)
-                varlen(query[here], keys, values, out[here], edges, longest, None)
+                self._prompts.attend_chunks(query[here], keys, values, part, out[here])
             token += part.tokens
         if batch.fresh is not None:
             assert self._prompts is not None, "prompts need flash-attn"
@@ -150,7 +169,7 @@ class PagedAttention:
         )  # fmt: skip
 
     def _counters(self, device: torch.device) -> torch.Tensor:
-        """Zeros, and zeros again after every launch: captured graphs keep this very memory."""
+        """Zeros before and after every launch. Captured graphs hold the address, so the memory stays the same."""
         if self._arrived.device != device or not len(self._arrived):
             self._arrived = torch.zeros(_MOST_COUNTERS, dtype=torch.int32, device=device)
         return self._arrived
@@ -161,5 +180,5 @@ def _rows_tuning(rows: int) -> _Tuning:
 
 
 def _tiles(shape: Shape) -> int:
-    """Most tiles that chunks of that many tokens can have: each chunk may end in the middle of one."""
+    """The most tiles that chunks of that many tokens can have: each chunk may end in the middle of a tile."""
     return shape.chunk_tokens // _TILE + shape.chunks if shape.chunks else 0

@@ -1,8 +1,8 @@
-"""Triton kernels that attend to a paged cache in parts of equal length, whatever the lengths of the requests.
+"""Triton kernels for attention over a paged cache, in parts of about equal length.
 
 An item is a tile of queries of one request and a part of its cache. FlashAttention-2 gives each request the same number
-of parts, so that a step takes as long as its longest request; here the host cuts all caches into parts of about equal
-length, and as many programs as the device holds at once work through them.
+of parts, so a step takes as long as its longest request. Here the host cuts all caches into parts of about equal
+length, whatever the lengths of the requests, and as many CTAs as the device holds at once work through them.
 """
 
 import torch
@@ -22,10 +22,10 @@ def attend_parts(
     GROUP: tl.constexpr, GROUP_ROWS: tl.constexpr, KV_HEADS: tl.constexpr, DIM: tl.constexpr,
     BLOCK_TOKENS: tl.constexpr, QUERIES: tl.constexpr, COLUMNS: tl.constexpr, ITEM: tl.constexpr,
 ):  # fmt: skip
-    """Each item's softmax over its part; whoever ends a tile's last part joins them into the tile's output.
+    """The softmax of each item over its part; the program that ends the last part of a tile combines them all.
 
-    `part_out` and `part_scale` hold an item's weighted values, and log2 of its sum of weights. `arrived` counts the
-    parts of each tile that are there; it is all zeros before and after.
+    `part_out` holds the weighted values of an item, `part_scale` log2 of its sum of weights. `arrived` counts the parts
+    of each tile that are complete; it is all zeros before and after the launch.
     """
     ROWS: tl.constexpr = QUERIES * GROUP_ROWS
     rows = tl.arange(0, ROWS)
@@ -75,8 +75,8 @@ def attend_parts(
             at = (place_of_part * KV_HEADS + head) * ROWS + rows.to(tl.int64)
             tl.store(part_out + at[:, None] * DIM + dims[None, :], values, mask=kept[:, None])
             tl.store(part_scale + at, tl.where(nothing, float("-inf"), largest + tl.log2(weights)), mask=kept)
-            # All of this part is written before it counts as arrived (release); whoever sees the last one arrive sees
-            # all the others' (acquire), past its own L1 cache.
+            # A part is completely written before it counts as arrived (release). The program that counts the last
+            # part then reads all other parts (acquire), from L2, since its own L1 cache may be stale.
             tl.debug_barrier()
             before = tl.atomic_add(arrived + tile * KV_HEADS + head, 1, sem="acq_rel", scope="gpu")
             if before == parts - 1:
@@ -119,11 +119,13 @@ def _gather(
 
 
 def gather(cache: torch.Tensor, tables: torch.Tensor, edges: torch.Tensor, tokens: int) -> torch.Tensor:
-    """The cached tokens of several requests side by side, (tokens, kv_heads, head_dim).
+    """Copy the cached tokens of several requests into one tensor, (tokens, kv_heads, head_dim).
 
     Args:
         cache: (blocks, block_tokens, kv_heads, head_dim).
-        tables, edges: block table of each request, and where its tokens begin.
+        tables: (requests, width) int32: block tables.
+        edges: (requests + 1,) int32: where the tokens of each request begin in the result.
+        tokens: of all requests.
     """
     _, block_tokens, kv_heads, dim = cache.shape
     out = torch.empty((tokens, kv_heads, dim), dtype=cache.dtype, device=cache.device)

@@ -1,4 +1,4 @@
-"""Attention by torch's scaled_dot_product_attention, one request at a time: for CPUs and for models in float32."""
+"""Attention by PyTorch's scaled_dot_product_attention, one request at a time: for CPUs and for models in float32."""
 
 from itertools import pairwise
 
@@ -10,7 +10,7 @@ from .interface import Unscheduled
 
 
 class SdpaAttention(Unscheduled):
-    """Gathers each request's cache and attends to it. Simple, exact, slow."""
+    """Gathers the cache of each request and computes its attention. Simple, exact, slow."""
 
     name = "sdpa (torch)"
     block_multiple = 1
@@ -18,12 +18,12 @@ class SdpaAttention(Unscheduled):
     sees_width = False
 
     def begin(self, batch: Batch) -> None:
-        """Lists the requests: (first token, tokens, cached tokens, block table) of each."""
+        """List the requests: (first token, tokens, cached tokens, block table) of each."""
         self._parts: list[tuple[int, int, int, torch.Tensor | None]] = []
         token = 0
         if batch.decoding is not None:
             for row, length in enumerate(batch.decoding.lengths.tolist()):
-                if length:  # else the row only fills a shape
+                if length:  # else the row is padding of a captured shape
                     self._parts.append((row, 1, length, batch.decoding.blocks[row]))
             token = batch.decoding.rows
         if batch.continued is not None:
@@ -61,7 +61,7 @@ class SdpaAttention(Unscheduled):
 
 def _attend(query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
     tokens, cached = query.shape[0], keys.shape[0]
-    # The last query sees all keys, each earlier one a key less.
+    # The last query sees all keys; each query before it sees one key less.
     seen = torch.ones(tokens, cached, dtype=torch.bool, device=query.device).tril(cached - tokens)
     q, k, v = (each.transpose(0, 1).unsqueeze(0) for each in (query, keys, values))
     return scaled_dot_product_attention(q, k, v, attn_mask=seen, enable_gqa=True)[0].transpose(0, 1)

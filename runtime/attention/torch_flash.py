@@ -1,6 +1,6 @@
-"""Attention by the FlashAttention-2 that torch carries, where flash-attn is missing.
+"""Attention by the FlashAttention-2 that torch has built in, for machines without flash-attn.
 
-torch 2.11's kernel takes no block table: the caches are gathered first, which reads and writes them once more.
+The kernel of torch 2.11 takes no block table, so the caches are gathered first: they are read and written once more.
 """
 
 import inspect
@@ -12,18 +12,18 @@ from torch.nn.attention.varlen import varlen_attn
 from ..step.batch import Batch, LayerCache
 from .interface import Unscheduled
 
-# Since 2.12 grouped heads have to be asked for.
+# torch 2.12 and later compute grouped heads only on request.
 _GROUPED = {"enable_gqa": True} if "enable_gqa" in inspect.signature(varlen_attn).parameters else {}
 
 
 @dataclass(frozen=True, slots=True)
 class _Cached:
-    """Every cached token of several requests, in order."""
+    """Where each cached token of several requests lies in the pool."""
 
-    edges: torch.Tensor  # where each request's tokens begin
+    edges: torch.Tensor  # (requests + 1,) int32: where the tokens of each request begin
     blocks: torch.Tensor  # (requests, width): block tables
-    rows: torch.Tensor  # the request of each token
-    positions: torch.Tensor  # its position there
+    rows: torch.Tensor  # (tokens,): the request of each token
+    positions: torch.Tensor  # (tokens,): its position in that request
     longest: int
 
     @classmethod
@@ -42,7 +42,7 @@ class TorchFlashAttention(Unscheduled):
     sees_width = False
 
     def begin(self, batch: Batch) -> None:
-        """Where in the pool every token lies that is attended to."""
+        """Find where in the pool the cached tokens of the step lie."""
         self._decoding: _Cached | None = None
         self._continued: _Cached | None = None
         if batch.decoding is not None:

@@ -1,1 +1,4 @@
-"""Measures the steps of a grid on the device, and fits a profile to them."""
+"""Measures the durations of steps on the device.
+
+`step_grid` says which steps, `point_run` runs those of one point of the grid, `calibrate` goes through all points.
+"""

@@ -1,36 +1,39 @@
-"""Measures steps of every kind on an engine: what a step-time model is fitted to.
+"""Measures the duration of steps of every kind on an engine. A step-time model is fitted to them.
 
-Each point of the grid is a small run under the real scheduler, staged and launched as in a replay. Only the steps that
-are measured are computed; those that lead up to them are counted as done, so that a cache of any length costs nothing.
+Each point of the grid is a small run under the real scheduler, staged and launched as in a replay. Only the measured
+steps are computed. The steps before them are only counted as done, so a long cache takes no time to build.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from ...csrc import PolicySpec, Scheduler, StagedStep, StepPlan, parse_policy
+from ...csrc import PolicySpec, StepPlan, parse_policy
 from ...errors import OverBudget
 from ...experiment import Experiment, Limits, build_experiment
 from ...records import Columns
 from ...workloads import ModelSpec, Trace
-from ..attention import Attention
-from ..engine.executor import Executor
+from ..attention.interface import Attention
 from ..machine import Machine
 from ..memory.vram_cap import VramCap
-from ..replay.clock import Clock, Mark
+from ..replay.clock import Clock
 from ..replay.session import Say, Session, open_session
-from .step_grid import LONGEST_ROW_TOKENS, Point, grid, unlike_lengths
+from .point_run import PointRun
+from .step_grid import LONGEST_ROW_TOKENS, GridPoint, grid
 
 WORK = (
     *("prefill_tokens", "prefill_pairs", "fresh_tokens", "fresh_pairs", "prefill_context"),
     *("decode_rows", "context_tokens", "longest_context", "sampled_rows", "swap_bytes"),
 )
-"""What is recorded of each step beside its duration: attributes of its plan's work."""
+"""What is recorded of each step beside its duration: attributes of `StepPlan.work`."""
 
-_POLICY = "paged"  # decodes first, then prefills as much as the step holds
-_CAPTURED = ("skyline", "skyline(eager=1,chunk=208)")  # for their chunks steps that also prefill are captured
-_MOST_CACHED = 1_200_000
+_POLICY = "paged"  # decodes first, then prefills as many tokens as the step holds
+_CAPTURED = (
+    "skyline",
+    "skyline(eager=1,chunk=208)",
+)  # graphs of steps that also prefill are captured for their chunk sizes
+_MOST_CACHED = 1_200_000  # tokens
 _SWAPPED_TOKENS = (512, 2048, 8192)
 
 
@@ -39,8 +42,8 @@ class Measured:
     """What was measured.
 
     Attributes:
-        steps: one row a step: `WORK` and `duration_ns`; copies to and from the host have no tokens.
-        row_sizes: of the graphs that decode, ascending.
+        steps: columns `WORK` and `duration_ns`, one row a step. Copies to and from the host are rows without tokens.
+        row_sizes: rows of the graphs that decode, ascending.
     """
 
     steps: Columns
@@ -60,11 +63,12 @@ def calibrate(
     """Measure the grid.
 
     Args:
-        limits: of the engine; default: the device's, and steps of twice as many tokens.
-        on_point: told after each point, how many are done and of how many.
+        limits: of the engine; default: those of the device, with steps of twice as many tokens.
+        say: called with a line of text before each part that takes long.
+        on_point: called after each point with (points done, all points).
 
     Raises:
-        OverBudget: the model does not fit.
+        OverBudget: the model does not fit, or no step of the grid does.
     """
     experiment = _experiment(model, machine, attention, limits or Limits(), seed)
     policies = [parse_policy(text) for text in (_POLICY, *_CAPTURED)]
@@ -77,7 +81,7 @@ def calibrate(
 
 
 def _experiment(model: ModelSpec, machine: Machine, attention: Attention, limits: Limits, seed: int) -> Experiment:
-    """One in which the longest request and the most requests are those of the grid."""
+    """An experiment whose longest request and most requests are those of the grid."""
     device = machine.spec
     step_tokens = limits.step_tokens or 2 * device.step_tokens
     longest = min(model.context_tokens, max(2 * step_tokens, LONGEST_ROW_TOKENS))
@@ -112,7 +116,7 @@ class _Calibration:
         extent = self._engine.extent
         points = [*grid(experiment.step_tokens, extent.seats, self._most_cached, extent.longest_tokens)]
         if not points:
-            raise OverBudget("the device has no room for any step that is to be measured: raise --vram")
+            raise OverBudget("no step of the grid fits into memory: raise --vram")
         self._fill_caches(max(point.cached_tokens for point in points))
         for done, point in enumerate(points):
             self._measure(point, np.random.default_rng((self._seed, done)))
@@ -121,15 +125,15 @@ class _Calibration:
         return {name: np.array(values, dtype=np.int64) for name, values in self._rows.items()}
 
     def _fill_caches(self, tokens: int) -> None:
-        """Numbers like those of real caches: products of zeros take less power, and the device is faster then."""
+        """Fill the caches with random numbers: with zeros the device takes less power and runs faster."""
         pool = self._engine.pool
         self._vram_cap.make_room(min(tokens // pool.block_tokens + 2, self._vram_cap.pool_blocks) - pool.blocks)
         for layer in pool.layers():
             for part in layer:
                 part[: pool.blocks].normal_()
 
-    def _measure(self, point: Point, rng: np.random.Generator) -> None:
-        run = _PointRun(self._session, self._vram_cap, self._policy, point, rng)
+    def _measure(self, point: GridPoint, rng: np.random.Generator) -> None:
+        run = PointRun(self._session, self._vram_cap, self._policy, point, rng)
         try:
             for plan, duration_ns in run.measured():
                 self._note(plan, duration_ns)
@@ -142,7 +146,7 @@ class _Calibration:
         self._rows["duration_ns"].append(duration_ns)
 
     def _measure_swaps(self) -> None:
-        """There and back, as a request that was evicted and comes back."""
+        """Measure copies to the host and back, as for a request that is evicted and resumed."""
         engine, block_manager = self._engine, self._engine.pool.block_manager
         most = min(engine.extent.longest_tokens, self._most_cached)
         lengths = [length for length in _SWAPPED_TOKENS if length < most]
@@ -152,7 +156,7 @@ class _Calibration:
         try:
             engine.pool.open_host(2 * blocks * engine.pool.block_bytes)
         except OverBudget:
-            return  # a host that cannot pin that much will not swap either
+            return  # a host that cannot pin so much cannot swap either
         clock = Clock(engine.machine)
         for length in lengths * 3:
             block_manager.hold(0, 0, length)
@@ -166,87 +170,3 @@ class _Calibration:
             for name in WORK:
                 self._rows[name].append(2 * len(out) * engine.pool.block_bytes if name == "swap_bytes" else 0)
             self._rows["duration_ns"].append(clock.ns(end) - clock.ns(start))
-
-
-class _PointRun:
-    """The requests of one point under a scheduler of their own."""
-
-    def __init__(
-        self, session: Session, vram_cap: VramCap, policy: PolicySpec, point: Point, rng: np.random.Generator
-    ) -> None:
-        self._engine, self._point = session.engine, point
-        experiment = session.experiment
-        self._scheduler = Scheduler(
-            policy.build(),
-            experiment.memory,
-            max_seqs=min(experiment.max_seqs, point.step_tokens) if point.prefill else experiment.max_seqs,
-            step_tokens=point.step_tokens if point.prefill else experiment.step_tokens,
-        )
-        others = point.prompts * (point.steps + 1) if point.prompts else int(point.chunk > 0)
-        prompts = np.array([*unlike_lengths(point, rng), *[point.prompt_tokens] * others], dtype=np.int64)
-        outputs = np.array([point.row_tokens - point.context] * point.rows + [1] * others, dtype=np.int64)
-        self._prompts, self._outputs = prompts.tolist(), outputs.tolist()
-        self._executor = Executor(self._engine, vram_cap, prompts, outputs)
-        log = self._executor.log.tokens
-        log[:] = rng.integers(0, experiment.model.vocab, len(log), dtype=np.int32)
-        self._submitted = 0
-        self._running: set[int] = set()
-
-    def measured(self) -> Iterator[tuple[StepPlan, int]]:
-        """Each measured step's plan, and how long it took."""
-        point = self._point
-        self._submit(point.rows)
-        decoding = 0
-        while decoding < point.rows:
-            decoding += len(self._pretend().joined)
-        self._submit(int(point.chunk > 0))
-        for _ in range(point.steps_before):
-            self._pretend()
-        clock = Clock(self._engine.machine)
-        steps: list[tuple[StepPlan, Mark, Mark]] = []
-        for number in range(point.all_steps):
-            if number % (1 + point.decoding_between) == 0:
-                self._submit(point.prompts)
-            if len(steps) > 1:
-                steps[-2][2].reached()  # as in a replay, one step is launched while another runs
-            steps.append(self._launch(clock))
-        last_ns = 0
-        for number, (plan, start, end) in enumerate(steps):
-            end.reached()
-            begun_ns, ended_ns = max(clock.ns(start), last_ns), clock.ns(end)
-            last_ns = ended_ns
-            if number >= point.steps_to_warm:
-                yield plan, ended_ns - begun_ns
-
-    def end(self) -> None:
-        """Whoever still runs leaves."""
-        self._executor.retire(sorted(self._running))
-
-    def _submit(self, count: int) -> None:
-        for request in range(self._submitted, self._submitted + count):
-            self._scheduler.submit(
-                request, arrival_ns=0, prompt_tokens=self._prompts[request], max_new_tokens=self._outputs[request]
-            )
-        self._submitted += count
-
-    def _stage(self) -> StagedStep:
-        return self._executor.stager.stage(self._scheduler.plan(0), self._engine.turn_slab())
-
-    def _pretend(self) -> StepPlan:
-        step = self._stage()
-        self._commit(step.plan, self._executor.pretend(step))
-        return step.plan
-
-    def _launch(self, clock: Clock) -> tuple[StepPlan, Mark, Mark]:
-        step = self._stage()
-        start = clock.mark()
-        finished = self._executor.launch(step).finished
-        end = clock.mark()
-        self._commit(step.plan, finished)
-        return step.plan, start, end
-
-    def _commit(self, plan: StepPlan, finished: list[int]) -> None:
-        self._running |= set(plan.admitted)
-        self._scheduler.commit(1, finished)
-        self._executor.retire(finished)
-        self._running -= set(finished)

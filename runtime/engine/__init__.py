@@ -1,1 +1,5 @@
-"""Runs a step: the model, its CUDA graphs, and the executor that keeps the device busy."""
+"""Computes steps.
+
+`engine` is a model with its KV pool, `graphs` its captured steps, `executor` carries out the scheduler's plans on it,
+and `token_log` holds every token.
+"""

@@ -1,26 +1,28 @@
-"""The engine: a model on a machine, its KV pool, its captured graphs. It computes steps and knows no scheduler."""
+"""The engine: a model on a machine, with KV pool and captured graphs. It computes steps and knows no scheduler."""
 
 import numpy as np
 import torch
 
 from ...workloads import ModelSpec
-from ..attention import Attention
+from ..attention.interface import Attention
 from ..machine import Machine
 from ..memory.kv_pool import KvPool
-from ..model import operations as torch_operations
 from ..model.model import Model
+from ..model.operations import Operations
+from ..model.torch_operations import TorchOperations
 from ..model.weights import Weights, dtype_of
-from ..step.inputs import Chunk, Extent, Filling, Integers, Layout, Shape, Slabs
+from ..step.inputs import Extent, Integers, Layout, PrefillChunk, Shape, Slabs, StepLengths
 from ..step.pinned_memory import Arena
 from ..step.upload import copy_for
 from .graphs import Graphs
 
 
 class Engine:
-    """Computes steps, by captured graphs where there is one of the shape, else eagerly.
+    """Computes steps: by a captured graph if there is one of that shape, else eagerly.
 
     Attributes:
-        intake_memory: (intake_tokens,) int32, of the arena in which steps are laid out: for prompts on their way here.
+        intake_memory: (intake_tokens,) int32: host memory for the prompts between submission and scheduler. It lies in
+            the same arena as the slabs of the steps.
     """
 
     def __init__(
@@ -53,7 +55,7 @@ class Engine:
         )
         self._cache = self.pool.layers()
         self.spare_seat = extent.seats
-        """Where rows draw to that only fill a graph."""
+        """Rows that only pad a graph write their tokens here."""
         self._last_tokens = torch.zeros(extent.seats + 1, dtype=torch.int32, device=machine.device)
         slab_size = Layout.of(extent.largest_step, attention.arrays(extent.largest_step)).size
         first, second, self.intake_memory = Arena(machine, slab_size, slab_size, extent.intake_tokens).parts
@@ -61,27 +63,28 @@ class Engine:
         self.graphs = Graphs(machine, spec, attention, extent)
 
     def capture(self) -> None:
-        """Capture the graphs; before this every step is eager."""
+        """Capture the graphs. Before this, every step is eager."""
         self.graphs.capture(lambda batch: self.model.step(batch, self._cache, self._last_tokens), self.spare_seat)
 
     def turn_slab(self) -> Integers:
-        """The slab for the next step, to be filled in."""
+        """The slab of the next step, to be written."""
         return self._slabs.turn()
 
     @property
     def slab_size(self) -> int:
-        """Integers of that slab."""
+        """How many integers that slab has."""
         return self._slabs.size
 
     def layout(self, shape: Shape) -> tuple[Layout, Integers]:
-        """Where the arrays of a step of that shape lie, and the slab that `turn_slab` gave; a larger one if need be."""
+        """The layout of a step of that shape, and the slab of `turn_slab`; a larger slab if the step does not fit."""
         layout = Layout.of(shape, self.model.attention.arrays(shape))
         return layout, self._slabs.of_size(layout.size)
 
-    def run(self, layout: Layout, filling: Filling) -> torch.Tensor:
-        """Launch the step whose slab was filled in; the tokens that it will draw, (sampled rows,) int32.
+    def run(self, layout: Layout, lengths: StepLengths) -> torch.Tensor:
+        """Launch the step whose slab was written. Returns the tokens that it will draw, (sampled rows,) int32.
 
-        Raises torch.OutOfMemoryError; the step then had no effect but on cache positions that it would have written.
+        Raises:
+            torch.OutOfMemoryError: the step changed nothing, except perhaps cache positions that it had to write.
         """
         graph = self.graphs.find(layout.shape)
         if graph is not None:
@@ -89,19 +92,19 @@ class Engine:
             return graph.replay()
         slab = torch.empty(layout.size, dtype=torch.int32, device=self.machine.device)
         self._slabs.upload(layout, slab)
-        return self.model.step(layout.batch(slab, filling), self._cache, self._last_tokens)
+        return self.model.step(layout.batch(slab, lengths), self._cache, self._last_tokens)
 
     def warm_up(self, prompt_tokens: int, *, rows: int = 0, chunk_tokens: int = 0) -> None:
-        """Run a step that stores nothing: kernels are loaded or compiled, workspaces allocated.
+        """Run a step that stores nothing, so that kernels are compiled and loaded, and workspaces allocated.
 
         Args:
-            prompt_tokens: of one prompt, from its first token on.
-            rows: that decode.
-            chunk_tokens: that continue caches, as many as it takes.
+            prompt_tokens: length of one whole prompt.
+            rows: how many requests decode.
+            chunk_tokens: prefill tokens of chunks that continue a cache; each chunk is as long as a request can be.
         """
         extent = self.extent
         each = max(min(chunk_tokens, extent.longest_tokens - 1), 1)
-        chunks = [Chunk(1, each)] * (chunk_tokens // each)
+        chunks = [PrefillChunk(1, each)] * (chunk_tokens // each)
         tokens = rows + len(chunks) * each + prompt_tokens
         shape = Shape(rows, len(chunks), len(chunks) * each, 1, prompt_tokens, min(extent.seats, tokens), extent.width)
         self.turn_slab()
@@ -118,10 +121,10 @@ class Engine:
             slab["cache_edges"][:] = np.arange(len(chunks) + 1) * (each + 1)
         self.model.attention.fill(slab, shape, np.ones(rows, dtype=np.int64), chunks)
         cached = len(chunks) * (each + 1)
-        self.run(layout, Filling(each, each + 1, cached, (prompt_tokens,)))
+        self.run(layout, StepLengths(each, each + 1, cached, (prompt_tokens,)))
 
     def prepare_prompts(self, longest: int) -> None:
-        """Have ready what attention builds at first use for prompts of up to that length."""
+        """Build now what attention would build at first use, for prompts of up to that length."""
         spec = self.spec
         heads = torch.zeros(
             (longest, spec.query_heads + 2 * spec.kv_heads, spec.head_dim),
@@ -131,15 +134,15 @@ class Engine:
         self.model.attention.prepare(*heads.split((spec.query_heads, spec.kv_heads, spec.kv_heads), dim=1))
 
     def close(self) -> None:
-        """Give back graphs and pool."""
+        """Free the graphs and the pool."""
         self.graphs.close()
         self._cache = []
         self.pool.close()
 
 
-def _operations(machine: Machine) -> object:
+def _operations(machine: Machine) -> Operations:
     if not machine.is_cuda:
-        return torch_operations
-    from ..model import triton_operations
+        return TorchOperations()
+    from ..model.triton_operations import TritonOperations  # a CPU may have no Triton
 
-    return triton_operations
+    return TritonOperations()

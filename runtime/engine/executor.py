@@ -1,33 +1,36 @@
-"""Runs the scheduler's plans on an engine: copies caches as they say, launches their steps.
+"""Carries out the scheduler's plans on an engine: copies caches to and from the host, and launches steps.
 
-It decides nothing, and what a step consists of is the core's to know (`StepBuilder`); what is done here needs torch.
+It decides nothing. The core's `StepBuilder` knows what a step consists of; this module does the part that needs torch.
 """
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from ...csrc import StagedStep, StepBuilder, StepStager
+from ...csrc import Policy, StagedStep, StepBuilder, StepStager
+from ...experiment import Experiment
 from ..memory.kv_pool import OutOfVram
 from ..memory.vram_cap import VramCap
-from ..step.inputs import Chunk, Filling, Shape
+from ..step.inputs import PrefillChunk, Shape, StepLengths
 from .engine import Engine
 from .token_log import TokenLog
 
 
 @dataclass(frozen=True, slots=True)
 class Launched:
-    """A step that is under way.
+    """A step that was launched.
 
     Attributes:
-        tokens: what it draws; behind those of `requests`, rows that only fill a graph.
-        requests: for whom, in order.
-        log_places: where each token belongs in the log.
-        finished: requests that make their last token in it.
-        peak_bytes: the most that the process held during it, KV blocks that nobody holds left out.
+        tokens: (sampled rows,) int32: the tokens that it draws, for `requests` in order, then for rows that only pad a
+            graph.
+        requests: (tokens,): ids.
+        log_places: (tokens,): where each token belongs in the log.
+        finished: requests that draw their last token in this step.
+        peak_bytes: the most that the process held during the step, without KV blocks that no request holds.
     """
 
     tokens: torch.Tensor
@@ -38,12 +41,12 @@ class Launched:
 
 
 class Executor:
-    """One run's requests on an engine.
+    """The requests of one run on an engine.
 
     Args:
-        prompt_tokens, outputs: of each request; prompts are written to `log` before they are computed.
-        seed: of drawn tokens, if any are drawn.
-        padded: whether batches are static: padded to the longest, held until the last row ends.
+        prompt_tokens, outputs: (requests,): lengths. A prompt is written to `log` before it is computed.
+        seed: of drawn tokens, if the temperature is above 0.
+        padded: whether batches are static: padded to their longest request, and held until it ends.
     """
 
     def __init__(
@@ -56,7 +59,7 @@ class Executor:
         seed: int = 0,
         padded: bool = False,
     ) -> None:
-        self._engine, self._vram_cap = engine, vram_cap
+        self._engine, self.vram_cap = engine, vram_cap
         self.log = TokenLog(prompt_tokens, outputs)
         self._builder = StepBuilder(
             log=self.log.tokens,
@@ -68,66 +71,100 @@ class Executor:
             padded=padded,
         )
 
+    @classmethod
+    def for_run(cls, engine: Engine, experiment: Experiment, policy: Policy, *, fixed_bytes: int) -> Self:
+        """The executor of one run under a policy, with a VRAM cap, and with host memory if the policy swaps.
+
+        Args:
+            fixed_bytes: what the process holds before the first step.
+
+        Raises:
+            OverBudget: the host cannot pin the memory that the policy wants to swap to.
+        """
+        trace, memory = experiment.trace, experiment.memory
+        vram_cap = VramCap(
+            engine.machine,
+            engine.pool,
+            memory,
+            cap_bytes=memory.budget_bytes,
+            fixed_bytes=fixed_bytes,
+            blind=not policy.sees_memory,
+        )
+        engine.pool.open_host(policy.swap_bytes)
+        return cls(
+            engine,
+            vram_cap,
+            trace.prompt_tokens,
+            trace.output_tokens,
+            seed=experiment.seed,
+            padded=policy.is_padded,
+        )
+
     @cached_property
     def stager(self) -> StepStager:
-        """Takes plans as far as they go without the device; for whoever makes them."""
+        """Prepares plans as far as that needs no device; used by the thread that makes the plans."""
         captured = [shape.to_core() for shape in self._engine.graphs.captured()]
         return StepStager(self._builder, width=self._engine.extent.width, captured=captured)
 
-    def heed_limit(self) -> None:
-        """Plans that are made from now on hold no more blocks than the vram_cap allows now."""
-        self._builder.limit_blocks(self._vram_cap.pool_blocks)
+    def apply_limit(self) -> None:
+        """Let plans from now on hold only as many blocks as the VRAM cap allows now."""
+        self._builder.limit_blocks(self.vram_cap.pool_blocks)
 
     def rest(self, step: StagedStep) -> None:
-        """Do what a plan without a step asks for: caches go to the host."""
+        """Carry out a plan without a step: copy caches to the host."""
         self._engine.pool.copy_out(step.to_host)
-        self._vram_cap.trim()
+        self.vram_cap.trim()
 
     def launch(self, step: StagedStep) -> Launched:
-        """Launch the plan's first step, and count it as done: the device works through steps in order.
+        """Launch the first step of a plan, and count it as done, since the device runs steps in order.
 
-        Raises OutOfVram; no token was counted then. Blocks that were taken for it stay with their requests.
+        Raises:
+            OutOfVram: nothing was counted. Blocks that were taken for the step stay with their requests.
         """
         pool = self._engine.pool
         pool.copy_out(step.to_host)
         pool.copy_in(step.to_device)
-        moved = self._vram_cap.trim()
+        moved = self.vram_cap.trim()
         if step.missing_blocks:
             try:
-                self._vram_cap.make_room(self._builder.missing_blocks())
+                self.vram_cap.make_room(self._builder.missing_blocks())
             except OutOfVram:
-                pool.copy_in(self._builder.restore())  # the host's memory was promised to others
+                pool.copy_in(self._builder.restore())  # their host memory is reserved for others
                 raise
             pool.copy_in(self._builder.hold())
         launch = _Launch(self._engine, self._builder, step, written=step.written and not moved)
         if step.captured:
-            tokens, peak_bytes = launch(), self._vram_cap.held_bytes()
+            tokens, peak_bytes = launch(), self.vram_cap.held_bytes()
         else:
-            tokens, peak_bytes = self._vram_cap.watch(launch, step.plan)
+            tokens, peak_bytes = self.vram_cap.watch(launch, step.plan)
         draws = self._builder.launched()
         return Launched(tokens, draws.requests, draws.places, draws.finished, peak_bytes)
 
     def pretend(self, step: StagedStep) -> list[int]:
-        """Count the plan's first step as done without computing it: its caches hold whatever is there. Who finished.
+        """Count the first step of a plan as done without computing it. Its caches keep their old content.
 
-        Raises OutOfVram.
+        Returns:
+            The requests that finished.
+
+        Raises:
+            OutOfVram: there is no memory for its blocks.
         """
         if step.missing_blocks:
-            self._vram_cap.make_room(self._builder.missing_blocks())
+            self.vram_cap.make_room(self._builder.missing_blocks())
             self._builder.hold()
         return self._builder.launched().finished
 
     def retire(self, finished: list[int]) -> None:
-        """Requests that ended leave; those of a static batch stay until all of it has."""
+        """Release the requests that ended; those of a static batch are released when all of them ended."""
         self._builder.retire(finished)
 
     def generated(self, request: int) -> int:
-        """How many tokens a running request has made."""
+        """How many tokens a running request generated."""
         return self._builder.generated(request)
 
 
 class _Launch:
-    """Launches a staged step; called again, when there was no memory for it, as things lie then."""
+    """Launches a staged step. A second call, when there was no memory for the first, writes the slab again."""
 
     def __init__(self, engine: Engine, builder: StepBuilder, step: StagedStep, *, written: bool) -> None:
         self._engine, self._builder, self._step = engine, builder, step
@@ -139,21 +176,21 @@ class _Launch:
         """The tokens that the step will draw."""
         engine, builder, step = self._engine, self._builder, self._step
         if self._again:
-            engine.turn_slab()  # the device may not have read the one that it was given before
+            engine.turn_slab()  # the device may not have read the slab of the first call yet
         staged = engine.slab_size
         layout, slab = engine.layout(self._shape)
         if self._again or not self._written or engine.slab_size > staged:
             builder.write(slab, step.shape, all_continue=step.captured)
         self._again = True
-        chunks = [Chunk(*chunk) for chunk in builder.chunks(all=step.captured)]
+        chunks = [PrefillChunk(*chunk) for chunk in builder.chunks(all=step.captured)]
         engine.model.attention.fill(layout.arrays(slab), self._shape, builder.row_lengths(), chunks)
-        return engine.run(layout, self._filling())
+        return engine.run(layout, self._lengths())
 
-    def _filling(self) -> Filling:
+    def _lengths(self) -> StepLengths:
         extent = self._builder.extent
         if self._step.captured:
-            return Filling()
-        return Filling(
+            return StepLengths()
+        return StepLengths(
             longest_chunk=extent.longest_chunk,
             longest_cache=max(extent.longest_cached, 1),
             cached=extent.cached_tokens,

@@ -1,7 +1,7 @@
-"""CUDA graphs of small steps: hundreds of kernels launched by one call.
+"""CUDA graphs of small steps: one call launches hundreds of kernels.
 
-A graph is good for one shape. Steps are filled up to the next shape that was captured: rows with an empty cache,
-tokens that are stored nowhere and drawn for nobody.
+A graph runs steps of one shape. A step is padded to the next captured shape, with rows that have an empty cache and
+tokens that are not stored; what these rows draw is thrown away.
 """
 
 from collections.abc import Callable, Iterator
@@ -10,31 +10,31 @@ from dataclasses import dataclass
 import torch
 
 from ...workloads import ModelSpec
-from ..attention import Attention
+from ..attention.interface import Attention
 from ..machine import Machine
 from ..step.batch import Batch
-from ..step.inputs import GRAPH_CHUNKS, Extent, Filling, Layout, Shape
+from ..step.inputs import GRAPH_CHUNKS, Extent, Layout, Shape, StepLengths
 
-_NARROWEST = 4  # blocks: the smallest table width that is captured
+_NARROWEST = 4  # the smallest width of a block table that is captured
 
 Step = Callable[[Batch], torch.Tensor]
 
 
 @dataclass(frozen=True, slots=True)
 class Captured:
-    """A graph, and the tokens that its replay draws."""
+    """A graph, and the tokens that its replay draws, (sampled rows,) int32."""
 
     graph: torch.cuda.CUDAGraph
     tokens: torch.Tensor
 
     def replay(self) -> torch.Tensor:
-        """Launch it."""
+        """Launch the graph."""
         self.graph.replay()
         return self.tokens
 
 
 class Graphs:
-    """Captured steps by shape. They share one memory pool, since no two of them run at once."""
+    """Captured steps by shape. They share one memory pool, since only one of them runs at a time."""
 
     def __init__(self, machine: Machine, spec: ModelSpec, attention: Attention, extent: Extent) -> None:
         self._machine, self._attention = machine, attention
@@ -45,20 +45,20 @@ class Graphs:
         self._enabled = machine.is_cuda and attention.captures
         self._captured: dict[Shape, Captured] = {}
         self.slab = torch.empty(0)
-        """Where captured steps read their inputs."""
+        """The device memory from which captured steps read their inputs."""
         self.pool_bytes = 0
-        """Device memory that the graphs hold."""
+        """How much device memory the graphs hold."""
 
     def __len__(self) -> int:
         return len(self._captured)
 
     @property
     def row_sizes(self) -> list[int]:
-        """Rows of those that only decode, ascending: what a step of fewer is filled up to."""
+        """The rows of graphs that only decode, ascending: a step is padded to the next of them."""
         return sorted({shape.rows for shape in self._captured if not shape.chunk_tokens})
 
     def shapes(self) -> list[Shape]:
-        """All that are worth capturing, the largest first: those after it then fit into its memory."""
+        """All shapes that are worth capturing. The largest comes first, so that the others fit into its memory."""
         if not self._enabled:
             return []
         found = [
@@ -73,7 +73,10 @@ class Graphs:
         return Layout.of(shape, self._attention.arrays(shape))
 
     def _widths(self, rows: int) -> Iterator[int]:
-        """With few rows the kernel splits each cache, by the width of the table: narrow tables for short caches."""
+        """Widths of block tables.
+
+        With few rows the kernel splits caches by this width, so short caches need narrow tables.
+        """
         width = self._width
         yield width
         while rows <= self._few_rows and width > _NARROWEST:
@@ -81,15 +84,15 @@ class Graphs:
             yield width
 
     def captured(self) -> list[Shape]:
-        """Those that are."""
+        """The captured shapes."""
         return [*self._captured]
 
     def find(self, shape: Shape) -> Captured | None:
-        """The graph of exactly that shape."""
+        """The graph of exactly that shape, if there is one."""
         return self._captured.get(shape)
 
     def capture(self, step: Step, spare_seat: int) -> None:
-        """Capture every shape. `step` must not look at what the inputs hold."""
+        """Capture every shape. `step` must not depend on the content of the inputs."""
         shapes = self.shapes()
         if not shapes:
             return
@@ -110,8 +113,8 @@ class Graphs:
         self.slab.zero_()
         self.slab[layout.places["slots"]] = -1
         self.slab[layout.places["sampled_seats"]] = spare_seat
-        batch = layout.batch(self.slab, Filling(shape.chunk_tokens, shape.width * self._block_tokens))
-        step(batch)  # kernels that this shape alone needs are compiled and loaded outside the capture
+        batch = layout.batch(self.slab, StepLengths(shape.chunk_tokens, shape.width * self._block_tokens))
+        step(batch)  # compiles and loads the kernels of this shape: that cannot happen inside the capture
         torch.cuda.synchronize(self._machine.device)
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph, pool=pool):
@@ -119,18 +122,18 @@ class Graphs:
         return Captured(graph, tokens)
 
     def close(self) -> None:
-        """Forget them, and free their memory."""
+        """Drop the graphs, and free their memory."""
         self._captured.clear()
         self.slab = torch.empty(0)
 
 
 def row_sizes(seats: int) -> list[int]:
-    """Numbers of rows that are captured: dense where a step is short, sparse where a few rows more cost nothing."""
+    """The numbers of rows that are captured: dense for short steps, sparse where a few more rows are almost free."""
     sizes = [1, 2, 4, *range(8, 64, 8), *range(64, 256, 16), *range(256, 1025, 32), *range(1152, seats + 128, 128)]
     below = [size for size in sizes if size < seats]
     return [*below, seats]
 
 
 def _rows_that_split(machine: Machine, spec: ModelSpec) -> int:
-    """Up to how many rows FlashAttention-2 splits caches: until there is a block for 4 of 5 places of the device."""
+    """Up to how many rows FlashAttention-2 splits caches: until its CTAs fill 4/5 of what the device holds at once."""
     return 2 * machine.spec.multiprocessors * 4 // (5 * spec.kv_heads)

@@ -1,1 +1,5 @@
-"""GPU memory: the KV pool, the cap on VRAM, and what the device reports."""
+"""The memory of the device.
+
+`kv_pool` holds the KV blocks, in the `virtual_memory` of the device; `vram` measures what other processes use;
+`vram_cap` keeps this process under its cap.
+"""

@@ -1,9 +1,9 @@
-"""The KV pool: memory for blocks of all layers' keys and values, and for copies of them on the host.
+"""The KV pool: memory for the keys and values of all layers, in blocks, and for evicted blocks on the host.
 
     pool (blocks, layers, 2, kv_heads, block_tokens, head_dim)
 
-A block's keys and values of all layers lie together: the pool grows and shrinks block by block, and a block is swapped
-by one copy. Attention kernels get a layer's part as (blocks, block_tokens, kv_heads, head_dim) strided views.
+The keys and values of all layers of a block lie together, so the pool grows and shrinks block by block, and one copy
+swaps a block. Attention kernels get the part of a layer as strided views (blocks, block_tokens, kv_heads, head_dim).
 """
 
 from typing import Protocol
@@ -21,7 +21,7 @@ from .virtual_memory import DeviceRange, OutOfDeviceMemory
 
 
 class OutOfVram(Exception):
-    """A step's memory is not there. `needed_bytes` is what would have been held in all, as far as it is known."""
+    """There is no memory for a step. `needed_bytes`: how much the process would have held, as far as it is known."""
 
     def __init__(self, needed_bytes: int) -> None:
         super().__init__(f"{needed_bytes} bytes of VRAM")
@@ -29,18 +29,18 @@ class OutOfVram(Exception):
 
 
 class BlockMemory(Protocol):
-    """Where the blocks lie."""
+    """The memory in which the blocks lie."""
 
     @property
     def bytes(self) -> int:
-        """How much memory there is."""
+        """How much memory there is now."""
 
     def resize(self, size: int) -> None:
-        """Memory for the first `size` bytes. Raises OutOfDeviceMemory."""
+        """Have memory for the first `size` bytes. Raises OutOfDeviceMemory."""
 
 
 class HostRange:
-    """The same for a CPU, whose memory is taken at once: what has a size of its own is only the count."""
+    """`BlockMemory` of a CPU. All memory is allocated at the start, so this only counts."""
 
     def __init__(self) -> None:
         self._bytes = 0
@@ -59,9 +59,9 @@ class KvPool:
     """Blocks of one model on one device.
 
     Args:
-        limit_blocks: as many as there can ever be.
-        seats: running requests have numbers below this.
-        width: blocks that the longest request can hold.
+        limit_blocks: the pool never has more.
+        seats: running requests have seats below this number.
+        width: the most blocks that a request can hold.
     """
 
     def __init__(
@@ -82,29 +82,30 @@ class KvPool:
             self.memory = HostRange()
             self._blocks = torch.zeros(shape, dtype=dtype)
         self.block_manager = BlockManager(seats=seats, width=width, block_tokens=block_tokens)
-        """Who holds which blocks."""
+        """Knows which request holds which blocks."""
         self._host_blocks = torch.empty(0)
 
     @property
     def blocks(self) -> int:
-        """How many there are now."""
+        """How many blocks there are now."""
         return self.block_manager.blocks
 
     @property
     def held_blocks(self) -> int:
-        """How many of them are held."""
+        """How many of them requests hold."""
         return self.block_manager.blocks - self.block_manager.free_blocks
 
     def layers(self) -> list[LayerCache]:
-        """Each layer's keys and values, as `Model.step` takes them."""
+        """Keys and values of each layer, as `Model.step` takes them."""
         views = self._blocks.permute(1, 2, 0, 4, 3, 5)  # layers, 2, blocks, block_tokens, kv_heads, head_dim
         return [(layer[0], layer[1]) for layer in views]
 
     def resize(self, blocks: int) -> None:
-        """Have so many blocks, moving what lies beyond them. At least as many as are held.
+        """Have so many blocks. Held blocks beyond that number are moved.
 
         Raises:
-            OutOfVram: the device does not have that much; nothing changed.
+            OutOfVram: the device does not have that much memory; nothing changed.
+            ValueError: more blocks than that are held.
         """
         if blocks >= self.blocks:
             try:
@@ -117,13 +118,14 @@ class KvPool:
         for gone, place in self.block_manager.resize(blocks):
             self._blocks[place].copy_(self._blocks[gone])
         if self._machine.is_cuda:
-            torch.cuda.synchronize(self._machine.device)  # steps under way may still read what goes
+            torch.cuda.synchronize(self._machine.device)  # steps under way may still read the memory that is given back
         self.memory.resize(blocks * self.block_bytes)
 
     def open_host(self, size: int) -> None:
-        """Pinned host memory for `size` bytes of evicted caches, and for one more that is on its way back.
+        """Have pinned host memory for `size` bytes of evicted caches, and for one more cache that is copied back.
 
-        Raises OverBudget: the host does not have that much to pin.
+        Raises:
+            OverBudget: the host cannot pin that much.
         """
         blocks = size // self.block_bytes
         if blocks < 1:
@@ -141,24 +143,24 @@ class KvPool:
             ) from None
 
     def copy_out(self, blocks: list[tuple[int, int]]) -> None:
-        """Blocks (on the host, on the device) that go to the host; ordered with the steps by the device's stream."""
+        """Copy blocks to the host: pairs (on the host, on the device). The device's stream orders copies and steps."""
         for host, device in blocks:
             self._host_blocks[host].copy_(self._blocks[device], non_blocking=True)
 
     def copy_in(self, blocks: list[tuple[int, int]]) -> None:
-        """The way back."""
+        """Copy blocks back to the device, pairs as in `copy_out`."""
         for host, device in blocks:
             self._blocks[device].copy_(self._host_blocks[host], non_blocking=True)
 
     def clear(self) -> None:
-        """Nobody holds anything any more, here or on the host, and the device gets its memory back."""
+        """Release all blocks, on the device and on the host, and give the memory of all but one back to the device."""
         self.block_manager.clear()
         if self._machine.is_cuda:
             torch.cuda.synchronize(self._machine.device)
         self.memory.resize(self.block_bytes)
 
     def close(self) -> None:
-        """Give the device's memory back."""
+        """Give all memory back to the device."""
         self._blocks = torch.empty(0)
         if self._machine.is_cuda:
             torch.cuda.synchronize(self._machine.device)

@@ -1,7 +1,7 @@
-"""Device memory that grows and shrinks at a fixed address, by the CUDA driver's virtual memory calls.
+"""Device memory that grows and shrinks at a fixed address, with the virtual memory functions of the CUDA driver.
 
-Kernels, block tables and captured graphs keep one address; memory that is given back is really free, for other
-processes as well. See the driver API's section "Virtual Memory Management".
+Kernels, block tables and captured graphs keep one address, and memory that is given back is free for other processes.
+See the section "Virtual Memory Management" of the driver API.
 """
 
 import ctypes
@@ -16,7 +16,7 @@ _ON_DEVICE = 1  # CU_MEM_LOCATION_TYPE_DEVICE
 _READ_WRITE = 3  # CU_MEM_ACCESS_FLAGS_PROT_READWRITE
 
 PIECE_BYTES = 32 << 20
-"""Memory is taken and given back in pieces of this size: each costs a few driver calls."""
+"""Memory is taken and given back in pieces of this size. Each piece costs a few driver calls."""
 
 
 class _Location(ctypes.Structure):
@@ -38,15 +38,15 @@ class _Access(ctypes.Structure):
 
 
 class OutOfDeviceMemory(Exception):
-    """The device has no more memory to give."""
+    """The device has no free memory left."""
 
 
 class DeviceRange:
-    """A range of device addresses, of which a first part has memory behind it.
+    """A range of device addresses. Only its first part has memory behind it.
 
     Args:
         device: a CUDA device whose context exists.
-        limit_bytes: how far it may ever grow; costs addresses, not memory.
+        limit_bytes: the size of the range; it costs addresses, not memory.
     """
 
     def __init__(self, device: torch.device, limit_bytes: int) -> None:
@@ -61,13 +61,16 @@ class DeviceRange:
 
     @property
     def bytes(self) -> int:
-        """Memory behind the range."""
+        """How much memory is behind the range."""
         return len(self._pieces) * PIECE_BYTES
 
     def resize(self, size: int) -> None:
-        """Have memory for at least `size` bytes, and for less than a piece more.
+        """Have memory for at least `size` bytes, rounded up to whole pieces.
 
-        Nothing on the device may still use what is given back. Raises OutOfDeviceMemory; what was there stays.
+        The caller makes sure that the device no longer uses the memory that is given back.
+
+        Raises:
+            OutOfDeviceMemory: the memory that was there stays.
         """
         pieces = -(-size // PIECE_BYTES)
         while len(self._pieces) > pieces:
@@ -76,15 +79,15 @@ class DeviceRange:
             self._pieces.append(self._take())
 
     def tensor(self, size: int, dtype: torch.dtype) -> torch.Tensor:
-        """The first `size` bytes of the range. What has no memory behind it must not be touched."""
+        """The first `size` bytes of the range, (size / dtype bytes,). Only the part with memory may be accessed."""
         assert size <= self._limit, f"{size} bytes of a range of {self._limit}"
-        # NumPy's type strings know no bfloat16: the interface carries bytes.
+        # The interface has no type string for bfloat16, so it carries bytes.
         interface = {"shape": (size,), "typestr": "|u1", "data": (self._address, False), "version": 3, "strides": None}
         holder = type("_Holder", (), {"__cuda_array_interface__": interface})()
         return torch.as_tensor(holder, device=self._device).view(dtype)
 
     def close(self) -> None:
-        """Give everything back. Tensors of the range must not be used any more."""
+        """Give everything back. Tensors of the range must not be used afterwards."""
         self.resize(0)
         _call("cuMemAddressFree", ctypes.c_uint64(self._address), ctypes.c_size_t(self._limit))
 

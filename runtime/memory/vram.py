@@ -1,4 +1,4 @@
-"""How much of the device's memory is whose: NVML's count of all of it, and what of that is ours."""
+"""How much memory of the device other processes use: all that NVML counts, less what this process holds."""
 
 import threading
 from collections.abc import Callable
@@ -8,14 +8,14 @@ import torch
 from ..machine import Machine, uuid_of
 
 SAMPLE_S = 0.02
-"""How often the monitor looks. NVML answers in tens of microseconds."""
+"""How often the monitor samples. NVML answers in tens of microseconds."""
 
 GRAIN_BYTES = 64 << 20
-"""Others' memory counts in steps of this size, rounded up, so that the budget does not follow every small change."""
+"""The memory of other processes is rounded up to this, so that the budget does not follow every small change."""
 
 
 def device_used(machine: Machine) -> Callable[[], int]:
-    """A function that returns the bytes in use on the device, by whoever; without NVML as CUDA itself counts them."""
+    """A function that returns the bytes that all processes use on the device: by NVML, or by CUDA without NVML."""
     if not machine.is_cuda:
         return lambda: 0
     try:
@@ -24,7 +24,7 @@ def device_used(machine: Machine) -> Callable[[], int]:
         pynvml.nvmlInit()
         handle = pynvml.nvmlDeviceGetHandleByUUID(uuid_of(torch.cuda.get_device_properties(machine.device)))
         pynvml.nvmlDeviceGetMemoryInfo(handle)
-    except Exception:  # no NVML, or one that does not know this card: CUDA can answer, a little slower
+    except Exception:  # NVML is missing or does not know this card: CUDA answers too, a little slower
         return lambda: _used_by_cuda(machine.device)
     return lambda: int(pynvml.nvmlDeviceGetMemoryInfo(handle).used)
 
@@ -35,14 +35,14 @@ def _used_by_cuda(device: torch.device) -> int:
 
 
 class Monitor:
-    """Samples the device's memory in a thread of its own, and says how much others took since it was started.
+    """Samples the memory of the device in a separate thread: how much more do other processes hold than at the start?
 
     Args:
         total_bytes: of the device.
-        used: bytes in use on the device, by whoever.
-        ours: bytes that this process holds, as far as it changes.
-        rest_bytes: used less ours when the engine had just been opened.
-        before_bytes: what others held before this process came.
+        used: returns the bytes that all processes use on the device.
+        ours: returns the bytes that this process takes and gives back during a run.
+        rest_bytes: `used` less `ours` when the engine was opened.
+        before_bytes: what other processes held before this one started.
     """
 
     def __init__(
@@ -60,14 +60,14 @@ class Monitor:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="warpgroup-vram", daemon=True)
         self.taken_bytes = 0
-        """What others hold more than when the engine was opened, rounded up to `GRAIN_BYTES`; never below 0."""
+        """How much more other processes hold than when the engine was opened, rounded to `GRAIN_BYTES`; at least 0."""
 
         self.peak_used_bytes = 0
-        """The most that was in use on the device, as sampled."""
+        """The most that was in use on the device at a sample."""
 
     @property
     def left_bytes(self) -> int | None:
-        """What of the device is left to us; None while others take no more than at the start."""
+        """What other processes leave to this one; None if they take no more than at the start."""
         return self._left_at_start - self.taken_bytes if self.taken_bytes else None
 
     def __enter__(self) -> "Monitor":
@@ -84,7 +84,7 @@ class Monitor:
 
     def look(self) -> None:
         """Take one sample."""
-        # Ours is read on both sides: memory that we take or return between the two readings is not others'.
+        # `ours` is read before and after: if it changed, the difference is not the memory of other processes.
         before, used, after = self._ours(), self._used(), self._ours()
         self.peak_used_bytes = max(self.peak_used_bytes, used)
         if before == after:

@@ -1,7 +1,7 @@
-"""Keeps the process under its cap: what is fixed, what the pool takes, and what torch may still allocate.
+"""Keeps the process under its VRAM cap: fixed memory, the KV pool, and what torch may still allocate.
 
-On a GPU the limits are real: the pool's memory comes from the driver piece by piece, torch's allocator is told what is
-left, and a step that does not fit raises. On a CPU, whose memory is not the question, a step is held against the
+On a GPU the limits are real: the pool gets its memory from the driver piece by piece, torch's allocator gets what is
+left as its limit, and a step that does not fit raises. On a CPU memory is not scarce, so a step is compared with its
 prediction instead.
 """
 
@@ -14,53 +14,55 @@ from ..machine import Machine
 from .kv_pool import KvPool, OutOfVram
 
 _GROWTH_BYTES = 256 << 20
-"""The pool grows in steps of this size, as requests need it: what nobody holds stays free for others."""
+"""The pool grows in steps of this size, when requests need it. The rest stays free for other processes."""
 
 
 class VramCap:
-    """One run's memory.
+    """The memory of one run.
 
     Args:
+        memory: predicts the activations of a step, and sets the size of the pool.
         cap_bytes: all that the process may hold.
         fixed_bytes: what it holds before the first step: weights, context, graphs, workspaces.
-        blind: the policy does not look at memory: its pool may take all that is left, not only the planned pool.
+        blind: the policy does not look at memory, so its pool may take all that is left, not only the planned pool.
+
+    Attributes:
+        peak_bytes: the most that the process used at once, with blocks that no request held, without torch's cache.
+        peak_temporary_bytes: the most that the tensors of a step took.
     """
 
     def __init__(
         self, machine: Machine, pool: KvPool, memory: MemoryModel, *, cap_bytes: int, fixed_bytes: int, blind: bool
     ) -> None:
         self._machine, self._pool, self._memory, self._blind = machine, pool, memory, blind
-        self._cap = cap_bytes
-        self._fixed = fixed_bytes
-        self._release_cached()  # of the run before: what is reserved now is what stays
-        self._allocated = torch.cuda.memory_allocated(machine.device) if machine.is_cuda else 0
-        self._outside = fixed_bytes - (torch.cuda.memory_reserved(machine.device) if machine.is_cuda else 0)
+        self._cap_bytes, self._fixed_bytes = cap_bytes, fixed_bytes
+        self._release_cached()  # torch's cache of the run before
+        self._allocated_bytes = torch.cuda.memory_allocated(machine.device) if machine.is_cuda else 0
+        self._outside_torch_bytes = fixed_bytes - (torch.cuda.memory_reserved(machine.device) if machine.is_cuda else 0)
         self.peak_bytes = fixed_bytes
-        """The most that the process used at once: with blocks that nobody held, without what torch kept for later."""
         self.peak_temporary_bytes = 0
-        """The most that a step's tensors took."""
         self._limit_torch()
 
     @property
     def pool_blocks(self) -> int:
-        """As many as the pool may have."""
-        free = (self._cap - self._fixed) // self._pool.block_bytes
+        """How many blocks the pool may have."""
+        free = (self._cap_bytes - self._fixed_bytes) // self._pool.block_bytes
         return min(free if self._blind else self._memory.pool_blocks, self._pool.limit_blocks)
 
     def held_bytes(self) -> int:
-        """What is held between steps, blocks that nobody holds left out."""
-        return self._fixed + self._pool.held_blocks * self._pool.block_bytes
+        """What the process holds between steps, without blocks that no request holds."""
+        return self._fixed_bytes + self._pool.held_blocks * self._pool.block_bytes
 
     def set_budget(self, memory: MemoryModel) -> None:
-        """Another budget: from now on; the pool gives back what is beyond it as far as nobody holds it."""
+        """Change the budget. The pool gives back the blocks beyond it that no request holds."""
         self._memory = memory
-        self._cap = memory.budget_bytes
+        self._cap_bytes = memory.budget_bytes
         self._release_cached()
         self._limit_torch()
         self.trim()
 
     def trim(self) -> bool:
-        """Give back blocks beyond the budget's, as soon as nobody holds them; whether blocks may have moved."""
+        """Give back the blocks beyond the budget that no request holds. Returns whether blocks may have moved."""
         target = max(self.pool_blocks, self._pool.held_blocks, 1)
         if self._pool.blocks <= target:
             return False
@@ -70,23 +72,23 @@ class VramCap:
         return True
 
     def make_room(self, missing: int) -> None:
-        """Let the pool grow by so many blocks or more. Raises OutOfVram."""
+        """Let the pool grow by at least so many blocks. Raises OutOfVram."""
         while missing > 0:
             before, most = self._pool.blocks, self.pool_blocks
             if before + missing > most:
-                raise OutOfVram(self._fixed + (before + missing) * self._pool.block_bytes)
+                raise OutOfVram(self._fixed_bytes + (before + missing) * self._pool.block_bytes)
             self._grow(min(before + max(missing, _GROWTH_BYTES // self._pool.block_bytes), most))
             missing -= self._pool.blocks - before
 
     def _grow(self, blocks: int) -> None:
-        self.peak_bytes = max(self.peak_bytes, self._fixed + blocks * self._pool.block_bytes)
-        wanted = self._fixed + blocks * self._pool.block_bytes
-        if self._machine.is_cuda and wanted + self._cached() > self._cap:
+        self.peak_bytes = max(self.peak_bytes, self._fixed_bytes + blocks * self._pool.block_bytes)
+        wanted = self._fixed_bytes + blocks * self._pool.block_bytes
+        if self._machine.is_cuda and wanted + self._cached() > self._cap_bytes:
             self._release_cached()
         try:
             self._pool.resize(blocks)
         except OutOfVram:
-            self._release_cached()  # what torch keeps for later may be all that is missing
+            self._release_cached()  # torch's cache may be all that is missing
             self._grow_by_one()
         self._limit_torch()
 
@@ -95,22 +97,29 @@ class VramCap:
         try:
             self._pool.resize(blocks)
         except OutOfVram:
-            raise OutOfVram(self._fixed + blocks * self._pool.block_bytes) from None
+            raise OutOfVram(self._fixed_bytes + blocks * self._pool.block_bytes) from None
 
     def watch(self, step: Callable[[], torch.Tensor], plan: StepPlan) -> tuple[torch.Tensor, int]:
-        """Launch a step that allocates, and see what it takes at its peak. Raises OutOfVram.
+        """Launch a step that allocates memory, and measure its peak.
 
-        `step` may be called a second time, when blocks have moved.
+        Args:
+            step: launches it. If there is no memory, it may be called a second time, after blocks have moved.
+
+        Returns:
+            The tokens that the step draws, and the most bytes that the process held during it.
+
+        Raises:
+            OutOfVram: the memory does not suffice.
         """
         if not self._machine.is_cuda:
-            return self._foresee(step, plan)
+            return self._predict(step, plan)
         torch.cuda.reset_peak_memory_stats(self._machine.device)
         tokens = self._try(step)
         if tokens is None and self._give_back_unheld():
             tokens = self._try(step)
         if tokens is None:
             raise OutOfVram(plan.predicted_bytes)
-        temporary = torch.cuda.max_memory_allocated(self._machine.device) - self._allocated
+        temporary = torch.cuda.max_memory_allocated(self._machine.device) - self._allocated_bytes
         self._note(temporary)
         return tokens, self.held_bytes() + temporary
 
@@ -119,10 +128,10 @@ class VramCap:
         try:
             return step()
         except torch.OutOfMemoryError:
-            return None  # the exception goes, and with it the tensors that its frames hold
+            return None  # this frees the exception, and with it the tensors in its frames
 
     def _give_back_unheld(self) -> bool:
-        """Blocks that nobody holds, and what torch keeps for later. False if there are none."""
+        """Give back the blocks that no request holds, and torch's cache. Returns whether there were such blocks."""
         held = max(self._pool.held_blocks, 1)
         fewer = held < self._pool.blocks
         if fewer:
@@ -131,32 +140,32 @@ class VramCap:
         self._limit_torch()
         return fewer
 
-    def _foresee(self, step: Callable[[], torch.Tensor], plan: StepPlan) -> tuple[torch.Tensor, int]:
+    def _predict(self, step: Callable[[], torch.Tensor], plan: StepPlan) -> tuple[torch.Tensor, int]:
         work = plan.work
         temporary = self._memory.activation(
             prefill_tokens=work.prefill_tokens, decode_rows=work.decode_rows, sampled_rows=work.sampled_rows
         ).bytes
-        if self.held_bytes() + temporary > self._cap:
+        if self.held_bytes() + temporary > self._cap_bytes:
             raise OutOfVram(self.held_bytes() + temporary)
         self._note(temporary)
         return step(), self.held_bytes() + temporary
 
     def _note(self, temporary: int) -> None:
         self.peak_temporary_bytes = max(self.peak_temporary_bytes, temporary)
-        self.peak_bytes = max(self.peak_bytes, self._fixed + temporary + self._pool.memory.bytes)
+        self.peak_bytes = max(self.peak_bytes, self._fixed_bytes + temporary + self._pool.memory.bytes)
 
     def _cached(self) -> int:
-        """What torch has reserved beyond what was there at the start."""
-        return int(torch.cuda.memory_reserved(self._machine.device)) - (self._fixed - self._outside)
+        """What torch reserved since the start of the run."""
+        return int(torch.cuda.memory_reserved(self._machine.device)) - (self._fixed_bytes - self._outside_torch_bytes)
 
     def _release_cached(self) -> None:
         if self._machine.is_cuda:
             torch.cuda.empty_cache()
 
     def _limit_torch(self) -> None:
-        """Torch may have what the cap leaves beside what it does not count: context, graphs' own memory, the pool."""
+        """Limit torch to the cap less the memory that torch does not count: context, graphs and the pool."""
         if not self._machine.is_cuda:
             return
-        left = self._cap - self._outside - self._pool.memory.bytes
+        left = self._cap_bytes - self._outside_torch_bytes - self._pool.memory.bytes
         share = min(max(left, 1) / self._machine.spec.memory_bytes, 1.0)
         torch.cuda.set_per_process_memory_fraction(share, self._machine.device)

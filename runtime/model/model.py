@@ -1,24 +1,24 @@
-"""The forward pass of the Llama family over one step's tokens, from token ids to the next ones."""
+"""The forward pass of the Llama family over the tokens of one step: from token ids to the next tokens."""
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch.nn.functional import linear
 
 from ...workloads import ModelSpec
-from ..attention import Attention
+from ..attention.interface import Attention
 from ..step.batch import Batch, LayerCache
+from .operations import Operations
 from .weights import Layer, Weights
 
 
 class Model:
-    """Weights, and what is computed with them. It knows neither requests nor memory: a batch says where things lie.
+    """Weights and the forward pass. It knows no requests and no memory management: a batch says where things lie.
 
     Args:
-        rotation_tokens: positions that the rotary tables cover.
-        operations: the module `operations` or `triton_operations`.
+        operations: for the device of the weights.
+        rotation_tokens: how many positions the rotary table covers.
         temperature: 0 for greedy decoding.
     """
 
@@ -27,23 +27,23 @@ class Model:
         spec: ModelSpec,
         weights: Weights,
         attention: Attention,
-        operations: object,
+        operations: Operations,
         *,
         rotation_tokens: int,
         temperature: float = 0.0,
     ) -> None:
         self.spec, self.weights, self.attention = spec, weights, attention
-        self._ops: Any = operations
+        self._ops = operations
         self._temperature = temperature
         self.rotation = rotary_table(spec, rotation_tokens).to(weights.embedding.device)
 
     def step(self, batch: Batch, cache: Sequence[LayerCache], last_tokens: torch.Tensor) -> torch.Tensor:
-        """Compute a step: store its keys and values, and draw the next token of every sampled row.
+        """Compute a step: store its keys and values, and draw the next token of each sampled row.
 
         Args:
             batch: the step's inputs.
-            cache: the pool, layer by layer.
-            last_tokens: (seats,) int32, the token drawn last for each seat; read and written.
+            cache: keys and values of each layer in the pool.
+            last_tokens: (seats,) int32: the last drawn token of each seat; read and written.
 
         Returns:
             The drawn tokens, (sampled rows,) int32.
@@ -52,7 +52,7 @@ class Model:
         return self._ops.sample(logits, batch.sampled, self._temperature, last_tokens)
 
     def logits(self, batch: Batch, cache: Sequence[LayerCache], last_tokens: torch.Tensor) -> torch.Tensor:
-        """(sampled rows, vocab), in the model's dtype."""
+        """The logits of the sampled rows, (sampled rows, vocab), in the dtype of the model. Arguments as for `step`."""
         weights, epsilon, ops = self.weights, self.spec.norm_epsilon, self._ops
         self.attention.begin(batch)
         residual = ops.embed(batch.ids, last_tokens, weights.embedding)
@@ -89,19 +89,20 @@ class Model:
 
 
 def rotary_table(spec: ModelSpec, tokens: int) -> torch.Tensor:
-    """(tokens, head_dim) in float32: cosines of position x frequency, then their sines.
+    """The rotary table, (tokens, head_dim) in float32: cosines of position x frequency, then their sines.
 
-    frequency[i] = theta^(-2i / head_dim); stretched for Llama 3.1 as its reference implementation does.
+    frequency[i] = theta^(-2i / head_dim) (RoFormer, arXiv 2104.09864); Llama 3.1 scales the low frequencies, as in its
+    reference implementation.
     """
     exponents = torch.arange(0, spec.head_dim, 2, dtype=torch.int64).float() / spec.head_dim
     frequencies = 1.0 / spec.rope_theta**exponents
     if spec.rope_scaling is not None:
-        frequencies = _stretched(frequencies, spec)
+        frequencies = _scaled(frequencies, spec)
     angles = torch.arange(tokens, dtype=torch.int64).float()[:, None] * frequencies
     return torch.cat((angles.cos(), angles.sin()), dim=-1)
 
 
-def _stretched(frequencies: torch.Tensor, spec: ModelSpec) -> torch.Tensor:
+def _scaled(frequencies: torch.Tensor, spec: ModelSpec) -> torch.Tensor:
     scaling = spec.rope_scaling
     assert scaling is not None
     turns = scaling.original_context_tokens * frequencies / (2 * math.pi)

@@ -1,8 +1,9 @@
-"""Matrix products of few rows: what a decode step of a small batch spends its time on.
+"""Matrix products of few rows: a decode step of a small batch spends most of its time on them.
 
-With up to 64 rows a product only reads its weights once; what counts is to keep the memory busy. The weights' tile is
-the large side of the matrix instruction, the rows are the small one; the reduction is cut into parts so that all
-multiprocessors have the same share; what follows (the activation, or the sum of the parts with the norm) is fused.
+With up to 64 rows, the time of a product is the time to read its weights once, so the kernel must keep the memory busy.
+The tile of weights is the large side of the matrix instruction, the rows are the small side. The reduction is cut into
+parts, so that all multiprocessors have the same share. The next operation (the activation, or the sum of the parts with
+the norm) is fused.
 """
 
 import functools
@@ -17,7 +18,7 @@ MOST_ROWS = 64
 
 @dataclass(frozen=True, slots=True)
 class Tiling:
-    """How a product is cut: columns and depth of a tile, tiles under way at once, parts of the reduction."""
+    """How a product is cut: columns and depth of a tile, pipeline stages, and parts of the reduction."""
 
     columns: int
     depth: int
@@ -25,7 +26,7 @@ class Tiling:
     parts: int = 1
 
 
-# Found by measuring on an H200 (shapes of a 7B model, weights read once): few rows first, then up to 64.
+# Measured on an H200 (shapes of a 7B model, weights read once): for up to 32 rows, then for up to 64.
 _GATED = (Tiling(64, 64, 3), Tiling(64, 128, 4))
 _WHOLE = (Tiling(64, 256, 4), Tiling(64, 128, 4))
 _LONG = (Tiling(64, 128, 4, parts=4), Tiling(128, 128, 4, parts=4))
@@ -73,7 +74,7 @@ def _product(
 
 
 def suits(x: torch.Tensor, weight: torch.Tensor) -> bool:
-    """Whether a product is better off here than with the BLAS: few rows of 16 bits, on Hopper, whole tiles."""
+    """Whether this kernel beats the BLAS: few rows in bfloat16, on Hopper or newer, and whole tiles."""
     few = x.shape[0] <= MOST_ROWS and x.dtype == torch.bfloat16
     return few and weight.shape[0] % _COLUMNS_MULTIPLE == 0 and weight.shape[1] % 64 == 0 and _on_hopper()
 
@@ -91,7 +92,7 @@ def project(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) ->
 
 
 def project_in_parts(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-    """x @ weight^T as (parts, rows, columns) in float32, to be summed over the parts by whoever reads it."""
+    """x @ weight^T as (parts, rows, columns) in float32; the reader adds up the parts."""
     tilings = _LONG if weight.shape[1] > _LONG_DEPTH else _SHORT
     out = torch.empty((tilings[0].parts, x.shape[0], weight.shape[0]), dtype=torch.float32, device=x.device)
     _launch(x, weight, None, out, tilings, gated=False)
@@ -99,7 +100,7 @@ def project_in_parts(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
 
 
 def gated(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-    """silu(x @ gate^T) * (x @ up^T), of a weight with gate's rows before up's."""
+    """silu(x @ gate^T) * (x @ up^T), (rows, intermediate); the weight has the rows of gate, then those of up."""
     out = torch.empty((x.shape[0], weight.shape[0] // 2), dtype=x.dtype, device=x.device)
     _launch(x, weight, None, out, _GATED, gated=True)
     return out

@@ -1,7 +1,4 @@
-"""The functions of `operations` as fused Triton kernels: a pass over memory each, no temporaries, no synchronisation.
-
-Arguments and results are those of `operations`, which is what the tests compare them with.
-"""
+"""The operations of a step as fused Triton kernels. Tests compare them with `TorchOperations`."""
 
 import torch
 import triton
@@ -27,14 +24,6 @@ def _embed(ids, last_tokens, table, out, hidden, BLOCK: tl.constexpr):
     tl.store(out + row * hidden + columns, values, mask=kept)
 
 
-def embed(ids: torch.Tensor, last_tokens: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
-    """See `operations`."""
-    hidden = table.shape[1]
-    out = torch.empty((ids.shape[0], hidden), dtype=table.dtype, device=table.device)
-    _embed[(ids.shape[0],)](ids, last_tokens, table, out, hidden, BLOCK=triton.next_power_of_2(hidden))
-    return out
-
-
 @triton.jit
 def _rms_norm(
     x, residual, weight, out, columns, part_stride, epsilon,
@@ -57,31 +46,9 @@ def _rms_norm(
     tl.store(out + row + at, scaled * gain, mask=kept)
 
 
-def rms_norm(x: torch.Tensor, weight: torch.Tensor, epsilon: float) -> torch.Tensor:
-    """See `operations`."""
-    return _normed(x, None, weight, epsilon)
-
-
-def add_rms_norm(x: torch.Tensor, residual: torch.Tensor, weight: torch.Tensor, epsilon: float) -> torch.Tensor:
-    """See `operations`."""
-    return _normed(x, residual, weight, epsilon)
-
-
-def _normed(x: torch.Tensor, residual: torch.Tensor | None, weight: torch.Tensor, epsilon: float) -> torch.Tensor:
-    rows, columns = x.shape[-2:]
-    out = torch.empty((rows, columns), dtype=weight.dtype, device=x.device)
-    block = triton.next_power_of_2(columns)
-    _rms_norm[(rows,)](
-        x, residual, weight, out, columns, rows * columns, epsilon,
-        ADD=residual is not None, PARTS=x.shape[0] if x.dim() == 3 else 1, BLOCK=block,
-        num_warps=max(min(block // 256, 8), 1),
-    )  # fmt: skip
-    return out
-
-
 @triton.jit
 def _rotated(heads, norm, cos, sin, at, kept, half, epsilon, NORM: tl.constexpr):
-    """Both halves of (heads, head_dim / 2) rows, normed and rotated, in float32."""
+    """The two halves of each head, (heads, head_dim / 2) each, normed and rotated, in float32."""
     first = tl.load(heads + at, mask=kept, other=0.0).to(tl.float32)
     second = tl.load(heads + at + half, mask=kept, other=0.0).to(tl.float32)
     if NORM:
@@ -131,30 +98,6 @@ def _rope_and_store(
         tl.store(value_cache + place + HALF, tl.load(heads + at + HALF, mask=kept), mask=kept)
 
 
-def rope_and_store(
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    positions: torch.Tensor,
-    slots: torch.Tensor,
-    rotation: torch.Tensor,
-    key_cache: torch.Tensor,
-    value_cache: torch.Tensor,
-    query_norm: torch.Tensor | None,
-    key_norm: torch.Tensor | None,
-    epsilon: float,
-) -> None:
-    """See `operations`."""
-    tokens, query_heads, dim = query.shape
-    kv_heads = key.shape[1]
-    _rope_and_store[(tokens,)](
-        query, key, value, positions, slots, rotation, key_cache, value_cache, query_norm, key_norm, epsilon,
-        query.stride(0), key_cache.shape[1], *key_cache.stride()[:3],
-        QUERY_HEADS=query_heads, KV_HEADS=kv_heads, HALF=dim // 2, QUERY_ROWS=triton.next_power_of_2(query_heads),
-        KV_ROWS=triton.next_power_of_2(kv_heads), NORM=query_norm is not None,
-    )  # fmt: skip
-
-
 @triton.jit
 def _silu_and_multiply(gate_up, out, columns, BLOCK: tl.constexpr):
     row = tl.program_id(0).to(tl.int64)
@@ -164,35 +107,6 @@ def _silu_and_multiply(gate_up, out, columns, BLOCK: tl.constexpr):
     up = tl.load(gate_up + row * 2 * columns + columns + at, mask=kept)
     activated = (gate * tl.sigmoid(gate)).to(up.dtype)
     tl.store(out + row * columns + at, activated * up, mask=kept)
-
-
-def project(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
-    """See `operations`."""
-    if small_batch_gemm.suits(x, weight):
-        return small_batch_gemm.project(x, weight, bias)
-    return linear(x, weight, bias)
-
-
-def project_to_add(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-    """See `operations`; with few rows (parts, rows, columns) in float32, whose sum over the parts is meant."""
-    if small_batch_gemm.suits(x, weight):
-        return small_batch_gemm.project_in_parts(x, weight)
-    return linear(x, weight)
-
-
-def gated(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-    """See `operations`."""
-    if small_batch_gemm.suits(x, weight):
-        return small_batch_gemm.gated(x, weight)
-    return _activated(linear(x, weight))
-
-
-def _activated(gate_up: torch.Tensor) -> torch.Tensor:
-    rows, columns = gate_up.shape[0], gate_up.shape[1] // 2
-    out = torch.empty((rows, columns), dtype=gate_up.dtype, device=gate_up.device)
-    grid = (rows, triton.cdiv(columns, _SILU_COLUMNS))
-    _silu_and_multiply[grid](gate_up, out, columns, BLOCK=_SILU_COLUMNS)
-    return out
 
 
 @triton.jit
@@ -205,7 +119,7 @@ def _best_of_part(
     if DRAW:
         uniform = tl.maximum(tl.rand(tl.load(seeds + row), at), 1e-12)
         scores = scores / temperature - tl.log(-tl.log(uniform))
-    # A comparison with NaN is never true: one bad logit must not name a token that does not exist.
+    # Every comparison with NaN is false, so one NaN logit could select a token that does not exist.
     scores = tl.where(scores == scores, scores, float("-inf"))
     value, index = tl.max(scores, axis=0, return_indices=True)
     tl.store(best + row * parts + part, value)
@@ -223,17 +137,101 @@ def _best_of_parts(best, where, seats, last_tokens, tokens, parts, BLOCK: tl.con
     tl.store(last_tokens + tl.load(seats + row), token)
 
 
-def sample(logits: torch.Tensor, sampled: Sampled, temperature: float, last_tokens: torch.Tensor) -> torch.Tensor:
-    """See `operations`; the noise is Philox's, so that drawn tokens differ from those of the CPU."""
-    rows, vocab = logits.shape
-    parts = triton.cdiv(vocab, _VOCAB_COLUMNS)
-    best = torch.empty((rows, parts), dtype=torch.float32, device=logits.device)
-    where = torch.empty((rows, parts), dtype=torch.int32, device=logits.device)
-    tokens = torch.empty(rows, dtype=torch.int32, device=logits.device)
-    _best_of_part[(rows, parts)](
-        logits, sampled.seeds, best, where, vocab, parts, temperature, DRAW=temperature > 0, BLOCK=_VOCAB_COLUMNS
-    )
-    _best_of_parts[(rows,)](
-        best, where, sampled.seats, last_tokens, tokens, parts, BLOCK=triton.next_power_of_2(parts), num_warps=1
-    )
-    return tokens
+class TritonOperations:
+    """Implements `Operations` for a GPU: each makes one pass over memory, without temporaries or synchronisation."""
+
+    def embed(self, ids: torch.Tensor, last_tokens: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
+        """See `Operations`."""
+        hidden = table.shape[1]
+        out = torch.empty((ids.shape[0], hidden), dtype=table.dtype, device=table.device)
+        _embed[(ids.shape[0],)](ids, last_tokens, table, out, hidden, BLOCK=triton.next_power_of_2(hidden))
+        return out
+
+    def rms_norm(self, x: torch.Tensor, weight: torch.Tensor, epsilon: float) -> torch.Tensor:
+        """See `Operations`."""
+        return _normed(x, None, weight, epsilon)
+
+    def add_rms_norm(
+        self, x: torch.Tensor, residual: torch.Tensor, weight: torch.Tensor, epsilon: float
+    ) -> torch.Tensor:
+        """See `Operations`."""
+        return _normed(x, residual, weight, epsilon)
+
+    def rope_and_store(
+        self,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        positions: torch.Tensor,
+        slots: torch.Tensor,
+        rotation: torch.Tensor,
+        key_cache: torch.Tensor,
+        value_cache: torch.Tensor,
+        query_norm: torch.Tensor | None,
+        key_norm: torch.Tensor | None,
+        epsilon: float,
+    ) -> None:
+        """See `Operations`."""
+        tokens, query_heads, dim = query.shape
+        kv_heads = key.shape[1]
+        _rope_and_store[(tokens,)](
+            query, key, value, positions, slots, rotation, key_cache, value_cache, query_norm, key_norm, epsilon,
+            query.stride(0), key_cache.shape[1], *key_cache.stride()[:3],
+            QUERY_HEADS=query_heads, KV_HEADS=kv_heads, HALF=dim // 2, QUERY_ROWS=triton.next_power_of_2(query_heads),
+            KV_ROWS=triton.next_power_of_2(kv_heads), NORM=query_norm is not None,
+        )  # fmt: skip
+
+    def project(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+        """See `Operations`."""
+        if small_batch_gemm.suits(x, weight):
+            return small_batch_gemm.project(x, weight, bias)
+        return linear(x, weight, bias)
+
+    def project_to_add(self, x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        """See `Operations`; with few rows in parts: (parts, rows, columns) in float32."""
+        if small_batch_gemm.suits(x, weight):
+            return small_batch_gemm.project_in_parts(x, weight)
+        return linear(x, weight)
+
+    def gated(self, x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        """See `Operations`."""
+        if small_batch_gemm.suits(x, weight):
+            return small_batch_gemm.gated(x, weight)
+        return _activated(linear(x, weight))
+
+    def sample(
+        self, logits: torch.Tensor, sampled: Sampled, temperature: float, last_tokens: torch.Tensor
+    ) -> torch.Tensor:
+        """See `Operations`; the noise comes from Philox, so the drawn tokens differ from those of the CPU."""
+        rows, vocab = logits.shape
+        parts = triton.cdiv(vocab, _VOCAB_COLUMNS)
+        best = torch.empty((rows, parts), dtype=torch.float32, device=logits.device)
+        where = torch.empty((rows, parts), dtype=torch.int32, device=logits.device)
+        tokens = torch.empty(rows, dtype=torch.int32, device=logits.device)
+        _best_of_part[(rows, parts)](
+            logits, sampled.seeds, best, where, vocab, parts, temperature, DRAW=temperature > 0, BLOCK=_VOCAB_COLUMNS
+        )
+        _best_of_parts[(rows,)](
+            best, where, sampled.seats, last_tokens, tokens, parts, BLOCK=triton.next_power_of_2(parts), num_warps=1
+        )
+        return tokens
+
+
+def _normed(x: torch.Tensor, residual: torch.Tensor | None, weight: torch.Tensor, epsilon: float) -> torch.Tensor:
+    rows, columns = x.shape[-2:]
+    out = torch.empty((rows, columns), dtype=weight.dtype, device=x.device)
+    block = triton.next_power_of_2(columns)
+    _rms_norm[(rows,)](
+        x, residual, weight, out, columns, rows * columns, epsilon,
+        ADD=residual is not None, PARTS=x.shape[0] if x.dim() == 3 else 1, BLOCK=block,
+        num_warps=max(min(block // 256, 8), 1),
+    )  # fmt: skip
+    return out
+
+
+def _activated(gate_up: torch.Tensor) -> torch.Tensor:
+    rows, columns = gate_up.shape[0], gate_up.shape[1] // 2
+    out = torch.empty((rows, columns), dtype=gate_up.dtype, device=gate_up.device)
+    grid = (rows, triton.cdiv(columns, _SILU_COLUMNS))
+    _silu_and_multiply[grid](gate_up, out, columns, BLOCK=_SILU_COLUMNS)
+    return out

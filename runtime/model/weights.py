@@ -1,4 +1,4 @@
-"""A model's weights on the device: random ones of a named shape, or those of a Hugging Face folder."""
+"""The weights of a model on the device: random for a named shape, or read from a Hugging Face folder."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,14 +9,15 @@ import torch
 
 from ...errors import DeviceUnavailable, InvalidModel
 from ...workloads import ModelSpec
+from ..extras import install_command
 
 STANDARD_DEVIATION = 0.02
-"""Of random weights: what the Llama family is initialised with."""
+"""Of random weights: the value with which the Llama family is initialised."""
 
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """One transformer block. Projections that read the same input are one matrix: rows of q, k, v; of gate, up."""
+    """One transformer block. Projections of the same input are one matrix: the rows of q, k, v; those of gate, up."""
 
     input_norm: torch.Tensor  # (hidden,)
     qkv: torch.Tensor  # ((query_heads + 2 kv_heads) * head_dim, hidden)
@@ -31,7 +32,7 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """All of a model. `head` is the embedding itself where the two are tied."""
+    """All weights of a model. If embeddings are tied, `head` is the embedding itself."""
 
     embedding: torch.Tensor  # (vocab, hidden)
     layers: list[Layer]
@@ -40,12 +41,12 @@ class Weights:
 
 
 def dtype_of(spec: ModelSpec) -> torch.dtype:
-    """What the model is computed in: bfloat16, or float32 for shapes of 4 bytes."""
+    """The dtype of the computation: float32 for models of 4 bytes a parameter, else bfloat16."""
     return torch.float32 if spec.dtype_bytes == 4 else torch.bfloat16
 
 
 def empty_weights(spec: ModelSpec, device: torch.device) -> Weights:
-    """Memory for a model, not yet filled."""
+    """The memory for a model, not initialised."""
 
     def new(*shape: int) -> torch.Tensor:
         return torch.empty(shape, dtype=dtype_of(spec), device=device)
@@ -71,7 +72,7 @@ def empty_weights(spec: ModelSpec, device: torch.device) -> Weights:
 
 
 def random_weights(spec: ModelSpec, device: torch.device, seed: int) -> Weights:
-    """Weights drawn on the device: matrices normal, norms one, biases small. The same seed gives the same ones."""
+    """Weights drawn on the device: norms are 1, all others are normal. The same seed gives the same weights."""
     weights = empty_weights(spec, device)
     generator = torch.Generator(device).manual_seed(seed)
     for name, tensor in tensors_of(weights):
@@ -83,7 +84,7 @@ def random_weights(spec: ModelSpec, device: torch.device, seed: int) -> Weights:
 
 
 def tensors_of(weights: Weights) -> Iterator[tuple[str, torch.Tensor]]:
-    """Every tensor by the name of its place, a shared one once."""
+    """Each tensor with the name of its field; a tied embedding comes once."""
     yield "embedding", weights.embedding
     for layer in weights.layers:
         for name in Layer.__slots__:
@@ -96,10 +97,11 @@ def tensors_of(weights: Weights) -> Iterator[tuple[str, torch.Tensor]]:
 
 
 def load_weights(folder: Path, spec: ModelSpec, device: torch.device) -> Weights:
-    """Read the safetensors files of a folder, tensor by tensor, straight into place. Pickles are never opened.
+    """Read the safetensors files of a folder, tensor by tensor, directly into the weights. Pickles are never opened.
 
     Raises:
-        InvalidModel: a file is missing or corrupt, or a tensor is missing or of another shape than the config says.
+        InvalidModel: a file is missing or corrupt, or a tensor is missing or has not the shape that config.json says.
+        DeviceUnavailable: safetensors is not installed.
     """
     weights = empty_weights(spec, device)
     wanted = dict(_places(weights, spec))
@@ -107,20 +109,22 @@ def load_weights(folder: Path, spec: ModelSpec, device: torch.device) -> Weights
         for name, tensor in _read(file, device):
             place = wanted.pop(name, None)
             if place is None:
-                continue  # rotary tables of old checkpoints, the head of tied ones
+                continue  # rotary tables in old checkpoints, or a head that is tied
             if place.shape != tensor.shape:
                 raise InvalidModel(
-                    f"{file}: {name} is {tuple(tensor.shape)}, config.json asks for {tuple(place.shape)}: weights and "
-                    "config are not of the same model"
+                    f"{file}: {name} is {tuple(tensor.shape)}, config.json asks for {tuple(place.shape)}: use weights "
+                    "and config of the same model"
                 )
             place.copy_(tensor)
     if wanted:
-        raise InvalidModel(f"{folder}: its safetensors files lack {sorted(wanted)[0]} and {len(wanted) - 1} more")
+        raise InvalidModel(
+            f"{folder}: its safetensors files lack {sorted(wanted)[0]} and {len(wanted) - 1} more: download them again"
+        )
     return weights
 
 
 def _places(weights: Weights, spec: ModelSpec) -> Iterator[tuple[str, torch.Tensor]]:
-    """Each tensor of a Hugging Face checkpoint, and where it goes."""
+    """The name of each tensor in a Hugging Face checkpoint, and where it goes."""
     query, key = spec.query_heads * spec.head_dim, spec.kv_heads * spec.head_dim
     yield "model.embed_tokens.weight", weights.embedding
     yield "model.norm.weight", weights.final_norm
@@ -146,7 +150,11 @@ def _places(weights: Weights, spec: ModelSpec) -> Iterator[tuple[str, torch.Tens
 def _files(folder: Path) -> list[Path]:
     files = sorted(folder.glob("*.safetensors"))
     if not files:
-        pickles = "; .bin files are pickles, which are never opened: convert them" if any(folder.glob("*.bin")) else ""
+        pickles = (
+            "; .bin files are pickles, which are never opened: convert them to safetensors"
+            if any(folder.glob("*.bin"))
+            else ""
+        )
         raise InvalidModel(f"{folder} holds no .safetensors file{pickles}")
     return files
 
@@ -155,11 +163,13 @@ def _read(file: Path, device: torch.device) -> Iterator[tuple[str, torch.Tensor]
     try:
         from safetensors import SafetensorError, safe_open
     except ModuleNotFoundError:
-        raise DeviceUnavailable("reading weights needs safetensors: pip install 'warpgroup[runtime]'") from None
+        raise DeviceUnavailable(
+            f"reading weights needs safetensors, which is not installed: run {install_command('runtime')}"
+        ) from None
     try:
         opened: Any = safe_open(file, framework="pt", device=str(device))
         with opened as tensors:
-            for name in tensors.keys():  # noqa: SIM118 (it is no dict)
+            for name in tensors.keys():  # noqa: SIM118 (it is not a dict)
                 yield name, tensors.get_tensor(name)
     except (SafetensorError, OSError) as error:
         raise InvalidModel(f"cannot read {file}: {str(error).splitlines()[0]}; download it again") from None

@@ -1,4 +1,4 @@
-"""Replays one trace under several policies, one after another on one engine, each into its own run folder."""
+"""Replays one trace under several policies, one after another on one engine, each into a run folder of its own."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,8 +9,9 @@ from ...csrc import PolicySpec
 from ...errors import InvalidRun
 from ...experiment import Experiment
 from ...records import ScenarioInfo, read_run, write_run
-from ..attention import Attention
-from .replay import Progress, Replay, ReplayOptions
+from ..attention.interface import Attention
+from .progress import Progress, ReplayOptions
+from .replay import Replay
 from .session import Session
 
 Watch = Callable[[PolicySpec, Progress], None]
@@ -25,7 +26,7 @@ def missing_runs(
     temperature: float = 0.0,
     options: ReplayOptions,
 ) -> list[PolicySpec]:
-    """The policies that have no complete run of this very experiment in their folder."""
+    """The policies whose folder has no complete run of exactly this experiment."""
     engine = (attention.name, temperature, options.plan_ahead)
     return [policy for policy in policies if not _is_done(experiment, policy, engine, out / policy.slug)]
 
@@ -40,7 +41,8 @@ def replay_all(
 ) -> None:
     """Replay each policy and write its folder.
 
-    On Ctrl-C the run under way is written as far as it came, marked incomplete, and KeyboardInterrupt is raised.
+    Raises:
+        KeyboardInterrupt: Ctrl-C came. The run that it stopped is written, marked incomplete.
     """
     for policy in policies:
         watched = options
@@ -69,8 +71,10 @@ def _is_done(experiment: Experiment, policy: PolicySpec, engine: tuple[str, floa
 
 
 def _is_of(scenario: ScenarioInfo, experiment: Experiment) -> bool:
-    """What is measured anew at every start, and so differs by a few bytes, is not compared: where the KV pool is given,
-    the VRAM budget is such a sum; where the budget is given, the pool is.
+    """Whether a record's scenario is this experiment.
+
+    Fixed memory is measured at every start and differs by a few bytes, so sums with it are not compared: the VRAM
+    budget if the size of the KV pool was given, the pool if the budget was given.
     """
     memory, limits, slo = experiment.memory, experiment.limits, experiment.slo
     is_pool_given = limits.kv_blocks or limits.kv_budget_tokens

@@ -1,6 +1,6 @@
-"""Opens what a replay needs, in the order in which each depends on the one before:
+"""Opens what a replay needs. Each depends on the one before it:
 
-device -> attention -> a first division of memory -> weights -> engine -> graphs -> what is really fixed -> experiment
+device -> attention -> predicted memory -> weights -> engine -> graphs -> measured fixed memory -> experiment
 """
 
 from collections.abc import Callable
@@ -15,7 +15,8 @@ from ...csrc import PolicySpec
 from ...errors import DeviceUnavailable, OverBudget
 from ...experiment import GIB, Experiment, build_experiment
 from ...workloads import ModelSpec
-from ..attention import Attention, choose_attention
+from ..attention.choice import choose_attention
+from ..attention.interface import Attention
 from ..engine.engine import Engine
 from ..machine import Machine
 from ..memory.kv_pool import OutOfVram
@@ -25,29 +26,33 @@ from ..step.inputs import Extent
 from .arrivals import intake_tokens
 
 LARGEST_GRAPH_CHUNK = 512
-"""Steps that prefill more are long enough for their launches to be hidden behind them."""
+"""Steps that prefill more tokens take so long that a graph gains nothing: the host launches the next one meanwhile."""
 
 _MIXED = ((1, 64), (64, 1040))
-"""Decoding rows and chunk tokens: few and many, for which other kernels are launched."""
+"""Decoding rows and chunk tokens of the steps that warm up: few and many launch different kernels."""
 
 ALLOCATOR_SLACK_BYTES = 32 << 20
-"""Torch takes memory in segments of 2 and 20 MiB: what it reserves is that much more than what it hands out."""
+"""Torch takes memory in segments of 2 and 20 MiB, so it reserves about so much more than it allocates."""
 
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """An engine that is ready, and the experiment as this machine allows it."""
+    """An engine that is ready, and the experiment with the memory that was measured on this machine.
+
+    Attributes:
+        fixed_bytes: what the process holds before the first step, without the KV pool.
+        rest_bytes: what was in use on the device when this was opened, without what the engine takes and gives back.
+    """
 
     experiment: Experiment
     engine: Engine
     fixed_bytes: int
     rest_bytes: int
-    """In use on the device when this was opened, beside what the engine takes and gives back."""
 
     def monitor(self) -> Monitor:
-        """Watches what others take of the device that they did not hold when this was opened."""
+        """A monitor of what other processes take of the device beyond what they held when this was opened."""
         machine, engine = self.engine.machine, self.engine
         return Monitor(
             machine.spec.memory_bytes,
@@ -58,7 +63,7 @@ class Session:
         )
 
     def close(self) -> None:
-        """Give the device back."""
+        """Free the engine's memory."""
         self.engine.close()
 
 
@@ -73,45 +78,56 @@ def open_session(
     graphs: bool = True,
     say: Say = lambda text: None,
 ) -> Session:
-    """Load the model and build an engine that can run every one of the policies.
+    """Load the model and build an engine that can run each of the policies.
 
     Args:
         experiment: built for the machine's spec, with KV blocks that the attention backend can read.
-        attention: default: the best that is here.
-        weights_folder: safetensors; default: random weights, drawn with the experiment's seed.
-        graphs: capture CUDA graphs, where the backend can.
+        attention: default: the best backend that runs here.
+        weights_folder: a Hugging Face folder; default: random weights, drawn with the seed of the experiment.
+        graphs: capture CUDA graphs, if the backend can.
+        say: called with a line of text before each part that takes long.
 
     Raises:
         OverBudget: the model does not fit under the cap.
-        InvalidModel: weights that do not match.
-        DeviceUnavailable: no attention backend for it.
+        InvalidModel: the weights do not match the model.
+        DeviceUnavailable: the kernels cannot run this model.
     """
     spec = experiment.model
-    if machine.is_cuda and spec.head_dim & (spec.head_dim - 1):
-        raise DeviceUnavailable(f"{spec.name} has heads of {spec.head_dim} dimensions: the kernels take powers of two")
+    _check_heads(spec, machine)
     attention = attention or choose_attention("auto", machine, spec)
+    extent = _extent(experiment, policies, machine)
     try:
         say(f"loading {spec.name} onto {machine.name}")
         if machine.is_cuda:
-            share = min(experiment.memory.budget_bytes / machine.spec.memory_bytes, 1.0)
-            torch.cuda.set_per_process_memory_fraction(share, machine.device)
+            _limit_torch(experiment, machine)
         weights = _weights(spec, machine, weights_folder, experiment.seed)
-        engine = Engine(
-            machine, spec, weights, attention, _extent(experiment, policies, machine), temperature=temperature
-        )
+        engine = Engine(machine, spec, weights, attention, extent, temperature=temperature)
         engine.pool.resize(1)
         if machine.is_cuda:
             _warm_up(engine, experiment, graphs=graphs, say=say)
     except torch.OutOfMemoryError:
         raise OverBudget(
             f"{spec.name} does not fit under {experiment.memory.budget_bytes / GIB:.1f} GiB on {machine.name}: "
-            "raise --vram, choose a smaller model, or stop what else uses the device"
+            "raise --vram, choose a smaller model, or stop other processes on the device"
         ) from None
     except OutOfVram:
-        raise OverBudget(f"{machine.name} has no memory left for a KV pool: stop what else uses it") from None
+        raise OverBudget(f"{machine.name} has no memory left for a KV pool: stop other processes on it") from None
     fixed = _fixed_bytes(engine)
     rest = device_used(machine)() - _changing_bytes(engine)
     return Session(_as_measured(experiment, engine, fixed), engine, fixed, rest)
+
+
+def _check_heads(spec: ModelSpec, machine: Machine) -> None:
+    if machine.is_cuda and spec.head_dim & (spec.head_dim - 1):
+        raise DeviceUnavailable(
+            f"{spec.name} has heads of {spec.head_dim} dimensions, but the kernels take only powers of two: choose "
+            "another --model"
+        )
+
+
+def _limit_torch(experiment: Experiment, machine: Machine) -> None:
+    share = min(experiment.memory.budget_bytes / machine.spec.memory_bytes, 1.0)
+    torch.cuda.set_per_process_memory_fraction(share, machine.device)
 
 
 def _weights(spec: ModelSpec, machine: Machine, folder: Path | None, seed: int) -> Weights:
@@ -121,7 +137,7 @@ def _weights(spec: ModelSpec, machine: Machine, folder: Path | None, seed: int) 
 
 
 def _extent(experiment: Experiment, policies: list[PolicySpec], machine: Machine) -> Extent:
-    """Room for the policy that runs most requests at once, and for the longest request, padded to its batch."""
+    """Large enough for the policy that runs the most requests at once, and for the longest request with its padding."""
     trace, memory = experiment.trace, experiment.memory
     built = [policy.build() for policy in policies]
     seats = min(max(policy.max_requests or experiment.max_seqs for policy in built), len(trace))
@@ -142,7 +158,7 @@ def _extent(experiment: Experiment, policies: list[PolicySpec], machine: Machine
 
 
 def _cpu_slack(experiment: Experiment) -> int:
-    """Policies that are blind to memory may take what others keep for activations."""
+    """Policies that are blind to memory may also use what others reserve for activations."""
     return experiment.memory.activation_reserve_bytes
 
 
@@ -154,18 +170,22 @@ def _warm_up(engine: Engine, experiment: Experiment, *, graphs: bool, say: Say) 
     torch.cuda.synchronize(engine.machine.device)
     if graphs:
         total = len(engine.graphs.shapes())
-        say(f"capturing {total} CUDA graphs" if total else "steps run without CUDA graphs here")
+        say(
+            f"capturing {total} CUDA graphs"
+            if total
+            else f"no CUDA graphs: {engine.model.attention.name} cannot be captured"
+        )
         engine.capture()
 
 
 def _changing_bytes(engine: Engine) -> int:
-    """What the process holds of the device as far as it takes and gives back: torch's memory and the pool."""
+    """The memory that this process takes and gives back during a run: that of torch and the pool."""
     machine = engine.machine
     return torch.cuda.memory_reserved(machine.device) + engine.pool.memory.bytes if machine.is_cuda else 0
 
 
 def _fixed_bytes(engine: Engine) -> int:
-    """What the process holds before the first step, the pool left out."""
+    """What the process holds before the first step, without the pool."""
     machine = engine.machine
     if not machine.is_cuda:
         return sum(tensor.nbytes for tensor in _parameters(engine))
@@ -180,7 +200,7 @@ def _parameters(engine: Engine) -> list[torch.Tensor]:
 
 
 def _as_measured(experiment: Experiment, engine: Engine, fixed_bytes: int) -> Experiment:
-    """The experiment with what is really fixed: context, workspaces and graphs in place of what was assumed."""
+    """The experiment with measured fixed memory (context, workspaces, graphs) in place of the assumed."""
     graphs, slack = engine.graphs.pool_bytes, ALLOCATOR_SLACK_BYTES if engine.machine.is_cuda else 0
     context = fixed_bytes - experiment.memory.geometry.weight_bytes - graphs
     options: dict[str, Any] = {

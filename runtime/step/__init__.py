@@ -1,1 +1,5 @@
-"""The inputs of a step: batches, pinned host memory and uploads to the device."""
+"""The inputs of a step.
+
+`inputs` lays them out in one slab of `pinned_memory`, `upload` copies the slab to the device, and `batch` is what the
+model sees there.
+"""

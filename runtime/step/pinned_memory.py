@@ -1,4 +1,4 @@
-"""Memory of the host that devices read: pinned where there is a GPU, in whole pages everywhere."""
+"""Host memory that the device reads: whole pages, pinned if there is a GPU."""
 
 import mmap
 
@@ -7,11 +7,11 @@ import torch
 from ..machine import Machine
 
 _ALIGNMENT = 16
-"""Integers: every part begins at a multiple of 64 bytes."""
+"""In integers: each part begins at a multiple of 64 bytes."""
 
 
 class Arena:
-    """One piece of such memory, taken once, of which parts are given out for good. A part keeps the whole alive.
+    """One allocation of such memory, divided into parts. Each part keeps the whole allocation alive.
 
     Args:
         parts: how many integers each part has.

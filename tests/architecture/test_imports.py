@@ -27,7 +27,18 @@ INSIDE = {
     "workloads": ["quantities", "streams", "trace", "readers", "reading", "models", "fitting", "specs", "scenarios"],
     "records": ["run", "requests", "metrics", "check", "store", "outcome", "sweep"],
     "sim": ["step_time", "engine", "simulate", "count_search", "compare", "parity", "fitting", "ablation", "sweep"],
-    "runtime": ["machine", "step", "attention", "model", "memory", "engine", "replay", "calibration", "generate"],
+    "runtime": [
+        "extras",
+        "machine",
+        "step",
+        "attention",
+        "model",
+        "memory",
+        "engine",
+        "replay",
+        "calibration",
+        "generation",
+    ],
     "reports": ["page", "judging", "figures", "validation", "trace", "comparison", "gate"],
 }
 """The folders and modules inside a package, bottom first: each imports only those before it."""

@@ -26,7 +26,7 @@ from warpgroup.runtime.attention.paged import PagedAttention
 from warpgroup.runtime.attention.prompts import PromptAttention
 from warpgroup.runtime.attention.sdpa import SdpaAttention
 from warpgroup.runtime.step.batch import Fresh
-from warpgroup.runtime.step.inputs import Chunk, Filling, Layout, Shape
+from warpgroup.runtime.step.inputs import Layout, PrefillChunk, Shape, StepLengths
 from warpgroup.workloads import Trace, load_model
 
 QUERY_HEADS, KV_HEADS, DIM = 28, 4, 128  # Qwen2.5-7B
@@ -54,7 +54,9 @@ def check_paged() -> dict:
     cache = tuple(pool.permute(1, 0, 3, 2, 4))
     for trial in range(12):
         lengths = rng.integers(1, 6000, size=rng.integers(1, 60))
-        chunks = [Chunk(int(rng.integers(1, 3000)), int(rng.integers(1, 200))) for _ in range(rng.integers(1, 4))]
+        chunks = [
+            PrefillChunk(int(rng.integers(1, 3000)), int(rng.integers(1, 200))) for _ in range(rng.integers(1, 4))
+        ]
         tokens = sum(chunk.tokens for chunk in chunks)
         shape = Shape(len(lengths), len(chunks), tokens, 0, 0, 1, 400)
         attention = PagedAttention(torch.cuda.get_device_properties(0).multi_processor_count, KV_HEADS)
@@ -68,7 +70,7 @@ def check_paged() -> dict:
         arrays["cache_edges"][:] = np.cumsum([0, *(chunk.start + chunk.tokens for chunk in chunks)])
         attention.fill(arrays, shape, lengths, chunks)
         batch = layout.batch(
-            slab.cuda(), Filling(longest_chunk=200, longest_cache=4000, cached=int(arrays["cache_edges"][-1]))
+            slab.cuda(), StepLengths(longest_chunk=200, longest_cache=4000, cached=int(arrays["cache_edges"][-1]))
         )
         query = torch.randn(shape.tokens, QUERY_HEADS, DIM, dtype=torch.bfloat16, device="cuda")
         key = torch.zeros(shape.tokens, KV_HEADS, DIM, device="cuda")

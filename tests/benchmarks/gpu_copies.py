@@ -20,9 +20,9 @@ import torch
 from warpgroup.csrc import parse_policy
 from warpgroup.experiment import Limits, build_experiment
 from warpgroup.runtime import choose_attention, open_machine, open_session
-from warpgroup.runtime.step.inputs import Filling, Layout, Shape, Slabs
+from warpgroup.runtime.step.inputs import Layout, Shape, Slabs, StepLengths
 from warpgroup.runtime.step.pinned_memory import Arena
-from warpgroup.runtime.step.upload import at_once, beside_steps, in_order
+from warpgroup.runtime.step.upload import at_once, on_compute_stream, on_copy_stream
 from warpgroup.workloads import Trace, load_model
 
 ROWS, CONTEXT, PREFILL = 256, 1024, 16_384
@@ -87,7 +87,7 @@ def filled(engine, shape: Shape, slab: np.ndarray, rng) -> Layout:
     return layout
 
 
-def steps(engine, machine, shape: Shape, filling: Filling, count: int) -> dict:
+def steps(engine, machine, shape: Shape, lengths: StepLengths, count: int) -> dict:
     """Milliseconds a step, by how its inputs came; each way has its turn in every round."""
     rng, graph = np.random.default_rng(0), engine.graphs.find(shape)
     pinned, first, second = Arena(machine, 1 << 22, 1 << 22, 1 << 22).parts
@@ -96,7 +96,7 @@ def steps(engine, machine, shape: Shape, filling: Filling, count: int) -> dict:
     resident[: layout.size].copy_(pinned[: layout.size])
 
     def run(slab: torch.Tensor) -> None:
-        engine.model.step(layout.batch(slab, filling), engine._cache, engine._last_tokens)
+        engine.model.step(layout.batch(slab, lengths), engine._cache, engine._last_tokens)
 
     def step() -> None:
         graph.replay() if graph else run(resident)
@@ -126,8 +126,8 @@ def steps(engine, machine, shape: Shape, filling: Filling, count: int) -> dict:
         by_view = captured.replay
     ways = {
         "inputs there already": step,
-        "pinned, in order": with_slabs(in_order),
-        "pinned, on a stream of its own": with_slabs(beside_steps(machine)),
+        "pinned, in order": with_slabs(on_compute_stream),
+        "pinned, on a stream of its own": with_slabs(on_copy_stream(machine)),
         "pageable": with_slabs(lambda to, slab: at_once(to, slab.clone())),
         "mapped view": by_view,
     }
@@ -169,8 +169,8 @@ def main() -> None:
         "device": machine.name,
         "copy": copies(machine, sizes),
         "step_ms": {
-            "256 rows": steps(engine, machine, decode, Filling(), 40),
-            "16,384 tokens of prefill": steps(engine, machine, prefill, Filling(prompts=(PREFILL // 16,) * 16), 1),
+            "256 rows": steps(engine, machine, decode, StepLengths(), 40),
+            "16,384 tokens of prefill": steps(engine, machine, prefill, StepLengths(prompts=(PREFILL // 16,) * 16), 1),
         },
     }
     print(json.dumps(result, indent=1))

@@ -1,4 +1,4 @@
-"""Which card this is, and what of its memory is whose."""
+"""Which card this is, and how much of its memory other processes use."""
 
 import pytest
 
@@ -28,14 +28,14 @@ def test_a_card_is_one_of_the_catalogue_by_its_whole_name(card, name, same):
     assert not is_card(spec, name, spec.memory_bytes // 2)
 
 
-def test_what_others_take_counts_from_when_the_engine_was_opened():
+def test_memory_of_other_processes_counts_from_when_the_engine_was_opened():
     used, ours = {"bytes": 30 * GIB}, {"bytes": 20 * GIB}
     monitor = Monitor(
         100 * GIB, lambda: used["bytes"], lambda: ours["bytes"], rest_bytes=10 * GIB, before_bytes=2 * GIB
     )
     monitor.look()
     assert monitor.left_bytes is None
-    used["bytes"], ours["bytes"] = 80 * GIB, 65 * GIB  # 45 more are ours, 5 somebody else's
+    used["bytes"], ours["bytes"] = 80 * GIB, 65 * GIB  # 45 GiB more are ours, 5 GiB those of other processes
     monitor.look()
     assert (monitor.taken_bytes, monitor.left_bytes) == (5 * GIB, 93 * GIB)
     used["bytes"] = 75 * GIB

@@ -1,7 +1,7 @@
-"""Hot paths of the runtime for a GPU to go through over and over: what bench_gpu.py times. Needs a GPU.
+"""Hot paths of the runtime on a GPU, which bench_gpu.py times. Needs a GPU.
 
-Everything has the heads and layers of Qwen2.5-7B, and goes through inputs of unlike lengths: what a card is good at
-depends on how work is spread over it.
+All have the heads of Qwen2.5-7B, and go through inputs of different lengths: speed depends on how evenly the work is
+spread over the card.
 """
 
 from collections.abc import Callable
@@ -12,27 +12,27 @@ import numpy as np
 import torch
 
 from warpgroup.runtime import Machine, choose_attention, open_machine
-from warpgroup.runtime.attention import Attention
+from warpgroup.runtime.attention.interface import Attention
 from warpgroup.runtime.attention.paged import PagedAttention
 from warpgroup.runtime.engine.engine import Engine
 from warpgroup.runtime.model.weights import random_weights
-from warpgroup.runtime.step.inputs import Extent, Filling, Integers, Layout, Shape
+from warpgroup.runtime.step.inputs import Extent, Integers, Layout, Shape, StepLengths
 from warpgroup.workloads import load_model
 
 INPUTS = 20
-"""To a call: so many that the host's head start over an idle GPU hardly counts."""
+"""Of one call: so many that the launch on an idle GPU adds almost nothing."""
 SPEC = load_model("qwen2.5-7b")
 LONGEST = 6000  # tokens of a context
-BLOCKS, BLOCK_TOKENS = 20_000, 16  # ten times what fits into a card's own cache
+BLOCKS, BLOCK_TOKENS = 20_000, 16  # ten times what fits into the L2 cache of a card
 
 machine_here = cache(open_machine)
 
 
 class Captured:
-    """Work as a CUDA graph, as steps are replayed: the host's share is one launch. It keeps what the graph reads."""
+    """Work as a CUDA graph, as steps are replayed: the host only makes one launch. It keeps the inputs alive."""
 
     def __init__(self, work: Callable[[], object]) -> None:
-        work()  # whatever is compiled is compiled now
+        work()  # compiles the kernels
         torch.cuda.synchronize()
         self._work, self._graph = work, torch.cuda.CUDAGraph()
         with torch.cuda.graph(self._graph):
@@ -43,7 +43,7 @@ class Captured:
 
 
 def decode_attention(rows: int) -> Callable[[], None]:
-    """Each of the inputs once."""
+    """Attention of decode steps, one for each input, as one graph."""
     return Captured(decode_attention_on(machine_here(), rows))
 
 
@@ -54,7 +54,7 @@ def decode_attention_on(machine: Machine, rows: int, *, blocks: int = BLOCKS) ->
     shape = decoding_shape(rows, -(-LONGEST // BLOCK_TOKENS))
     layout = Layout.of(shape, attention.arrays(shape))
     slabs = (torch.from_numpy(filled(attention, layout, rng, blocks)) for _ in range(INPUTS))
-    batches = [layout.batch(slab.to(machine.device), Filling()) for slab in slabs]
+    batches = [layout.batch(slab.to(machine.device), StepLengths()) for slab in slabs]
     pool = normal(machine, blocks, 2, SPEC.kv_heads, BLOCK_TOKENS, SPEC.head_dim)
     keys, values = pool.permute(1, 0, 3, 2, 4)
     query = normal(machine, rows, SPEC.query_heads, SPEC.head_dim)
@@ -68,7 +68,7 @@ def decode_attention_on(machine: Machine, rows: int, *, blocks: int = BLOCKS) ->
 
 
 def prefill_attention(prompts: int) -> Callable[[], None]:
-    """Of five steps, each with that many prompts of a few hundred to a few thousand tokens."""
+    """Attention of five steps, each with that many prompts of 200 to 6,000 tokens."""
     rng, machine = np.random.default_rng(0), machine_here()
     attention = choose_attention("auto", machine, SPEC)
     steps = []
@@ -77,7 +77,7 @@ def prefill_attention(prompts: int) -> Callable[[], None]:
         layout = Layout.of(shape, attention.arrays(shape))
         slab = np.zeros(layout.size, dtype=np.int32)
         layout.arrays(slab)["prompt_edges"][:] = np.cumsum([0, *lengths])
-        batch = layout.batch(torch.from_numpy(slab).to(machine.device), Filling(prompts=tuple(lengths)))
+        batch = layout.batch(torch.from_numpy(slab).to(machine.device), StepLengths(prompts=tuple(lengths)))
         heads = normal(machine, shape.tokens, SPEC.query_heads + 2 * SPEC.kv_heads, SPEC.head_dim)
         query, key, value = heads.split((SPEC.query_heads, SPEC.kv_heads, SPEC.kv_heads), dim=1)
         steps.append((query, key, value, (key, value), batch, normal(machine, *query.shape)))
@@ -87,7 +87,7 @@ def prefill_attention(prompts: int) -> Callable[[], None]:
             attention.begin(batch)
             attention.attend(query, key, value, cached, batch, out)
 
-    attend()  # cuDNN builds a plan for each length at its first use
+    attend()  # at the first use of each length, cuDNN builds a plan
     return attend
 
 
@@ -125,7 +125,7 @@ class DecodeSteps:
             self.engine.turn_slab()
             layout, slab = self.engine.layout(self._shape)
             slab[: layout.size] = step
-            self.engine.run(layout, Filling())
+            self.engine.run(layout, StepLengths())
 
 
 def decoding_shape(rows: int, width: int) -> Shape:
@@ -133,7 +133,7 @@ def decoding_shape(rows: int, width: int) -> Shape:
 
 
 def filled(attention: Attention, layout: Layout, rng: np.random.Generator, blocks: int) -> Integers:
-    """A decode step that computes as a real one does, and stores nothing; contexts of 900 tokens on average."""
+    """A decode step that computes like a real one but stores nothing; contexts of 900 tokens on average."""
     slab, rows = np.zeros(layout.size, dtype=np.int32), layout.shape.rows
     arrays = layout.arrays(slab)
     contexts = np.clip(rng.lognormal(6.7, 0.5, rows), 16, LONGEST).astype(np.int64)

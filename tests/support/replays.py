@@ -15,7 +15,7 @@ from warpgroup.workloads import ModelSpec, Trace, load_model
 
 @dataclass(frozen=True)
 class Replayed:
-    """A run, and the tokens that each request made."""
+    """A run, and the tokens that each request generated."""
 
     run: Run
     tokens: list[list[int]]
@@ -35,10 +35,11 @@ def replay(
     prepare: Callable[[Replay], None] | None = None,
     **limits: int,
 ) -> Replayed:
-    """A trace, or rows of (arrival in ns, prompt, output), under a policy.
+    """Replay a trace, or rows of (arrival in ns, prompt, output), under a policy.
 
-    `slow_device`: one that computes so slowly that swapping is always the faster. `prepare` gets the replay before it
-    runs.
+    Args:
+        slow_device: the device counts as so slow that swapping is always faster than computing again.
+        prepare: gets the replay before it runs.
     """
     machine = open_machine("cpu")
     spec = model or load_model("tiny")

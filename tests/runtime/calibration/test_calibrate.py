@@ -1,4 +1,4 @@
-"""Calibration on the CPU: every kind of step of the grid is computed, and is of that kind."""
+"""Calibration on the CPU: every kind of step of the grid is measured."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import pytest
 from warpgroup.errors import OverBudget
 from warpgroup.experiment import Limits, geometry_of
 from warpgroup.runtime import calibrate, choose_attention, open_machine
-from warpgroup.runtime.calibration.step_grid import Point, grid, unlike_lengths
+from warpgroup.runtime.calibration.step_grid import GridPoint, different_lengths, grid
 from warpgroup.sim.fitting.steps import COLUMNS, fit
 from warpgroup.workloads import load_model
 
@@ -46,8 +46,8 @@ def test_a_profile_can_be_fitted_to_it(measured):
     assert fitted.rates.token_fs > 0
 
 
-def test_a_cap_that_leaves_no_room_is_said():
-    with pytest.raises(OverBudget, match="no room for any step that is to be measured: raise --vram"):
+def test_a_cap_under_which_no_step_fits_is_refused():
+    with pytest.raises(OverBudget, match="no step of the grid fits into memory: raise --vram"):
         calibrate(TINY, CPU, attention=choose_attention("auto", CPU, TINY), limits=Limits(vram_bytes=5_922_816))
 
 
@@ -63,8 +63,8 @@ def test_points_keep_to_the_engines_limits():
 
 
 @pytest.mark.parametrize("rows", [1, 7, 200])
-def test_caches_are_unlike_and_of_the_wanted_mean(rows):
-    lengths = unlike_lengths(Point(rows, 1000), np.random.default_rng(0))
+def test_caches_have_different_lengths_and_the_wanted_mean(rows):
+    lengths = different_lengths(GridPoint(rows, 1000), np.random.default_rng(0))
     assert len(lengths) == rows
     assert np.mean(lengths) == pytest.approx(1000, rel=0.01)
     assert max(lengths) <= 4000

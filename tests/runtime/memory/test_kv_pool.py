@@ -1,4 +1,4 @@
-"""The KV pool: what lies in a block stays with its request, wherever the block goes."""
+"""The KV pool: the content of a block stays with its request, wherever the block is moved."""
 
 import pytest
 import torch
@@ -20,7 +20,7 @@ def pool_of(blocks: int) -> KvPool:
 
 
 def write(pool: KvPool, request: int, seat: int, tokens: int) -> None:
-    """The request's number and the position at every one of its tokens."""
+    """Write the number of the request and the position into the cache of each of its tokens."""
     key, _ = pool.layers()[1]
     for position in range(tokens):
         key[pool.block_manager.tables[seat, position // BLOCK], position % BLOCK] = 1000 * request + position
@@ -48,7 +48,7 @@ def test_a_pool_that_shrinks_keeps_what_is_held(lengths, data):
             assert read(pool, request, tokens) == [1000 * request + p for p in range(tokens)]
 
 
-def test_a_cache_comes_back_from_the_host_as_it_was():
+def test_a_cache_comes_back_from_the_host_unchanged():
     pool = pool_of(8)
     block_manager = pool.block_manager
     block_manager.hold(1, 0, 40)
@@ -90,7 +90,7 @@ def test_layers_are_views_of_one_block_of_memory():
     assert torch.equal(pool.layers()[0][0][3, 5], torch.full((2, 32), 7.0))
 
 
-def test_what_does_not_fit_changes_nothing():
+def test_a_request_that_does_not_fit_changes_nothing():
     block_manager = pool_of(4).block_manager
     assert block_manager.hold(1, 0, 40)
     assert not block_manager.hold(1, 0, 80)

@@ -1,4 +1,4 @@
-"""The model against transformers: the same greedy tokens, however the requests are batched."""
+"""The model against transformers: the same greedy tokens, no matter how the requests are batched."""
 
 import warnings
 
@@ -67,7 +67,7 @@ def checkpoint(request, tmp_path_factory):
 
 
 def greedy(model, prompt: list[int], count: int) -> list[int]:
-    """Token after token, from a cache of its own."""
+    """Token after token, with a KV cache."""
     found, cache, ids = [], None, torch.tensor([prompt])
     with torch.no_grad():
         for _ in range(count):

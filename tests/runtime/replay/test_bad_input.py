@@ -1,4 +1,4 @@
-"""Models that cannot be used: one line that says what, where and what to do."""
+"""Models, devices and backends that cannot be used: one line that says what, where and what to do."""
 
 import json
 import re
@@ -72,13 +72,13 @@ def test_a_whole_folder_is_read(folder):
         ({"rms_norm_eps": [1]}, "float() argument must be a string or a real number"),
     ],
 )
-def test_a_config_of_something_else_is_refused(folder, change, message):
+def test_a_config_of_an_unsupported_model_is_refused(folder, change, message):
     (folder / "config.json").write_text(json.dumps(CONFIG | change))
     with pytest.raises(InvalidModel, match=re.escape(message)):
         read_model_folder(folder)
 
 
-def test_a_config_that_lacks_a_field_or_is_none_is_refused(folder, tmp_path):
+def test_a_config_that_lacks_a_field_or_is_not_json_is_refused(folder, tmp_path):
     (folder / "config.json").write_text(json.dumps({k: v for k, v in CONFIG.items() if k != "vocab_size"}))
     with pytest.raises(InvalidModel, match=r"config\.json lacks vocab_size"):
         read_model_folder(folder)
@@ -122,7 +122,7 @@ def test_pickles_are_never_opened(folder):
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
-def test_without_a_gpu_the_way_to_try_it_is_named():
+def test_without_a_gpu_the_options_for_a_cpu_are_named():
     with pytest.raises(DeviceUnavailable, match="--model tiny --device cpu"):
         open_machine("auto")
 
@@ -137,11 +137,11 @@ def test_devices_and_backends_that_do_not_exist_are_refused():
         choose_attention("flash", machine, spec)
     attention = choose_attention("auto", machine, spec)
     attention.block_multiple = 256
-    with pytest.raises(InvalidScenario, match="--block-tokens is 16, sdpa"):
+    with pytest.raises(InvalidScenario, match="--block-tokens is 16, but sdpa"):
         require_blocks(attention, 16)
 
 
-def test_true_lengths_are_not_to_be_had_for_real_prompts():
+def test_a_policy_that_needs_true_lengths_is_refused_for_real_prompts():
     with pytest.raises(InvalidScenario, match="needs true output lengths"):
         generate([[1]], "tiny", max_new_tokens=2, policy="oracle", device="cpu")
 

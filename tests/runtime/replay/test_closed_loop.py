@@ -1,4 +1,4 @@
-"""Closed loops on an engine: the next request comes when the answer is there, and the plans can be made again."""
+"""Closed loops on an engine: the next request comes after the answer, and the simulator repeats the plans."""
 
 import time
 from dataclasses import replace
@@ -31,7 +31,7 @@ def test_users_wait_for_their_answers(policy, plan_ahead):
     assert follow(run).difference is None
 
 
-def test_whose_turn_is_turned_away_goes_on_with_the_next():
+def test_a_conversation_continues_after_a_turn_is_rejected():
     rows = [(0, 100, 3), (0, 2000, 5), (0, 20, 2), (0, 30, 2)]
     turns = Turns(*(np.array(each) for each in ([0] * 4, [-1, 0, 1, 2], [-1, 0, 3 * MS, 0])))
     trace = replace(Trace.of_rows(rows, max_new_tokens=50), turns=turns)
@@ -41,7 +41,7 @@ def test_whose_turn_is_turned_away_goes_on_with_the_next():
     assert follow(run).difference is None
 
 
-def test_a_queue_too_small_for_all_who_begin_loses_nobody(monkeypatch):
+def test_a_queue_too_small_for_all_first_requests_loses_none(monkeypatch):
     monkeypatch.setattr("warpgroup.runtime.replay.arrivals._REQUESTS", 4)
     trace = with_arrivals(Trace.of_rows(ROWS, max_new_tokens=50), "users:9", 2)
     run = replay(trace, "paged", kv_blocks=40, step_tokens=160).run
@@ -50,8 +50,8 @@ def test_a_queue_too_small_for_all_who_begin_loses_nobody(monkeypatch):
 
 
 @pytest.mark.parametrize("arrivals", ["trace", "users:12"])
-def test_nobody_overtakes_the_one_that_is_about_to_be_submitted(monkeypatch, arrivals):
-    """The submitting thread falls asleep with a request in its hand, while others end and become due."""
+def test_no_request_overtakes_one_that_is_about_to_be_submitted(monkeypatch, arrivals):
+    """The submitting thread sleeps between taking and submitting a request, while others end and become due."""
     slept = []
 
     def drowsy(self):

@@ -1,4 +1,4 @@
-"""Replay parity: from its record alone a real run's plans are made again, for every policy."""
+"""Replay parity: for each policy, the simulator makes the plans of a real run again, from its record alone."""
 
 from collections.abc import Callable
 
@@ -45,7 +45,7 @@ def test_out_of_memory_steps_and_rejections_are_part_of_it():
 
 
 class OtherProcesses:
-    """In the monitor's place: others take so many blocks' memory, as a function of the replay says."""
+    """A stand-in for the monitor: other processes take the memory of as many blocks as `taken` says."""
 
     peak_used_bytes = 0
 
@@ -128,14 +128,14 @@ def test_a_hash_of_other_plans_is_a_difference_though_every_step_looks_the_same(
     assert found.difference.startswith("every step is the same, but the plans' hash is ")
 
 
-def test_a_policy_that_is_not_the_runs_own_is_found_out():
+def test_another_policy_than_that_of_the_run_is_a_difference():
     real = replay(AT_ONCE, "paged", kv_blocks=24, step_tokens=160).run
     other = msgspec.structs.replace(real.info, policy="skyline")
     found = follow(Run(other, real.requests, real.steps, real.events))
     assert found.difference is not None
 
 
-def test_records_that_do_not_say_enough_are_refused():
+def test_records_without_the_needed_facts_are_refused():
     trace = Trace.of_rows([(0, 10, 30)], max_new_tokens=100)
     simulated = simulate(trace, "paged")
     with pytest.raises(InvalidRun, match="took several steps as one"):

@@ -1,4 +1,4 @@
-"""Replays on the CPU: the same code as on a GPU, but for the kernels."""
+"""Replays on the CPU: the same code as on a GPU, except for the kernels."""
 
 import os
 import signal
@@ -13,7 +13,7 @@ from warpgroup.records import read_run, write_run
 from warpgroup.runtime import ReplayOptions, replay_all
 from warpgroup.runtime.memory.kv_pool import OutOfVram
 from warpgroup.runtime.replay import arrivals as arrivals_module
-from warpgroup.runtime.step.inputs import Filling, Slabs
+from warpgroup.runtime.step.inputs import Slabs, StepLengths
 
 RNG = np.random.default_rng(0)
 ROWS = [(0, int(RNG.integers(1, 150)), int(RNG.integers(1, 40))) for _ in range(16)]
@@ -22,13 +22,13 @@ GIB = 1 << 30
 
 @pytest.fixture(scope="module")
 def alone() -> list[list[int]]:
-    """What each request says when nobody else is there and nothing is short."""
+    """The tokens of each request when it runs alone with enough memory."""
     return replay(ROWS, "paged", max_seqs=1, kv_blocks=400).tokens
 
 
 @pytest.mark.parametrize("policy", [info.id for info in policy_catalogue()])
 @pytest.mark.parametrize("kv_blocks", [40, 400])
-def test_every_policy_gives_every_request_its_own_tokens(alone, policy, kv_blocks):
+def test_every_policy_gives_every_request_the_tokens_that_it_gets_alone(alone, policy, kv_blocks):
     made = replay(ROWS, policy + ("(n=6)" if policy.startswith("count") else ""), kv_blocks=kv_blocks)
     assert made.run.info.summary["finished"] == len(ROWS)
     assert made.tokens == alone
@@ -42,7 +42,7 @@ def test_a_step_may_be_planned_before_or_after_the_one_before_it_ends(alone, pla
 
 
 @pytest.mark.parametrize("policy", ["paged", "ffd", "skyline(chunk=16)", "count-continuous(n=6)"])
-def test_every_step_is_laid_out_in_one_of_two_places(monkeypatch, policy):
+def test_every_step_is_written_into_one_of_two_slabs(monkeypatch, policy):
     places, of_size = set(), Slabs.of_size
 
     def noted(slabs, size):
@@ -55,7 +55,7 @@ def test_every_step_is_laid_out_in_one_of_two_places(monkeypatch, policy):
     assert len(places) == 2
 
 
-def test_a_batch_that_is_too_large_runs_out_of_memory_is_split_and_nothing_is_lost(alone):
+def test_a_batch_that_runs_out_of_memory_is_split_and_loses_no_request(alone):
     made = replay(ROWS, "count-static(n=16)", kv_blocks=40)
     assert made.run.info.summary["ooms"] > 0
     assert made.run.info.summary["finished"] == len(ROWS)
@@ -92,11 +92,11 @@ def test_drawn_tokens_depend_on_the_seed_and_the_request_alone():
 
 @pytest.mark.parametrize("policy", ["paged", "skyline", "ffd"])
 def test_a_step_that_the_device_has_no_memory_for_is_planned_again_smaller(alone, policy):
-    """As on a GPU, whose allocator may refuse what was predicted to fit."""
+    """As on a GPU, where the allocator may refuse a step that was predicted to fit."""
     refused = []
 
     def refuse_twice(made):
-        watch = made._vram_cap.watch
+        watch = made.executor.vram_cap.watch
 
         def watched(step, plan):
             if plan.work.prefill_tokens > 64 and len(refused) < 2:
@@ -104,7 +104,7 @@ def test_a_step_that_the_device_has_no_memory_for_is_planned_again_smaller(alone
                 raise OutOfVram(plan.predicted_bytes)
             return watch(step, plan)
 
-        made._vram_cap.watch = watched
+        made.executor.vram_cap.watch = watched
 
     made = replay(ROWS, policy, kv_blocks=60, step_tokens=128, prepare=refuse_twice)
     assert made.run.info.summary["ooms"] == 2
@@ -112,14 +112,14 @@ def test_a_step_that_the_device_has_no_memory_for_is_planned_again_smaller(alone
     assert made.tokens == alone
 
 
-def test_caches_that_were_evicted_one_by_one_all_find_room_on_the_host():
+def test_caches_that_are_evicted_one_by_one_all_fit_on_the_host():
     rows = [(0, 16, 130)] * 40
     made = replay(rows, "skyline(eager=1)", kv_blocks=60, max_seqs=40, max_new_tokens=130, slow_device=True)
     assert made.run.info.summary["finished"] == 40
     assert (made.run.steps["swap_bytes"] > 0).sum() > 10
 
 
-def test_a_request_that_is_evicted_and_admitted_by_one_plan_goes_on_where_it_was():
+def test_a_request_that_one_plan_evicts_and_admits_continues_where_it_was():
     """The budget shrinks under both: the long one outgrows it and fails; the short one is computed again at once, while
     its last token may still be on the device.
     """
@@ -135,7 +135,7 @@ def test_a_request_that_is_evicted_and_admitted_by_one_plan_goes_on_where_it_was
             plans.append(1)
             if len(plans) == 30:
                 made._scheduler.set_budget(small)
-                made._vram_cap.set_budget(made._scheduler.memory)
+                made.executor.vram_cap.set_budget(made._scheduler.memory)
 
         def watched(step):
             both.extend({evicted.id for evicted in step.plan.evicted} & {*step.plan.admitted})
@@ -151,7 +151,7 @@ def test_a_request_that_is_evicted_and_admitted_by_one_plan_goes_on_where_it_was
 
 
 class EagerStandIn:
-    """What a captured graph would compute, step by step: reads the same slab, in the same filled-up shape."""
+    """A stand-in for a captured graph: computes eagerly from the same slab, in the same padded shape."""
 
     def __init__(self, engine, shape):
         self.engine, self.shape, self.replays = engine, shape, 0
@@ -160,13 +160,13 @@ class EagerStandIn:
         self.replays += 1
         layout = self.engine.graphs._layout(self.shape)
         width = self.shape.width * self.engine.extent.block_tokens
-        batch = layout.batch(self.engine.graphs.slab, Filling(self.shape.chunk_tokens, width))
+        batch = layout.batch(self.engine.graphs.slab, StepLengths(self.shape.chunk_tokens, width))
         return self.engine.model.step(batch, self.engine._cache, self.engine._last_tokens)
 
 
 @pytest.mark.parametrize("policy", ["paged", "sarathi(chunk=32)", "skyline(chunk=16)", "count-static(n=5)"])
 @pytest.mark.parametrize("kv_blocks", [40, 400])
-def test_steps_that_are_filled_up_to_a_captured_shape_give_the_same_tokens(alone, policy, kv_blocks):
+def test_steps_that_are_padded_to_a_captured_shape_give_the_same_tokens(alone, policy, kv_blocks):
     stand_ins = {}
 
     def capture(made):
@@ -188,7 +188,7 @@ def test_steps_that_are_filled_up_to_a_captured_shape_give_the_same_tokens(alone
 
 
 def other_process(used: dict[str, int]):
-    """Another process that holds what `used` says; sampled at every step in place of the monitor's thread."""
+    """Another process that holds as much as `used` says, sampled at each step in place of the monitor's thread."""
 
     def prepare(made):
         monitor, step = made._monitor, made._step
@@ -228,7 +228,6 @@ def test_requests_come_at_their_times():
 
 def test_a_run_whose_requests_came_late_is_marked(monkeypatch):
     monkeypatch.setattr(arrivals_module, "LAG_LIMIT_S", -1.0)
-    monkeypatch.setattr("warpgroup.runtime.replay.replay.LAG_LIMIT_S", -1.0)
     assert replay([(0, 10, 3), (10_000_000, 10, 3)], "paged").run.info.machine.degraded
 
 
@@ -245,7 +244,7 @@ def test_an_interrupted_run_can_be_read_and_is_marked(tmp_path):
     assert again.info.summary["aborted"] == 4 * len(ROWS) - again.info.summary["finished"]
 
 
-def test_a_campaign_replays_each_policy_and_resumes(tmp_path):
+def test_replay_all_replays_each_policy_and_resumes(tmp_path):
     from warpgroup.csrc import parse_policies
     from warpgroup.experiment import Limits, build_experiment
     from warpgroup.runtime import missing_runs, open_machine, open_session

@@ -1,4 +1,4 @@
-"""`warpgroup replay`, as a user meets it: in a process of its own, on the CPU."""
+"""`warpgroup replay` as a user runs it: in a process of its own, on the CPU."""
 
 import json
 import signal
@@ -26,7 +26,7 @@ def warpgroup(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([*WARPGROUP, *arguments], capture_output=True, text=True, check=False)
 
 
-def test_several_policies_end_in_compares_table_and_a_report(place):
+def test_several_policies_give_the_table_of_compare_and_a_report(place):
     limits = ("--kv-budget-tokens", "800", "--max-new-tokens", "64", "--out", "out")
     done = warpgroup(*ON_THE_CPU, "--policies", "paged,skyline,count-static(n=4)", *limits)
     assert done.returncode == 0, done.stderr
@@ -69,7 +69,7 @@ def test_a_replay_is_made_again_from_its_record(place):
     )
 
 
-def test_ctrl_c_keeps_what_was_done(place):
+def test_ctrl_c_keeps_the_record_so_far(place):
     (place / "lengths.json").write_text(json.dumps([[100, 100]] * 1500))
     process = subprocess.Popen([*WARPGROUP, *ON_THE_CPU, "--policies", "paged", "--out", "out"], stderr=subprocess.PIPE)
     assert process.stderr is not None
@@ -95,7 +95,7 @@ def test_ctrl_c_keeps_what_was_done(place):
         (("--policies", "paged", "--model", "./nowhere"), "is not a model: it has no config.json"),
     ],
 )
-def test_what_cannot_be_is_said_in_one_line(place, arguments, message):
+def test_an_impossible_replay_is_refused_in_one_line(place, arguments, message):
     done = warpgroup(*ON_THE_CPU, *arguments)
     assert done.returncode == 2
     assert message in done.stderr

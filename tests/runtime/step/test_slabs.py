@@ -1,4 +1,4 @@
-"""Slabs in turn: what the device reads is what was written for that step, however late it reads."""
+"""Slabs in turn: the device reads what was written for its step, no matter how late it reads."""
 
 import gc
 import mmap
@@ -21,7 +21,7 @@ def halves(size: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 class LateCopy:
-    """A copy that a busy device makes as late as it may: when somebody waits for it."""
+    """A copy that a busy device makes as late as possible: when the host waits for it."""
 
     def __init__(self, to: torch.Tensor, slab: torch.Tensor) -> None:
         self._to, self._slab = to, slab
@@ -33,7 +33,7 @@ class LateCopy:
 
 
 class Impatient(Slabs):
-    """Breaks the rule: writes without waiting for the copy."""
+    """Breaks the rule: does not wait for the copy before the slab is written."""
 
     def turn(self):
         self._copied = [None, None]
@@ -63,11 +63,11 @@ def test_a_slab_is_not_rewritten_before_it_was_read():
     assert what_the_device_saw(Slabs, 7) == [*range(7)]
 
 
-def test_this_test_would_notice():
+def test_the_test_above_fails_without_the_wait():
     assert what_the_device_saw(Impatient, 7) != [*range(7)]
 
 
-def test_a_step_that_outgrows_the_arena_lies_beside_it_and_the_next_ones_in_it():
+def test_a_step_that_is_larger_than_its_slab_gets_other_memory_and_the_next_step_the_slab():
     late: list[LateCopy] = []
     small, large = Layout.of(SHAPE, ()), Layout.of(Shape(200, 0, 0, 0, 0, 200, 8), ())
     pinned = halves(small.size)
@@ -98,7 +98,7 @@ def test_views_keep_the_memory_alive():
 
 
 @pytest.mark.parametrize("counts", [(1,), (17, 5000, 3)])
-def test_an_arena_is_whole_pages_of_zeros_in_aligned_parts_seen_by_both_without_a_copy(counts):
+def test_an_arena_is_whole_pages_of_zeros_in_aligned_parts_that_numpy_and_torch_share(counts):
     parts = Arena(open_machine("cpu"), *counts).parts
     assert parts[0].data_ptr() % mmap.PAGESIZE == 0
     assert [len(part) for part in parts] == [*counts]
@@ -109,7 +109,7 @@ def test_an_arena_is_whole_pages_of_zeros_in_aligned_parts_seen_by_both_without_
 
 
 @pytest.mark.parametrize("tokens", [300, 40_000])
-def test_no_step_within_the_limits_outgrows_the_arena(tokens):
+def test_every_step_within_the_limits_fits_into_a_slab(tokens):
     extent = Extent(
         seats=8, longest_tokens=tokens, block_tokens=16, limit_bytes=1 << 24, step_tokens=2048, intake_tokens=4096
     )

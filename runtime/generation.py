@@ -1,4 +1,4 @@
-"""Continues real prompts, given as token ids, until an end token: the engine for those who want its output."""
+"""Continues real prompts, given as token ids, until an end token."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,11 +7,10 @@ from ..csrc import PolicySpec, Scheduler, StepPlan, parse_policy
 from ..errors import InvalidScenario, OverBudget
 from ..experiment import Experiment, Limits, build_experiment
 from ..workloads import ModelSpec, Trace, load_model, read_model_folder
-from .attention import choose_attention
+from .attention.choice import choose_attention
 from .engine.executor import Executor
 from .machine import open_machine
 from .memory.kv_pool import OutOfVram
-from .memory.vram_cap import VramCap
 from .replay.session import Session, open_session
 
 
@@ -28,28 +27,27 @@ def generate(
     temperature: float = 0.0,
     seed: int = 0,
 ) -> list[list[int]]:
-    """Continue each prompt by at most `max_new_tokens` tokens, the end token included where it came.
+    """Continue each prompt by at most `max_new_tokens` tokens; an end token is part of the output.
 
     Args:
-        prompts: token ids, at least one each.
-        model: a Hugging Face folder, or the name of a shape, whose weights are then random.
-        eos_token: what ends an output; None: nothing but the limit.
-        policy: as `parse_policy` reads it; it must not ask for true output lengths.
-        temperature: 0: greedy; else tokens are drawn, by `seed`.
+        prompts: token ids, at least one in each prompt.
+        model: a Hugging Face folder, or the name of a shape; the weights of a shape are random.
+        eos_token: ends an output; None: only `max_new_tokens` does.
+        policy: as `parse_policy` reads it. It must not need true output lengths.
+        temperature: 0: greedy; else tokens are drawn with `seed`.
+
+    Returns:
+        The output tokens of each prompt.
 
     Raises:
-        WarpGroupError: an unknown name, a model that cannot be used, a prompt that does not fit.
+        WarpGroupError: a name is unknown, the model cannot be used, or a prompt does not fit.
     """
     chosen = parse_policy(policy)
     if chosen.build().sees_lengths:
-        raise InvalidScenario(f"policy '{policy}' needs true output lengths, which only a trace has")
+        raise InvalidScenario(f"policy '{policy}' needs true output lengths, which only a trace has: choose another")
     machine = open_machine(device)
     spec, folder = _model(model)
-    for number, prompt in enumerate(prompts):
-        if not all(0 <= token < spec.vocab for token in prompt):
-            raise InvalidScenario(
-                f"prompt {number} has a token id outside 0 to {spec.vocab - 1}, {spec.name}'s vocabulary"
-            )
+    _check_tokens(prompts, spec)
     backend = choose_attention(attention, machine, spec)
     trace = Trace.of_rows([(0, len(prompt), max_new_tokens) for prompt in prompts], max_new_tokens=max_new_tokens)
     wanted = limits or Limits(block_tokens=max(backend.block_multiple, 16))
@@ -68,8 +66,17 @@ def _model(model: str | Path) -> tuple[ModelSpec, Path | None]:
     return (read_model_folder(folder), folder) if folder.is_dir() else (load_model(str(model)), None)
 
 
+def _check_tokens(prompts: Sequence[Sequence[int]], spec: ModelSpec) -> None:
+    for number, prompt in enumerate(prompts):
+        if not all(0 <= token < spec.vocab for token in prompt):
+            raise InvalidScenario(
+                f"prompt {number} has a token id outside 0 to {spec.vocab - 1}, the vocabulary of {spec.name}: use its "
+                "tokenizer"
+            )
+
+
 class _Generation:
-    """One step after another: what a step drew decides who takes part in the next."""
+    """Runs one step after another: an end token that a step draws decides what the next step computes."""
 
     def __init__(
         self, session: Session, policy: PolicySpec, prompts: Sequence[Sequence[int]], eos_token: int | None
@@ -78,23 +85,8 @@ class _Generation:
         self._trace, self._eos = experiment.trace, eos_token
         self._engine = session.engine
         self._scheduler: Scheduler = experiment.scheduler(policy)
-        core = self._scheduler.policy
-        vram_cap = VramCap(
-            session.engine.machine,
-            session.engine.pool,
-            experiment.memory,
-            cap_bytes=experiment.memory.budget_bytes,
-            fixed_bytes=session.fixed_bytes,
-            blind=not core.sees_memory,
-        )
-        session.engine.pool.open_host(core.swap_bytes)
-        self._executor = Executor(
-            session.engine,
-            vram_cap,
-            self._trace.prompt_tokens,
-            self._trace.output_tokens,
-            seed=experiment.seed,
-            padded=core.is_padded,
+        self._executor = Executor.for_run(
+            session.engine, experiment, self._scheduler.policy, fixed_bytes=session.fixed_bytes
         )
         log = self._executor.log
         for start, prompt in zip(log.starts, prompts, strict=True):
@@ -117,13 +109,16 @@ class _Generation:
     def _step(self, plan: StepPlan) -> None:
         for failed in plan.failed:
             raise OverBudget(
-                f"prompt {failed.id} and its output need {failed.needed_bytes:,} bytes, more than there are"
+                f"prompt {failed.id} and its output need {failed.needed_bytes:,} bytes, more than the device has: "
+                "lower max_new_tokens"
             )
         step = self._executor.stager.stage(plan, self._engine.turn_slab())
         try:
             if plan.horizon == 0:
                 self._executor.rest(step)
-                self._now_ns = max(plan.wake_ns, self._now_ns)  # an incomplete batch need not wait for company
+                self._now_ns = max(
+                    plan.wake_ns, self._now_ns
+                )  # no more requests come, so an incomplete batch need not wait
                 return
             launched = self._executor.launch(step)
         except OutOfVram:
