@@ -22,7 +22,6 @@ from .request_log import (
     LogUnitOption,
     read_log,
 )
-from .runtime_import import import_runtime
 from .tables.profiles import show_profile
 
 if TYPE_CHECKING:
@@ -109,9 +108,9 @@ def _measured(options: Options, attention: str, runs: list[Path], steps: list[Pa
 
 
 def _on_device(model: str, options: Options, attention: str) -> "MeasuredSteps":
+    from .. import runtime
     from ..sim.fitting.measured_steps import About, MeasuredSteps
 
-    runtime = import_runtime("measuring")
     spec = load_model(model)
     machine = runtime.open_machine(options.device or "auto")
     backend = runtime.choose_attention(attention, machine, spec)

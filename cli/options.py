@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from ..errors import Interrupted
+from ..runtime import BACKENDS
 from ..workloads import ARRIVAL_FORMS, DEFAULT_DEVICE, DEFAULT_MODEL, USERS_FORM
 from .defaults import DEFAULT_SCENARIO
 from .help import option
@@ -200,7 +201,7 @@ AttentionOption = Annotated[
     option(
         panel="How to run",
         metavar="NAME",
-        help="The attention backend: auto | paged | flash | torch-flash | sdpa. auto: the fastest that is installed.",
+        help=f"The attention backend: {' | '.join(BACKENDS)}. auto: the fastest that is installed.",
     ),
 ]
 

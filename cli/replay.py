@@ -22,7 +22,6 @@ from .options import (
     ResumeOption,
     with_options,
 )
-from .runtime_import import import_runtime
 from .tables.runs import show_runs
 
 EXAMPLES = examples(
@@ -78,7 +77,8 @@ def replay_command(
     If --model names no folder with weights, random weights are used: shapes, kernels and memory are the real ones.
     Every output is as long as the trace says.
     """
-    runtime = import_runtime("replay")
+    from .. import runtime
+
     machine = runtime.open_machine(options.device or "auto")
     spec, weights_folder = model_of(options)
     backend = runtime.choose_attention(attention, machine, spec)
@@ -100,13 +100,13 @@ def replay_command(
         )
     if missing:
         engine = _Engine(machine, backend, weights_folder, temperature, graphs)
-        _replay(runtime, engine, experiment, missing, folder, settings)
+        _replay(engine, experiment, missing, folder, settings)
     _show([folder / each.slug for each in specs], folder, json=json)
 
 
-def _replay(
-    runtime: Any, engine: _Engine, experiment: Experiment, specs: list[PolicySpec], folder: Path, settings: Any
-) -> None:
+def _replay(engine: _Engine, experiment: Experiment, specs: list[PolicySpec], folder: Path, settings: Any) -> None:
+    from .. import runtime
+
     with terminal.replay_progress(len(experiment.trace)) as (say, watch):
         session = runtime.open_session(
             experiment,

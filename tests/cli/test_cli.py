@@ -155,7 +155,7 @@ def test_replay_without_a_gpu_or_torch_says_what_it_needs(place):
         "replay", "--trace", "lengths.csv", "--arrivals", "at-zero", "--model", "tiny", "--policies", "paged"
     )
     if importlib.util.find_spec("torch") is None:
-        needed = "error: replay needs torch, which is not installed: run pip install '.[runtime]'"
+        needed = "error: running a model needs torch, which is not installed: run pip install '.[runtime]'"
     else:
         needed = "error: no CUDA device is usable here"
     assert done.returncode == 2
