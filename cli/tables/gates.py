@@ -1,4 +1,4 @@
-"""What is known of the gate's own errors."""
+"""What the gate can detect on this machine, and how often it is wrong."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -10,23 +10,20 @@ from rich.text import Text
 from ..terminal import stdout
 
 if TYPE_CHECKING:
-    from ...reports.gate.config import GateConfig
-    from ...reports.gate.proof import Certificate
+    from ...reports.gate.classes.timed.certification import Certificate
+    from ...reports.gate.classes.timed.decision import TimingRule
 
 
-def show_detectable(found: Mapping[str, float], config: "GateConfig") -> None:
-    """The smallest slow-down that each benchmark can show on this machine, and its threshold."""
-    from ...reports.gate.run import rule_of
-
-    rule = rule_of(config)
+def show_detectable(found: Mapping[str, float], rule: "TimingRule") -> None:
+    """The smallest slow-down that each benchmark detects on this machine, and its threshold."""
     table = Table(
-        title="What this machine can show, at 1 % false alarms and 99 % power",
+        title="What this machine detects, at 1 % false alarms and 99 % power",
         title_justify="left",
         box=None,
         pad_edge=False,
     )
     table.add_column("benchmark", overflow="fold")
-    for name in ("smallest slow-down", "threshold", "usable"):
+    for name in ("smallest slow-down", "threshold", "detectable"):
         table.add_column(name, justify="right")
     for name, smallest in sorted(found.items(), key=lambda item: -item[1]):
         seen = smallest <= rule.of(name)
@@ -39,10 +36,10 @@ def show_detectable(found: Mapping[str, float], config: "GateConfig") -> None:
 def show_certification(certificate: "Certificate") -> None:
     """How often the gate was wrong, in each setting."""
     table = Table(
-        title=f"gates of {certificate.certification.benchmark}", title_justify="left", box=None, pad_edge=False
+        title=f"trials of {certificate.certification.benchmark}", title_justify="left", box=None, pad_edge=False
     )
     table.add_column("setting")
-    for name in ("gates", "outcomes", "wrong", "true rate, at most (95 %)", "seconds per gate"):
+    for name in ("trials", "outcomes", "wrong", "true rate, at most (95 %)", "s a trial"):
         table.add_column(name, justify="right")
     for setting, tally in certificate.certification.tallies.items():
         outcomes = ", ".join(f"{count} {outcome}" for outcome, count in tally.outcomes.items())

@@ -1,7 +1,12 @@
-"""The gate: has a change made anything worse, and how sure is that? Four classes of metric, each with its own rule.
+"""The performance gate: does a change make anything worse, and how certain is the answer?
 
-exact      what simulations come to: equal, or changed and to be accepted
-counted    instructions, allocations, bytes copied: a small increase fails
-timed      CPU or GPU time of base and head side by side: fails when statistics are sure, twice
-trend      history of GPU runs: change points are reported and never block
+Each class of metric has its own rule; `classes/registry.py` lists them:
+
+    exact      figures of simulations: any difference fails until it is accepted
+    counted    instructions, allocations, copied bytes: a small increase fails
+    timed      CPU or GPU time of base and head, measured side by side: fails if two rounds show a slow-down
+    trend      figures of replays over months: change points are reported and never fail a gate
+
+`config.py`, `builds.py` and `gate.py` are what a class is given, `run.py` and `accept.py` go through all classes, and
+`outputs/` shows a result on the terminal, in CI and as a page.
 """

@@ -1,5 +1,5 @@
-"""What a gate raises when it cannot know."""
+"""The error of a gate that cannot measure."""
 
 
 class Broken(Exception):
-    """A harness problem: nothing is known. One line: what, where, remedy."""
+    """The gate cannot measure something, so its result is unknown. One line: what, where, remedy."""

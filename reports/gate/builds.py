@@ -1,4 +1,4 @@
-"""Base and head, built in the same job: trees by git, packages by pip, each into a folder of its own."""
+"""Builds base and head: source trees by git, packages by pip, each in its own folder."""
 
 import hashlib
 import importlib.util
@@ -17,38 +17,40 @@ WORKING_TREE = "working tree"
 
 
 def root_of(path: Path) -> Path:
-    """The repository that a file is in. Raises InvalidScenario: it is in none."""
+    """The repository that contains a file. Raises InvalidScenario: there is none."""
     folder = path.resolve().parent
     try:
         return Path(_git(folder, "rev-parse", "--show-toplevel"))
     except subprocess.CalledProcessError:
-        raise InvalidScenario(f"{path} is in no git repository: counted and timed checks compare commits") from None
+        raise InvalidScenario(
+            f"{path} is not in a git repository, and the gate compares commits: run it in a clone"
+        ) from None
     except FileNotFoundError:
-        raise Broken("git is not installed: counted and timed checks compare commits") from None
+        raise Broken("git is not installed, and the gate compares commits: install git") from None
 
 
 def commit_of(root: Path, ref: str) -> str:
-    """The commit that a name stands for. Raises InvalidScenario: there is none."""
+    """The commit that a branch, tag or hash names. Raises InvalidScenario: there is none."""
     try:
         return _git(root, "rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}")
     except subprocess.CalledProcessError:
         if ref == "HEAD":
-            raise InvalidScenario(f"{root} has no commit yet: there is nothing to compare with") from None
+            raise InvalidScenario(f"{root} has no commit yet: commit the files first") from None
         raise InvalidScenario(
-            f"--base {ref} is no commit of {root}: fetch it (actions/checkout needs fetch-depth: 0), or name another"
+            f"--base {ref} is not a commit of {root}: fetch it (actions/checkout needs fetch-depth: 0), or name another"
         ) from None
 
 
 def branched_from(root: Path, ref: str) -> str:
-    """Where the present commit left `ref`: what a change is compared with, whatever happened there since.
+    """The commit to compare with: the last one that the present commit has in common with `ref`.
 
-    A commit that is on `ref` itself, with nothing changed since, is compared with the one before it, if there is one.
+    If the present commit is on `ref` itself and nothing is changed since, it is the commit before, if there is one.
     """
     commit = commit_of(root, ref)
     try:
         left = _git(root, "merge-base", commit, "HEAD")
     except subprocess.CalledProcessError:
-        return commit  # histories without a common commit, as of shallow clones
+        return commit  # no common commit, as in a shallow clone
     if left == commit_of(root, "HEAD") and not _git(root, "status", "--porcelain", "--untracked-files=no"):
         with suppress(subprocess.CalledProcessError):
             return _git(root, "rev-parse", "--verify", "--quiet", "HEAD^")
@@ -56,13 +58,13 @@ def branched_from(root: Path, ref: str) -> str:
 
 
 def head_of(root: Path) -> str:
-    """The present commit, and whether the working tree is another. Raises InvalidScenario: there is none."""
+    """The present commit, with "-dirty" if the working tree differs. Raises InvalidScenario: there is no commit."""
     commit_of(root, "HEAD")
     return _git(root, "describe", "--always", "--abbrev=12", "--exclude=*", "--dirty")
 
 
-def tree(root: Path, commit: str, builds: Path) -> Path:
-    """The files of a commit, in a folder of their own that stays; `WORKING_TREE`: the repository itself."""
+def source_tree(root: Path, commit: str, builds: Path) -> Path:
+    """A folder with the files of a commit, kept for later gates; for `WORKING_TREE`, the repository itself."""
     if commit == WORKING_TREE:
         return root
     folder = builds / commit[:12] / "tree"
@@ -76,15 +78,17 @@ def tree(root: Path, commit: str, builds: Path) -> Path:
     return folder
 
 
-def package(root: Path, commit: str, builds: Path, *, options: Sequence[str] = ()) -> Path:
-    """The package of a commit, installed into a folder of its own: one that goes first on PYTHONPATH.
+def install_package(root: Path, commit: str, builds: Path, *, options: Sequence[str] = ()) -> Path:
+    """Install the package of a commit into its own folder, which can go first on PYTHONPATH; returns the folder.
 
     Args:
-        options: more of pip's, such as ("-C", "cmake.define.WARPGROUP_SLOWER=5").
+        commit: or `WORKING_TREE`, which is always built again.
+        builds: folder of all builds.
+        options: further options of pip, such as ("-C", "cmake.define.WARPGROUP_SLOWER=5").
 
-    Raises Broken: it does not build.
+    Raises Broken: the commit does not build.
     """
-    source = tree(root, commit, builds)
+    source = source_tree(root, commit, builds)
     what = "\0".join([platform.python_version(), *_compilers(), *options])
     kind = hashlib.sha256(what.encode()).hexdigest()[:8]
     name = "head" if commit == WORKING_TREE else commit[:12]
@@ -94,21 +98,21 @@ def package(root: Path, commit: str, builds: Path, *, options: Sequence[str] = (
     partial = site.with_name(site.name + ".part")
     for folder in (site, partial):
         shutil.rmtree(folder, ignore_errors=True)
-    # What built the package that runs now is used again where it is here; else pip fetches it.
-    alone = [] if importlib.util.find_spec("scikit_build_core") is None else ["--no-build-isolation"]
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", *alone, *options]
+    # If the build backend is installed here, pip uses it; otherwise pip fetches it.
+    isolation = [] if importlib.util.find_spec("scikit_build_core") is None else ["--no-build-isolation"]
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", *isolation, *options]
     done = subprocess.run(
         [*command, "--target", str(partial), str(source)], capture_output=True, text=True, check=False
     )
     if done.returncode:
-        lines = (done.stderr or done.stdout).strip().splitlines() or ["pip said nothing"]
+        lines = (done.stderr or done.stdout).strip().splitlines() or ["pip printed nothing"]
         raise Broken(f"{commit[:12]} does not build: {lines[-1]}; see: {' '.join(command[2:])}")
     partial.rename(site)
     return site
 
 
 def _compilers() -> list[str]:
-    """What builds depend on beside their source: another compiler's build is not used again."""
+    """What a build depends on besides its source: a build by another compiler is not reused."""
     if shutil.which("c++") is None:
         return []
     said = subprocess.run(["c++", "--version"], capture_output=True, text=True, check=False).stdout

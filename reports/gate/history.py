@@ -1,4 +1,4 @@
-"""The gate's history: a Parquet file with a row a check, in the order in which gates were run."""
+"""The history of the gate: a Parquet file with one row for each check, in the order in which the gates ran."""
 
 import json
 from collections.abc import Mapping
@@ -15,16 +15,17 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _MARK = b"warpgroup.gate.history"
-_CHECK = tuple(field for field in Check.__struct_fields__ if field not in ("base", "head", "interval"))
+_CHECK = tuple(field for field in Check.__struct_fields__ if field not in ("base", "head", "interval", "failed_sides"))
+"""The columns that are stored as they are. Which side failed is not kept: `detail` says it."""
 
 
-def append(path: Path, result: GateResult) -> None:
-    """Add a result; the file is made if it is not there, and whole at every moment.
+def append_result(path: Path, result: GateResult) -> None:
+    """Append a result; creates the file if it is missing. A reader never sees half a file.
 
-    One process at a time: of two that append at once, one may be lost.
+    Only one process may append at a time: if two do, one result may be lost.
 
     Raises:
-        InvalidScenario: the file is damaged, or is something else; it is left as it is.
+        InvalidScenario: the file is damaged or not a history; it is left as it is.
         OutputRefused: it cannot be written.
     """
     import pyarrow as pa
@@ -43,7 +44,7 @@ def append(path: Path, result: GateResult) -> None:
 
 
 def read_history(path: Path) -> list[GateResult]:
-    """What was appended, the oldest first; nothing if there is no such file. Raises InvalidScenario."""
+    """The results, the oldest first; empty if there is no such file. Raises InvalidScenario: not a history."""
     table = _read(path)
     if table is None:
         return []
@@ -55,7 +56,7 @@ def read_history(path: Path) -> list[GateResult]:
 
 
 def machine_key(machine: Mapping[str, str]) -> str:
-    """What figures depend on, in one canonical text: equal only for equal machines."""
+    """The facts of a machine as one text, equal only for equal machines."""
     return json.dumps(machine, sort_keys=True)
 
 
@@ -71,7 +72,7 @@ def _read(path: Path) -> "pa.Table | None":
         raise _refusal(path, error) from None
     version = (table.schema.metadata or {}).get(_MARK, b"")
     if version and version != str(SCHEMA).encode():
-        raise _refusal(path, "another version wrote it")
+        raise _refusal(path, "another version of warpgroup wrote it")
     if not version or not table.schema.equals(_schema()):
         raise _refusal(path, "it has other columns")
     return table
@@ -79,7 +80,7 @@ def _read(path: Path) -> "pa.Table | None":
 
 def _refusal(path: Path, why: object) -> InvalidScenario:
     reason = (str(why).splitlines() or ["unreadable"])[0]
-    return InvalidScenario(f"{path} is not a history of gates, or is damaged ({reason}): choose another --history")
+    return InvalidScenario(f"{path} is not a history of the gate, or is damaged ({reason}): choose another --history")
 
 
 def _schema() -> "pa.Schema":
@@ -98,7 +99,7 @@ def _rows(gate: int, result: GateResult) -> list[dict[str, Any]]:
         "machine": machine_key(result.machine),
         **{name: getattr(result, name) for name in ("date", "head", "base", "command", "seconds", "notes")},
     }
-    # A gate that checked nothing is history too: a row without a check.
+    # A result without checks is one row without a check.
     return [whole | _columns(check) for check in result.checks] or [whole]
 
 
@@ -106,7 +107,7 @@ def _columns(check: Check) -> dict[str, Any]:
     low, high = check.interval or (None, None)
     return {
         **{name: getattr(check, name) for name in _CHECK},
-        # As JSON: integers of any size, numbers and texts in one column, and what was written is what is read.
+        # As JSON, so that one column holds integers of any size, floats and texts without loss.
         "base_value": json.dumps(check.base),
         "head_value": json.dumps(check.head),
         "low": low,

@@ -1,4 +1,4 @@
-"""What a gate found: one result, from which every output is made."""
+"""The result of a gate, from which every output is made."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -8,29 +8,20 @@ import msgspec
 SCHEMA = 1
 
 
-class Kind(StrEnum):
-    """A class of metric."""
-
-    EXACT = "exact"
-    COUNTED = "counted"
-    TIMED = "timed"
-    TREND = "trend"
-
-
 class Outcome(StrEnum):
-    """What became of one check."""
+    """The outcome of one check."""
 
     PASSED = "passed"
     REGRESSED = "regressed"
-    CHANGED = "changed"  # an exact figure, for better or worse: to be accepted
-    INCONCLUSIVE = "inconclusive"  # noise hid whatever there was, for as long as there was time
-    WAIVED = "waived"  # would have failed
-    BROKEN = "broken"  # missing, renamed, crashed or no number: nothing is known
-    REPORTED = "reported"  # never blocks
+    CHANGED = "changed"  # an exact figure differs, for better or worse, and is not accepted yet
+    INCONCLUSIVE = "inconclusive"  # the measurement was too noisy for the time that was allowed
+    WAIVED = "waived"  # failed, and a [[waive]] entry of the configuration allows it
+    BROKEN = "broken"  # missing, renamed, crashed or not a number: the result is unknown
+    REPORTED = "reported"  # never fails a gate
 
 
 class ExitCode:
-    """Of `warpgroup gate run`."""
+    """Exit codes of `warpgroup gate run`."""
 
     PASSED = 0
     REGRESSED = 1
@@ -43,16 +34,18 @@ class Check(msgspec.Struct, frozen=True):
     """One metric of one benchmark.
 
     Attributes:
+        kind: name of the class of metric, such as "exact".
         name: of the benchmark, or scenario and policy.
-        metric: what was compared, its unit included.
-        base, head: its values; None where there is none.
-        change: head over base less 1; None where that is no number.
-        interval: of the change, 99 %, two-sided; timed checks alone.
-        threshold: a larger change fails.
-        detail: why, and what to do, in one line; empty if there is nothing to say.
+        metric: what was compared, with its unit.
+        base, head: the two values; None where one is missing.
+        change: head / base - 1; None where that is not a number.
+        interval: 99 % two-sided confidence interval of the change; timed checks only.
+        threshold: a change above it fails.
+        detail: the reason and the remedy in one line; empty if there is nothing to add.
+        failed_sides: the sides ("base", "head") whose own run of a timed benchmark failed.
     """
 
-    kind: Kind
+    kind: str
     name: str
     metric: str
     outcome: Outcome
@@ -62,20 +55,26 @@ class Check(msgspec.Struct, frozen=True):
     interval: tuple[float, float] | None = None
     threshold: float | None = None
     detail: str = ""
+    failed_sides: tuple[str, ...] = ()
 
     @property
     def id(self) -> str:
         """Unique within a result."""
         return f"{self.kind}:{self.name}:{self.metric}"
 
+    @property
+    def fails_in_base_alone(self) -> bool:
+        """Whether head can run the benchmark and base cannot."""
+        return self.failed_sides == ("base",)
+
 
 class GateResult(msgspec.Struct, frozen=True):
-    """A whole gate.
+    """The result of one run of the gate.
 
     Attributes:
         base, head: commits; head may be "working tree".
-        machine: what the figures depend on, by name.
-        notes: what else has to be known, a line each.
+        machine: facts of the machine that the figures depend on, by name.
+        notes: further remarks, one line each.
     """
 
     date: str
@@ -89,12 +88,12 @@ class GateResult(msgspec.Struct, frozen=True):
     schema: int = SCHEMA
 
     def count(self, *outcomes: Outcome) -> int:
-        """How many checks came out so."""
+        """The number of checks with one of these outcomes."""
         return sum(check.outcome in outcomes for check in self.checks)
 
     @property
     def exit_code(self) -> int:
-        """What is not known weighs most, then what got worse."""
+        """Broken checks weigh most, then regressions and changes, then inconclusive checks."""
         if self.count(Outcome.BROKEN) or not self.checks:
             return ExitCode.BROKEN
         if self.count(Outcome.REGRESSED, Outcome.CHANGED):
@@ -102,10 +101,10 @@ class GateResult(msgspec.Struct, frozen=True):
         return ExitCode.INCONCLUSIVE if self.count(Outcome.INCONCLUSIVE) else ExitCode.PASSED
 
     def save(self, path: Path) -> None:
-        """As indented JSON."""
+        """Write the result as indented JSON."""
         path.write_bytes(msgspec.json.format(msgspec.json.encode(self), indent=1) + b"\n")
 
 
 def read_result(path: Path) -> GateResult:
-    """What `save` wrote. Raises msgspec.MsgspecError or OSError."""
+    """Read what `GateResult.save` wrote. Raises msgspec.MsgspecError or OSError."""
     return msgspec.json.decode(path.read_bytes(), type=GateResult)

@@ -46,7 +46,7 @@ INSIDE = {
 CORE = ["memory", "packing", "scheduler", "simulation", "staging"]
 """The folders of the C++ core, bottom first."""
 
-GATED_PROCESS = REPOSITORY / "reports" / "gate" / "sampler.py"
+GATED_PROCESS = REPOSITORY / "reports" / "gate" / "classes" / "timed" / "sampler.py"
 """A pytest plugin that runs in the process of the gated benchmarks: its CUDA clock uses the torch that they use."""
 
 

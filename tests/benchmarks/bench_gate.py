@@ -1,8 +1,9 @@
-"""The benchmarks that gate this project: its hot paths as Python meets them, small enough to be sampled in 2 ms.
+"""Measures the CPU time of the hot paths, called from Python; the benchmarks of perf-gate.toml.
 
     pytest tests/benchmarks/bench_gate.py --benchmark-timer=time.thread_time
 
-Inputs differ within a call or from call to call: a processor learns one that does not, and then measures itself.
+A call is short enough for a sample of 2 ms. Inputs differ within a call or from call to call, because the branch
+predictor learns a repeated input, and the time would then be too short.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -29,7 +30,7 @@ from warpgroup.csrc import (
 
 REQUESTS = 256
 INPUTS = 20
-"""To a call, or in turn. In a build that is slower by 5 % every 20th call of `pack` is."""
+"""Inputs of a call, or of successive calls. A build that is slower by 5 % repeats every 20th call of `pack`."""
 GEOMETRY = ModelGeometry(
     layers=28, hidden=3584, query_heads=28, kv_heads=4, head_dim=128, intermediate=18_944, vocab=152_064
 )
@@ -42,19 +43,19 @@ LENGTHS: dict[str, tuple[int, Callable[[np.random.Generator, int], np.ndarray]]]
 
 
 def draws(kind: str, count: int) -> tuple[int, list[np.ndarray]]:
-    """A capacity, and so many inputs of `count` lengths each."""
+    """A capacity, and `INPUTS` inputs of `count` lengths each."""
     capacity, draw = LENGTHS[kind]
     return capacity, [draw(np.random.default_rng(seed), count).astype(np.int64) for seed in range(INPUTS)]
 
 
 def each_in_turn(calls: Iterable[Callable[[], object]]) -> Callable[[], object]:
-    """A call makes the next of these."""
+    """A function that makes the next of some calls each time."""
     turn = cycle(calls)
     return lambda: next(turn)()
 
 
 def all_at_once(function: Callable[..., object], inputs: Sequence[tuple]) -> Callable[[], None]:
-    """A call goes through all inputs."""
+    """A function that calls `function` on every input."""
 
     def through() -> None:
         for given in inputs:
@@ -100,7 +101,7 @@ def test_extend(benchmark, algorithm):
 
 
 class Server:
-    """A scheduler, and just enough of an executor to keep it busy."""
+    """A scheduler with the least executor that keeps it busy."""
 
     def __init__(self, policy: str, running: int = 64) -> None:
         self.scheduler = scheduler(policy, running)
@@ -121,7 +122,7 @@ class Server:
             self.outputs.append(output)
 
     def commit(self) -> None:
-        """End the step that was planned last, and refill the queue."""
+        """Commit the step that was planned last, and refill the queue."""
         if self.plan is not None:
             for evicted in self.plan.evicted:
                 self.left.pop(evicted.id, None)
@@ -140,7 +141,7 @@ class Server:
 
 @pytest.mark.parametrize("policy", ["paged", "ffd", "skyline", "past-future"])
 def test_plan(benchmark, policy):
-    """A plan in a saturated run, in which requests end and others are looked at all the time."""
+    """Plans of a saturated run, in which requests finish and others are considered all the time."""
     server = Server(policy)
 
     def plan() -> None:
@@ -208,7 +209,7 @@ def test_slab_of_a_decode_step(benchmark, rows):
     rng = np.random.default_rng(0)
     writer, slab, shape = decode_slab(rng, rows)
     orders = [rng.permutation(rows).astype(np.int64) for _ in range(INPUTS)]
-    benchmark(all_at_once(writer.write, [(slab, shape, seats, NO_PIECES, 0) for seats in orders]))
+    benchmark(all_at_once(writer.write, [(slab, shape, order, NO_PIECES, 0) for order in orders]))
 
 
 def test_attention_cut_of_rows(benchmark):
@@ -244,7 +245,7 @@ def test_step_time(benchmark):
 
 
 def experiments(requests: int) -> list:
-    """Requests at random times, memory short; the heavy imports are here, so that the other cases go without."""
+    """Requests at random times with little memory. The heavy imports are here, so that other cases do not need them."""
     from warpgroup.experiment import Limits, build_experiment
     from warpgroup.workloads import Trace, load_device, load_model
 
@@ -264,7 +265,7 @@ def test_simulate(benchmark, policy):
     from warpgroup.sim import simulate
 
     runs = [(experiment, policy) for experiment in experiments(30)]
-    # Four to a call: one alone takes as long as its requests happen to, and the fastest would be all that is seen.
+    # Five runs a call, because the time of one run depends on its requests, and the fastest run alone would count.
     benchmark(each_in_turn(all_at_once(simulate, runs[first::4]) for first in range(4)))
 
 

@@ -1,21 +1,21 @@
-"""The benchmarks that gate the runtime on a GPU: attention, and a whole decode step.
+"""Measures the GPU time of attention and of a whole decode step; the benchmarks of perf-gate-gpu.toml.
 
     warpgroup gate run --config tests/benchmarks/perf-gate-gpu.toml --base main
 
-It is for the gate alone, which counts GPU time: pytest-benchmark's own clocks see no more than launches.
+Only the gate can run it, because it measures GPU time; the clocks of pytest-benchmark see only the kernel launches.
 """
 
 import pytest
 
 pytestmark = [
     pytest.mark.gate_clock("cuda"),
-    pytest.mark.filterwarnings("default"),  # another version of torch may warn, and is still to be measured
+    pytest.mark.filterwarnings("default"),  # another version of torch may warn, and must still be measured
 ]
 
 
 @pytest.fixture
 def steps(benchmark):
-    """What is timed. It needs torch and a GPU; the benchmark's clock, asked first, says so where they are missing."""
+    """The timed steps. Needs torch and a GPU; the benchmark's clock, which comes first, reports what is missing."""
     torch = pytest.importorskip("torch")
     if not torch.cuda.is_available():
         pytest.skip("torch can use no GPU here")

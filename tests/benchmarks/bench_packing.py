@@ -1,9 +1,9 @@
-"""Packing side by side with lightbinpack, and with a sort of the lengths alone, which no sorting packer can beat.
+"""Measures packing against lightbinpack, and against a sort of the lengths, which no sorting packer can beat.
 
     pip install '.[bench]'
     pytest tests/benchmarks/bench_packing.py --benchmark-timer=time.process_time
 
-`ns_per_item` and `bins` stand in each row's extra info; the ratios in parentheses are against the group's fastest.
+Each row has `ns_per_item` and `bins` in its extra info; ratios in parentheses are relative to the fastest of the group.
 """
 
 import lightbinpack

@@ -1,10 +1,10 @@
-"""Reading traces of millions of rows on one core: rows a second of CPU time, and memory beyond the imported process.
+"""Measures reading of traces with millions of rows on one core: rows a CPU second, and memory besides the imports.
 
     pytest -s tests/benchmarks/bench_readers.py
 
-The file is like Azure's of 2024: dates of mixed precision with a zone, in order, 45 a second; a tenth of the rows have
-no fraction. `scan` goes through it some rows at a time, `read` keeps the trace, 24 bytes a request. Memory at Azure's
-27,303,999 rows is the line through the two sizes.
+The file is like Azure's of 2024: 45 rows a second in order, dates with a time zone and mixed precision, a tenth of them
+without a fraction. `scan` reads some rows at a time; `read` keeps the trace, 24 bytes a request. Memory at Azure's
+27,303,999 rows is extrapolated from two sizes.
 """
 
 import gzip
@@ -34,7 +34,7 @@ def peak_bytes():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 way, warm_up, path = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
-read_trace(warm_up)  # what is imported late is imported now
+read_trace(warm_up)  # so that late imports are not measured
 before_bytes, before_s = peak_bytes(), time.process_time()
 if way == "scan":
     with scan_trace(path) as scan:
@@ -96,7 +96,7 @@ def test_azure_2024(files, way):
 
 
 def write_servegen(folder: Path, clients: int = 36, windows: int = 144) -> None:
-    """A day of clients like those of deepseek-r1: 10 requests a second, each with 2,000 lengths in 4 windows."""
+    """A day of clients like those of deepseek-r1: 10 requests a second together, 2,000 lengths in each of 4 windows."""
     rng = np.random.default_rng(0)
     for client in range(clients):
         rates, shapes = rng.integers(1, 333, windows) / 600, rng.lognormal(0, 1, windows)

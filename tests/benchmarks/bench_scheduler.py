@@ -1,8 +1,8 @@
-"""The scheduler at the size of a large server: 1,024 requests running, 10,000 queued.
+"""Measures plans and submissions of a large server: 1,024 requests running, 10,000 queued.
 
     pytest tests/benchmarks/bench_scheduler.py --benchmark-timer=time.process_time
 
-`plan` is the median over plans of a saturated run, in which requests end and others are looked at all the time.
+The plans are of a saturated run, in which requests finish and others are considered all the time.
 """
 
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ POLICIES = ["paged", "no-evict", "ffd", "first-fit", "token-ratio", "past-future
 
 @dataclass
 class Server:
-    """A scheduler, and just enough of an executor to keep it busy."""
+    """A scheduler with the least executor that keeps it busy."""
 
     scheduler: Scheduler
     rng: np.random.Generator = field(default_factory=lambda: np.random.default_rng(0))
@@ -51,7 +51,7 @@ class Server:
 
 
 def saturated(policy: str, running: int = RUNNING) -> Server:
-    """After its cold start, with about so many running and the queue full."""
+    """A server after its cold start, with about `running` requests running and a full queue."""
     memory = MemoryModel.for_blocks(
         geometry_of(load_model("qwen2.5-7b")),
         blocks=62 * running,

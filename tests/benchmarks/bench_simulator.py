@@ -1,10 +1,10 @@
-"""The simulator on one core, per-request records kept, against the two published yardsticks.
+"""Measures the simulator on one core, with all records of requests kept.
 
     pytest tests/benchmarks/bench_simulator.py --benchmark-timer=time.process_time
 
-`calm`: 512/128 tokens, Poisson 6/s, 256 sequences, 512 tokens a step, blocks of 16 on an A100 (the setting of
-simulators' own claims). `pressed`: Azure conversation lengths at 6.5/s on 4,000 blocks, so that memory is what requests
-wait for. `requests_per_s` stands in the extra info.
+`calm`: 512 prompt and 128 output tokens, Poisson arrivals at 6/s, 256 sequences, 512 tokens a step, blocks of 16 on an
+A100: the setting for which other simulators publish their speed. `pressed`: Azure conversation lengths at 6.5/s on
+4,000 blocks, so that requests wait for memory. `requests_per_s` is in the extra info.
 """
 
 import numpy as np

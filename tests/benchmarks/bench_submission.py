@@ -1,9 +1,9 @@
-"""Submission, from Python: what a request costs, beside Python's own queues in the same run.
+"""Measures the time to submit a request from Python, and that of Python's own queues in the same run.
 
-    pytest tests/benchmarks/bench_submission.py --benchmark-timer=time.perf_counter
+    pytest -s tests/benchmarks/bench_submission.py --benchmark-timer=time.perf_counter
 
-The queue alone, from C++: `submission_bench` of the release preset (csrc/CMakePresets.json). A round is as many
-requests as the queue holds; queue and memory are made, touched and emptied outside of what is measured.
+`submission_bench` of the release preset (csrc/CMakePresets.json) measures the queue alone, from C++. A round submits as
+many requests as the queue holds; making, touching and emptying the queue and its memory is not measured.
 """
 
 import asyncio
@@ -56,7 +56,7 @@ def per_request(benchmark, count: int) -> None:
 
 @pytest.mark.parametrize("kind", ["int32", "int64", "dlpack"])
 def test_submit(benchmark, memory, kind):
-    """One thread, 1,000 tokens each."""
+    """One thread, 1,000 tokens a request."""
     prompt = np.arange(PROMPT, dtype="int64" if kind == "int64" else "int32")
     if kind == "dlpack":
         values = prompt
@@ -72,7 +72,7 @@ def test_submit(benchmark, memory, kind):
 
 
 def test_submit_latency(memory):
-    """Not a benchmark of pytest's: the 99th percentile of single calls, the clock's own 40 to 80 ns included."""
+    """Prints percentiles of single calls; they include the 40 to 80 ns of the clock itself."""
     prompt, took = np.arange(PROMPT, dtype=np.int32), []
     for _ in range(5):
         target = intake(memory)
@@ -85,7 +85,7 @@ def test_submit_latency(memory):
 
 @pytest.mark.parametrize("length", [1, 100, 1000])
 def test_submit_many(benchmark, memory, length):
-    """A whole trace as arrays; `copy_ns` is what copying its tokens alone takes."""
+    """A whole trace as arrays; `copy_ns` is the time to copy its tokens alone."""
     tokens = np.ones(REQUESTS * length, dtype=np.int32)
     columns = {
         "tokens": tokens,
@@ -110,7 +110,7 @@ def test_submit_many(benchmark, memory, length):
 
 @pytest.mark.parametrize("kind", ["Intake", "SimpleQueue", "deque and lock", "asyncio.Queue"])
 def test_beside_pythons_queues(benchmark, memory, kind):
-    """One token, or one number: what handing over costs, without the prompt."""
+    """Requests of one token: the cost of the queue without that of the prompt."""
     prompt = np.ones(1, dtype=np.int32)
     lock = threading.Lock()
 
@@ -140,7 +140,7 @@ def scheduler() -> Scheduler:
 
 
 def test_drain(benchmark, memory):
-    """Into the scheduler, the prompts into the log."""
+    """Requests go into the scheduler, and their prompts into the token log."""
     prompt = np.arange(PROMPT, dtype=np.int32)
     log, starts = np.ones(REQUESTS * PROMPT, dtype=np.int32), np.arange(REQUESTS, dtype=np.int64) * PROMPT
 
@@ -155,7 +155,7 @@ def test_drain(benchmark, memory):
 
 
 class Busy:
-    """A worker with 256 running requests, driven as fast as it goes: what a replay does but for the device."""
+    """A worker with 256 running requests, driven as fast as possible: a replay without the device."""
 
     def __init__(self, requests: int = 256, prompt: int = 64, output: int = 100_000) -> None:
         ends = np.full(requests, prompt + output, dtype=np.int64)
@@ -194,9 +194,8 @@ def counted(seconds: float) -> float:
     return rounds / seconds
 
 
-@pytest.mark.parametrize("interval_s", [0.005, 0.0005], ids=["Python's switch interval", "that of replays"])
 def planned_alone() -> Callable[[], int]:
-    """Plans of 256 running requests, one after the other and none taken by Python; returns how many a call makes."""
+    """A function that makes plans of 256 running requests without giving any to Python; it returns how many."""
     requests, plans = 256, 1000
     planner = SimulatedEngine(
         arrivals=ArrivalQueue(arrival_ns=np.zeros(requests)), prompt_tokens=np.full(requests, 64),
@@ -214,7 +213,7 @@ def planned_alone() -> Callable[[], int]:
 
 
 def paced(step: Callable[[], object], pause_s: float) -> Callable[[], int]:
-    """One round a call."""
+    """A function that makes one round, and then pauses."""
 
     def make() -> int:
         step()
@@ -236,10 +235,10 @@ DRIVEN: dict[str, Callable[[], Callable[[], int]]] = {
 @pytest.mark.parametrize("interval_s", [0.005, 0.0005], ids=["Python's switch interval", "that of replays"])
 @pytest.mark.parametrize("kind", DRIVEN)
 def test_a_python_thread_beside_the_worker(kind, interval_s):
-    """Not a benchmark of pytest's: what a thread in pure Python loses beside a worker, and the one that drives it.
+    """Prints how much a thread in pure Python slows down beside a worker and the thread that drives it.
 
-    Planning alone hands nothing over; a thread that only sleeps, as long as a plan takes, hands over as often as one
-    that drives a worker and does nothing with it: Python's own price.
+    Planning alone never passes the GIL. A thread that only sleeps, for as long as a plan takes, passes the GIL as often
+    as one that drives a worker: its loss is the cost of Python itself.
     """
     make, stop, rounds = DRIVEN[kind](), threading.Event(), 0
 
@@ -251,7 +250,7 @@ def test_a_python_thread_beside_the_worker(kind, interval_s):
     before_s = sys.getswitchinterval()
     sys.setswitchinterval(interval_s)
     alone, beside, rates = [], [], []
-    for _ in range(40):  # short slots in turn: the machine's weather is the same for both
+    for _ in range(40):  # short slots in turn, so that disturbances of the machine hit both alike
         alone.append(counted(0.1))
         stop.clear()
         thread = threading.Thread(target=drive)
@@ -262,7 +261,9 @@ def test_a_python_thread_beside_the_worker(kind, interval_s):
         stop.set()
         thread.join()
     sys.setswitchinterval(before_s)
-    lost = 1 - float(np.quantile(beside, 0.9)) / float(np.quantile(alone, 0.9))  # the fast slots are the code's own
+    lost = 1 - float(np.quantile(beside, 0.9)) / float(
+        np.quantile(alone, 0.9)
+    )  # the fast slots are the least disturbed
     print(f"{kind}, {interval_s * 1e3:g} ms: loses {lost:.1%} at {np.median(rates):.0f} rounds a second")
 
 

@@ -1,8 +1,8 @@
-"""What must hold on a GPU and no CPU can show. Needs a GPU and flash-attn.
+"""Checks what must hold on a GPU and cannot be tested on a CPU. Needs a GPU and flash-attn.
 
     python tests/benchmarks/gpu_checks.py FILE.json [CHECK ...]
 
-Each check prints and records its figures; one that does not hold ends the program with exit code 1.
+Each check prints and records its figures. Exit code 1: a check failed.
 """
 
 import json
@@ -47,7 +47,7 @@ def milliseconds(work: Callable[[], Any], repeats: int = 5) -> float:
 
 
 def check_paged() -> dict:
-    """Our paged kernels against float32 SDPA, and against themselves: whoever joins parts does so in one order."""
+    """Our paged kernels against float32 SDPA; repeated runs must be equal, since partial results join in one order."""
     rng, worst = np.random.default_rng(0), 0.0
     blocks = 4000
     pool = torch.randn(blocks, 2, KV_HEADS, 16, DIM, dtype=torch.bfloat16, device="cuda")
@@ -89,7 +89,7 @@ def check_paged() -> dict:
 
 
 def check_prompts() -> dict:
-    """Prompts of which the long ones go to cuDNN and its rest to FlashAttention-2, against FlashAttention-2 alone."""
+    """Prompts with the long ones on cuDNN and the others on FlashAttention-2, against FlashAttention-2 alone."""
     rng, worst = np.random.default_rng(0), 0.0
     for lengths in (
         [300] * 8,
@@ -110,9 +110,11 @@ def check_prompts() -> dict:
 
 
 def check_tokens() -> dict:
-    """Greedy tokens of a model in float32, evicted by recompute and by swap, against those of no eviction."""
+    """Greedy tokens of a float32 model: eviction by recomputing and by swapping must not change them."""
     machine, spec = open_machine("auto"), load_model("tiny")
-    slow = msgspec.structs.replace(machine.spec, bf16_flops=10**9)  # then swapping is always the faster
+    slow = msgspec.structs.replace(
+        machine.spec, bf16_flops=10**9
+    )  # so slow that swapping is always faster than recomputing
     rng = np.random.default_rng(0)
     rows = [(0, int(rng.integers(20, 200)), int(rng.integers(20, 60))) for _ in range(14)]
     trace = Trace.of_rows(rows, max_new_tokens=64)
@@ -142,7 +144,7 @@ def check_tokens() -> dict:
 
 
 def check_crossover() -> dict:
-    """Time to bring a cache back: two copies over the host link against computing it again; Qwen2.5-7B."""
+    """Time to restore an evicted KV cache of Qwen2.5-7B: two copies over the host link, or recomputing."""
     machine, spec = open_machine("auto"), load_model("qwen2.5-7b")
     lengths = (64, 256, 1024, 4096, 8192)
     trace = Trace.of_rows([(0, length, 2) for length in lengths], max_new_tokens=2)
@@ -168,7 +170,7 @@ def check_crossover() -> dict:
 
 
 def check_workspace() -> dict:
-    """Memory of prefill attention beside its inputs, by length: FlashAttention-2, and scores written out."""
+    """Memory of prefill attention besides its inputs, by length: FlashAttention-2, and attention with stored scores."""
     torch.cuda.set_per_process_memory_fraction(1.0)  # an earlier check's engine had set its own
     found = {}
     for tokens in (2048, 4096, 8192, 16_384, 32_768, 65_536, 131_072):
@@ -232,7 +234,7 @@ time.sleep(float(sys.argv[2]))
 
 
 def check_second_process() -> dict:
-    """Another process takes 30 % of the card in mid-run and gives it back: nothing is lost, the budget follows."""
+    """Another process takes 30 % of the memory during a run and returns it: the budget follows, no request is lost."""
     machine, spec = open_machine("auto"), load_model("qwen2.5-7b")
     trace = Trace.of_rows([(0, 600, 500)] * 400, max_new_tokens=1000)
     experiment = build_experiment(trace, spec, machine.spec, limits=Limits(max_seqs=128, step_tokens=8192))

@@ -1,10 +1,10 @@
-"""How a step's inputs get to the device: copied from pinned or pageable memory, read through the mapped view, in the
-order of the steps or beside them. Needs a GPU and flash-attn.
+"""Measures the ways to bring a step's inputs to the device. Needs a GPU and flash-attn.
 
     python tests/benchmarks/gpu_copies.py FILE.json
 
-Figures: microseconds a copy (device time by CUDA events, host time of the call), and milliseconds a step of
-Qwen2.5-7B's shape with each way of getting its inputs, medians of rounds in turn.
+The ways: copied from pinned or pageable memory, in the order of the steps or on another stream, or read through a
+mapped view. Figures: microseconds a copy (device time by CUDA events, host time of the call), and milliseconds a step
+of Qwen2.5-7B; medians of rounds in which the ways take turns.
 """
 
 import json
@@ -29,7 +29,7 @@ ROWS, CONTEXT, PREFILL = 256, 1024, 16_384
 
 
 def microseconds(work: Callable[[], Any], repeats: int = 200) -> dict[str, float]:
-    """Of the device, by events around each call, and of the host; medians."""
+    """Median time of the device, by events around each call, and of the host."""
     device, host = [], []
     for _ in range(repeats):
         start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
@@ -69,7 +69,7 @@ def copies(machine, sizes: dict[str, int]) -> dict:
 
 
 def filled(engine, shape: Shape, slab: np.ndarray, rng) -> Layout:
-    """A step that computes as a real one does, and stores nothing."""
+    """The inputs of a step that computes as a real one does, and stores nothing."""
     layout = Layout.of(shape, engine.model.attention.arrays(shape))
     arrays = layout.arrays(slab)
     slab[: layout.size] = 0
@@ -88,7 +88,7 @@ def filled(engine, shape: Shape, slab: np.ndarray, rng) -> Layout:
 
 
 def steps(engine, machine, shape: Shape, lengths: StepLengths, count: int) -> dict:
-    """Milliseconds a step, by how its inputs came; each way has its turn in every round."""
+    """Milliseconds a step, by the way of its inputs; every round has one turn of each way."""
     rng, graph = np.random.default_rng(0), engine.graphs.find(shape)
     pinned, first, second = Arena(machine, 1 << 22, 1 << 22, 1 << 22).parts
     layout = filled(engine, shape, pinned.numpy(), rng)

@@ -1,9 +1,9 @@
-"""What FlashAttention-2 allocates on a GPU, against the formulas of the core. Needs a GPU and flash-attn.
+"""Measures the memory that FlashAttention-2 allocates, against the core's formulas. Needs a GPU and flash-attn.
 
     python tests/benchmarks/gpu_flash_attention_memory.py FILE.csv
 
-For every call the peak of torch's allocator above what it held before, and the prediction: the sum of the function's
-own tensors, each rounded to the allocator's 512 bytes. reports/results/flash_attention_memory_h200.csv is one run.
+Measured: the peak of torch's allocator during a call, less what it held before. Predicted: the sum of the function's
+own tensors, each rounded up to the allocator's 512 bytes. reports/results/flash_attention_memory_h200.csv is one run.
 """
 
 import sys
@@ -23,7 +23,7 @@ def rounded(*sizes: int) -> int:
 
 
 def measured(call) -> int:
-    call()  # the first call may set up what lasts
+    call()  # the first call may allocate memory that stays
     torch.cuda.synchronize()
     torch.cuda.reset_peak_memory_stats()
     before = torch.cuda.memory_allocated()

@@ -1,10 +1,10 @@
-"""What the gate is worth on a GPU: it compares a package with itself, and with a copy that does 5 % more. Needs a GPU.
+"""Measures how often the gate is wrong on a GPU: a package against itself, and a copy that does 5 % more. Needs a GPU.
 
     pip install --target DIR . && python tests/benchmarks/gpu_gate.py --site DIR --out FILE.json
 
-Gates of both kinds take turns, by the rule of perf-gate-gpu.toml, for as long as there is time. Their samples go to
-FILE.samples.json. Exit code 1: one of them was wrong. A launch takes 5 to 6 s on an H200, most of which is the start of
-torch: six gates take five minutes.
+Gates of both kinds take turns, by the rule of perf-gate-gpu.toml, until the time is up. Their samples go to
+FILE.samples.json. Exit code 1: a gate was wrong. A launch takes 5 to 6 s on an H200, mostly for the start of torch: six
+gates take five minutes.
 """
 
 import argparse
@@ -20,11 +20,11 @@ import msgspec
 import torch
 import triton
 
-from warpgroup.reports.gate.config import read_config
-from warpgroup.reports.gate.pairs import Launch, Side, benchmarks, launch_source
+from warpgroup.reports.gate.classes.timed.decision import decide
+from warpgroup.reports.gate.classes.timed.pairs import Launch, Side, benchmarks_of, launch_source
+from warpgroup.reports.gate.classes.timed.timed_class import LAUNCH_S, timing_rule
+from warpgroup.reports.gate.config_file import read_config
 from warpgroup.reports.gate.result import Check, Outcome
-from warpgroup.reports.gate.run import LAUNCH_S, rule_of
-from warpgroup.reports.gate.timed import decide
 
 CONFIG = Path(__file__).with_name("perf-gate-gpu.toml")
 ROOT = Path(__file__).parents[2]
@@ -44,7 +44,7 @@ def _every_20th_call_twice(*given):
 
 PagedAttention._tiled = _every_20th_call_twice
 """
-"""Added to a package's own paged attention: a benchmark's graph has 20 calls of it, one of which is then made twice."""
+"""Appended to the paged attention of a package. A benchmark's graph calls it 20 times; now one call is made twice."""
 
 
 def slower_copy(site: Path, to: Path) -> Path:
@@ -55,7 +55,7 @@ def slower_copy(site: Path, to: Path) -> Path:
 
 
 def in_turn(same: int, slower: int) -> list[str]:
-    """Both kinds, spread evenly."""
+    """The kinds of all gates in order, both spread evenly."""
     places = [((i + 0.5) / count, kind) for kind, count in (("same", same), ("slower", slower)) for i in range(count)]
     return [kind for _, kind in sorted(places)]
 
@@ -65,16 +65,16 @@ class Gates:
 
     def __init__(self, site: Path, slow: Path) -> None:
         self.config = read_config(CONFIG)
-        self.files = [CONFIG.parent / name for name in self.config.timed.files]
+        self.files = [CONFIG.parent / name for name in self.config.classes["timed"].files]
         self.base = Side("base", site)
         self.heads = {"same": Side("head", site), "slower": Side("head", slow)}
-        names, unread = benchmarks(self.base, self.files, root=ROOT, timeout_s=LAUNCH_S)
+        names, unread = benchmarks_of(self.base, self.files, root=ROOT, timeout_s=LAUNCH_S)
         assert not unread, unread
         self.names = {"same": names, "slower": [name for name in names if SLOWED in name]}
 
     def decide(self, kind: str) -> tuple[list[Check], list[Launch]]:
-        """What one decided, and what it decided on."""
-        rule, made = rule_of(self.config), []
+        """The checks of one gate, and its launches."""
+        rule, made = timing_rule(self.config), []
         source = launch_source(self.base, self.heads[kind], self.files, pairs=rule.pairs, root=ROOT, timeout_s=LAUNCH_S)
 
         def kept(names: Sequence[str], count: int) -> Iterator[Launch]:
@@ -101,7 +101,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--same", type=int, default=4, help="gates of the package against itself")
     parser.add_argument("--slower", type=int, default=2, help="gates against the slower copy")
-    parser.add_argument("--seconds", type=float, default=1e9, help="no gate is begun after so long")
+    parser.add_argument("--seconds", type=float, default=1e9, help="no gate starts after this time")
     given = parser.parse_args()
     if not torch.cuda.is_available():
         parser.error("torch can use no GPU here")

@@ -1,10 +1,10 @@
-"""Replays of the request sets on a GPU, each beside its simulation. Needs a GPU and flash-attn.
+"""Replays the request sets on a GPU, and simulates each replay beside it. Needs a GPU and flash-attn.
 
     python tests/benchmarks/gpu_replays.py --sets DIR --out DIR [--runs DIR] [--only NAME,...] [--seconds N]
 
-DIR holds chat.json, growth.json and so on: lists of [prompt, output] (reference: the README's section on replays). For
-every replay OUT gets NAME/POLICY.json (its run.json), and replays.csv one row; what OUT has already is not run again.
-RUNS gets whole runs. reports/results/h200/ is one such OUT.
+The --sets folder holds chat.json, growth.json and so on: lists of [prompt, output] in tokens. Each replay writes
+NAME/POLICY.json (its run.json) and a row of replays.csv into the --out folder; a replay that is there is not repeated.
+--runs keeps whole runs. reports/results/h200/ is one such --out folder.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from warpgroup.runtime import Replay, ReplayOptions, choose_attention, open_mach
 from warpgroup.sim import simulate
 from warpgroup.workloads import Trace, load_model, with_arrivals
 
-# With up to 48 rows beside it a chunk of 208 keeps a step within 256 tokens, where the BLAS has one tile fewer.
+# With up to 48 decode rows, a chunk of 208 keeps a step within 256 tokens, where the matrix products need a tile less.
 EAGER = "skyline(eager=1,chunk=208)"
 TABLE = ("count-static(n=16)", "count-continuous(n=16)", "paged", "ffd", "skyline", EAGER)
 
@@ -37,13 +37,13 @@ class Case:
     """One request set under some policies."""
 
     name: str
-    rows: str  # the set
+    rows: str  # name of the set, or PROMPTxCOUNT
     policies: tuple[str, ...]
     max_new_tokens: int
     kv_budget_tokens: int = 0
     step_tokens: int = 16_384
     first: int = 10**9
-    outputs: int = 0  # in place of the set's own
+    outputs: int = 0  # replaces the output lengths of the set; 0: as in the set
     attention: str = "auto"
     arrivals: str = "at-zero"
     model: str = "qwen2.5-7b"
@@ -60,7 +60,7 @@ CASES = [
     Case("chat", "chat", ("paged",), 1000),
     Case("sharegpt", "sharegpt", ("paged",), 2048),
     Case("long", "long", ("paged",), 2000),
-    # Contexts of 1,024 tokens on average, and long enough for the card to come out of the prefill's power limit.
+    # Contexts of 1,024 tokens on average; long enough for the card to leave the power limit of the prefill.
     Case("decode-32", "896x32", ("paged",), 256, 60_000, 16_384, 32, 256),
     Case("decode-256", "896x256", ("paged",), 256, 400_000, 16_384, 256, 256),
     Case("decode-32-flash", "896x32", ("paged",), 256, 60_000, 16_384, 32, 256, "flash"),
@@ -75,14 +75,14 @@ CASES = [
     ),
     Case("chat-300", "chat", TABLE, 1000, 42_048, 8192, 300),
     Case("growth-60", "growth", TABLE, 4096, 42_048, 8192, 60),
-    # What simulations are held against, beside the cases above.
+    # Simulations are validated against these and the cases above.
     Case("chat-400", "chat", VALIDATED, 1000, first=400),
     Case("sharegpt-400", "sharegpt", VALIDATED, 2048, first=400),
     Case("growth-300", "growth", ("paged", "skyline", "ffd", "count-static(n=16)"), 4096, 42_048, 8192),
     Case("long-200", "long", VALIDATED, 2000),
     Case("open-0.7", "chat", BOTH, 1000, first=700, arrivals=f"poisson:{0.7 * CAPACITY:.2f}"),
     Case("open-1.3", "chat", BOTH, 1000, first=700, arrivals=f"poisson:{1.3 * CAPACITY:.2f}"),
-    # Closed loops: so many users, each of whom waits for the answer, and in the second case for a second more.
+    # Closed loops: each user waits for the answer, and in the second case for one more second.
     Case("loop-chat", "chat", ("count-continuous(n=16)", *BOTH), 1000, 42_048, 8192, 300, arrivals="users:48"),
     Case("loop-growth", "growth", BOTH, 4096, 42_048, 8192, 100, arrivals="users:40:1"),
     Case("llama-chat", "chat", BOTH, 1000, first=300, model="llama-3.1-8b"),
@@ -167,7 +167,7 @@ def run(case: Case, given: argparse.Namespace, machine, deadline: float) -> Iter
             try:
                 real = replay.run()
             except Exception:
-                traceback.print_exc()  # the other replays are still wanted
+                traceback.print_exc()  # the other replays must still run
                 continue
         session.engine.pool.clear()
         predicted = simulate(session.experiment, policy).info.summary
@@ -186,7 +186,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--runs", type=Path)
     parser.add_argument("--only", default="")
-    parser.add_argument("--seconds", type=float, default=1e9, help="no replay is begun after so long")
+    parser.add_argument("--seconds", type=float, default=1e9, help="no replay starts after this time")
     given = parser.parse_args()
     deadline = time.time() + given.seconds
     wanted = given.only.split(",") if given.only else [case.name for case in CASES]
@@ -200,7 +200,7 @@ def main() -> None:
                 writer = csv.DictWriter(file, fieldnames=list(row))
                 writer.writeheader()
                 writer.writerows(found)
-    os._exit(0)  # the driver's own teardown of captured graphs takes seconds
+    os._exit(0)  # skips the driver's teardown of captured graphs, which takes seconds
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""Every policy on every scenario, on the real lengths where their traces are here.
+"""Simulates every policy on every scenario, with the real trace of the scenario where the folder has it.
 
     python tests/benchmarks/policy_table.py [--traces FOLDER] [--policies A,B] [--scenarios A,B] [--out FILE.csv]
 
-A scenario whose trace is not in FOLDER is run on its generated imitation; the table says which.
+A scenario without its trace in FOLDER uses its generated workload; the column `lengths` says which.
 """
 
 import argparse

@@ -15,8 +15,8 @@ from warpgroup.records import Run
 from warpgroup.records.metrics import Summary
 from warpgroup.records.sweep import Point, PolicySweep, Sweep
 from warpgroup.reports import validate, write_report, write_validation
-from warpgroup.reports.gate.page import write_gate_page
-from warpgroup.reports.gate.result import Check, GateResult, Kind, Outcome
+from warpgroup.reports.gate.outputs.page import write_gate_page
+from warpgroup.reports.gate.result import Check, GateResult, Outcome
 from warpgroup.reports.judging.study import Study
 from warpgroup.reports.judging.verdict import summary_of
 from warpgroup.reports.trace.page import write_trace_page
@@ -94,7 +94,7 @@ def gates(name: str = "") -> tuple[GateResult, list[GateResult]]:
     benchmark = f"tests/benchmarks/bench_packing.py::test_ffd[ten thousand] {name}"
 
     def replay(value: float, day: int):
-        point = Check(Kind.TREND, f"chat: ffd {name}", f"TTFT mean, s {name}", Outcome.REPORTED, head=value)
+        point = Check("trend", f"chat: ffd {name}", f"TTFT mean, s {name}", Outcome.REPORTED, head=value)
         checks = (point, exact(Outcome.PASSED, benchmark, head=day))
         return gate(
             *checks, date=f"2026-11-{day:02}T08:00:00Z", head=f"c{day} {name}", machine={"device": name or "H100"}
@@ -105,7 +105,7 @@ def gates(name: str = "") -> tuple[GateResult, list[GateResult]]:
         exact(Outcome.CHANGED, benchmark, head=6, change=0.2, detail=f"accept it with a reason {name}"),
         *(timed(outcome, f"{benchmark} {outcome}", detail=name) for outcome in Outcome),
         *(exact(Outcome.PASSED, f"scenario {i} {name}") for i in range(20)),
-        Check(Kind.TREND, f"chat: ffd {name}", "TTFT mean, s", Outcome.REPORTED, base=2.05, head=3.4),
+        Check("trend", f"chat: ffd {name}", "TTFT mean, s", Outcome.REPORTED, base=2.05, head=3.4),
         notes=[f"the load was high {name}"],
         machine={f"cpu {name}": f"two cores {name}"},
     )

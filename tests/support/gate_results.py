@@ -1,16 +1,17 @@
-"""Results of gates: any that could be, and ones with figures of our choosing."""
+"""Results of gates: random ones, and ones with given figures."""
 
 from html.parser import HTMLParser
 
 from hypothesis import strategies as st
 
-from warpgroup.reports.gate.result import Check, GateResult, Kind, Outcome
+from warpgroup.reports.gate.classes.registry import shown_classes
+from warpgroup.reports.gate.result import Check, GateResult, Outcome
 
 HOSTILE = (
     "</script><img src=x onerror=alert(1)>",
     "<script>alert(1)</script>",
     "a | b\n| c | d |",
-    "`code` **bold** [link](https://example.org) @somebody",
+    "`code` **bold** [link](https://example.org) @someone",
     "[red]markup[/red] [/]",
     "%0A::error::injected, a: b\r\n::warning::too",
     "bell \x07 escape \x1b[31m nul \x00 turned \u202e\ufffe",
@@ -25,7 +26,7 @@ _value = st.one_of(st.none(), _text, st.integers(-(2**63), 2**63), st.floats(all
 
 checks = st.builds(
     Check,
-    kind=st.sampled_from(Kind),
+    kind=st.sampled_from(list(shown_classes())),
     name=_text,
     metric=_text,
     outcome=st.sampled_from(Outcome),
@@ -55,12 +56,12 @@ def gate(*found: Check, date: str = "2026-11-24T19:20:11Z", head: str = "working
 
 
 def exact(outcome: Outcome, name: str = "chat ffd", **others) -> Check:
-    return Check(Kind.EXACT, name, "makespan, s", outcome, **({"base": 5, "head": 5} | others))
+    return Check("exact", name, "makespan, s", outcome, **({"base": 5, "head": 5} | others))
 
 
 def timed(outcome: Outcome, name: str = "packing", **others) -> Check:
     figures = {"base": 2.0, "head": 2.1, "change": 0.05, "interval": (0.03, 0.07), "threshold": 0.025}
-    return Check(Kind.TIMED, name, "CPU time, ms", outcome, **(figures | others))
+    return Check("timed", name, "CPU time, ms", outcome, **(figures | others))
 
 
 HOSTILE_GATE = gate(
@@ -73,7 +74,7 @@ HOSTILE_GATE = gate(
 
 
 class Tags(HTMLParser):
-    """What a page is made of: its tags, its attributes and its text."""
+    """The tags, attributes and text of a page."""
 
     def __init__(self, page: str) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Exact figures: equal or changed; what is on one side alone is broken; baselines that a human can read."""
+"""Exact figures: passed, changed, or broken if one side lacks them; baselines that a person can review."""
 
 import json
 
@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from warpgroup.reports.gate.broken import Broken
-from warpgroup.reports.gate.exact import compare, read_figures, write_figures
+from warpgroup.reports.gate.classes.exact import compare_figures, read_figures, write_figures
 from warpgroup.reports.gate.result import Outcome
 
 VALUES = st.one_of(st.integers(-(2**60), 2**60), st.text("0123456789abcdef", min_size=1, max_size=16))
@@ -17,15 +17,15 @@ FIGURES = st.dictionaries(
 
 
 @given(FIGURES)
-def test_equal_figures_pass_all_of_them(figures):
-    checks = compare(figures, figures)
+def test_equal_figures_all_pass(figures):
+    checks = compare_figures(figures, figures)
     assert len(checks) == sum(map(len, figures.values()))
     assert {check.outcome for check in checks} <= {Outcome.PASSED}
 
 
 @given(FIGURES, FIGURES)
 def test_every_difference_is_named_and_nothing_else(base, head):
-    for check in compare(base, head):
+    for check in compare_figures(base, head):
         ours, theirs = base.get(check.name, {}).get(check.metric), head.get(check.name, {}).get(check.metric)
         expected = Outcome.BROKEN if None in (ours, theirs) else Outcome.PASSED if ours == theirs else Outcome.CHANGED
         assert check.outcome == expected
@@ -33,7 +33,7 @@ def test_every_difference_is_named_and_nothing_else(base, head):
 
 
 def test_better_is_a_change_too():
-    (check,) = compare({"a": {"makespan_ns": 100}}, {"a": {"makespan_ns": 90}})
+    (check,) = compare_figures({"a": {"makespan_ns": 100}}, {"a": {"makespan_ns": 90}})
     assert (check.outcome, check.change) == (Outcome.CHANGED, pytest.approx(-0.1))
 
 
@@ -56,7 +56,7 @@ def test_a_baseline_is_read_as_it_was_written_and_sorted(tmp_path_factory, figur
         ('{"figures": [1]}', "is not a baseline"),
     ],
 )
-def test_damaged_baselines_are_a_harness_problem(tmp_path, content, message):
+def test_a_damaged_baseline_is_broken(tmp_path, content, message):
     path = tmp_path / "exact.json"
     path.write_text(content)
     with pytest.raises(Broken, match=message):

@@ -1,4 +1,4 @@
-"""The gate's history: what was appended is what is read, and nothing is lost to what is not one."""
+"""The history of the gate: reading returns what was appended; other files are refused and kept."""
 
 import math
 
@@ -10,24 +10,24 @@ from hypothesis import strategies as st
 from support.gate_results import exact, gate, results
 
 from warpgroup.errors import InvalidScenario, OutputRefused
-from warpgroup.reports.gate.history import append, machine_key, read_history
+from warpgroup.reports.gate.history import append_result, machine_key, read_history
 from warpgroup.reports.gate.result import Outcome
 
 
 @given(st.lists(results, min_size=1, max_size=4))
 @settings(max_examples=60, deadline=None)
-def test_what_is_appended_is_read(tmp_path_factory, appended):
+def test_reading_returns_what_was_appended(tmp_path_factory, appended):
     path = tmp_path_factory.mktemp("history") / "gate.parquet"
     for result in appended:
-        append(path, result)
+        append_result(path, result)
     assert read_history(path) == appended
     assert [each.name for each in path.parent.iterdir()] == ["gate.parquet"]
 
 
 def test_it_is_a_table_with_a_row_a_check(tmp_path):
     path = tmp_path / "gate.parquet"
-    append(path, gate(exact(Outcome.PASSED, "a"), exact(Outcome.CHANGED, "b", head=6, change=0.2)))
-    append(path, gate(exact(Outcome.PASSED, "a"), head="abc"))
+    append_result(path, gate(exact(Outcome.PASSED, "a"), exact(Outcome.CHANGED, "b", head=6, change=0.2)))
+    append_result(path, gate(exact(Outcome.PASSED, "a"), head="abc"))
     table = pq.read_table(path).to_pandas()
     assert table["gate"].tolist() == [0, 0, 1]
     assert table["name"].tolist() == ["a", "b", "a"]
@@ -39,7 +39,7 @@ def test_no_file_is_no_history(tmp_path):
     assert read_history(tmp_path / "none.parquet") == []
 
 
-def test_a_machine_has_one_key_whatever_the_order():
+def test_the_key_of_a_machine_does_not_depend_on_the_order_of_its_facts():
     assert machine_key({"a": "1", "b": "2"}) == machine_key({"b": "2", "a": "1"}) != machine_key({"a": "1"})
 
 
@@ -49,17 +49,17 @@ def test_a_damaged_file_is_refused_in_one_line_and_kept(tmp_path_factory, where,
     path = tmp_path_factory.mktemp("history") / "gate.parquet"
     whole = [gate(exact(Outcome.PASSED, "a" * 50)), gate(exact(Outcome.CHANGED), notes=["x"])]
     for result in whole:
-        append(path, result)
+        append_result(path, result)
     damaged = bytearray(path.read_bytes())
     damaged[where % len(damaged)] ^= flipped
     path.write_bytes(damaged)
     refusal = None
     try:
-        append(path, whole[0])
+        append_result(path, whole[0])
     except InvalidScenario as error:
         refusal = str(error)
     if refusal is None:
-        assert len(read_history(path)) == 3  # it was a byte that nobody reads
+        assert len(read_history(path)) == 3  # no reader uses that byte
     else:
         assert "\n" not in refusal
         assert path.read_bytes() == damaged
@@ -69,33 +69,33 @@ def test_a_damaged_file_is_refused_in_one_line_and_kept(tmp_path_factory, where,
 def test_garbage_is_refused_and_kept(tmp_path, garbage):
     path = tmp_path / "gate.parquet"
     path.write_bytes(garbage)
-    with pytest.raises(InvalidScenario, match="not a history of gates, or is damaged"):
-        append(path, gate(exact(Outcome.PASSED)))
+    with pytest.raises(InvalidScenario, match="not a history of the gate, or is damaged"):
+        append_result(path, gate(exact(Outcome.PASSED)))
     assert path.read_bytes() == garbage
 
 
 def test_another_table_another_version_and_a_folder_are_refused(tmp_path):
-    foreign = tmp_path / "foreign.parquet"
-    pq.write_table(pa.table({"x": [1]}), foreign)
-    before = foreign.read_bytes()
+    other_table = tmp_path / "other_table.parquet"
+    pq.write_table(pa.table({"x": [1]}), other_table)
+    before = other_table.read_bytes()
     with pytest.raises(InvalidScenario, match="other columns"):
-        append(foreign, gate(exact(Outcome.PASSED)))
-    assert foreign.read_bytes() == before
+        append_result(other_table, gate(exact(Outcome.PASSED)))
+    assert other_table.read_bytes() == before
     with pytest.raises(InvalidScenario):
         read_history(tmp_path)
 
 
 def test_a_newer_version_is_refused(tmp_path):
     path = tmp_path / "gate.parquet"
-    append(path, gate(exact(Outcome.PASSED)))
+    append_result(path, gate(exact(Outcome.PASSED)))
     pq.write_table(pq.read_table(path).replace_schema_metadata({b"warpgroup.gate.history": b"99"}), path)
     with pytest.raises(InvalidScenario, match="another version"):
         read_history(path)
 
 
-def test_values_that_are_no_check_are_refused(tmp_path):
+def test_an_unknown_outcome_is_refused(tmp_path):
     path = tmp_path / "gate.parquet"
-    append(path, gate(exact(Outcome.PASSED)))
+    append_result(path, gate(exact(Outcome.PASSED)))
     table = pq.read_table(path)
     position = table.schema.get_field_index("outcome")
     pq.write_table(table.set_column(position, table.schema.field("outcome"), pa.array(["splendid"])), path)
@@ -105,12 +105,12 @@ def test_values_that_are_no_check_are_refused(tmp_path):
 
 def test_a_place_that_cannot_be_written_is_refused(tmp_path):
     with pytest.raises(OutputRefused, match="cannot write"):
-        append(tmp_path / "missing" / "gate.parquet", gate(exact(Outcome.PASSED)))
+        append_result(tmp_path / "missing" / "gate.parquet", gate(exact(Outcome.PASSED)))
 
 
-def test_a_number_that_is_none_stays_no_number(tmp_path):
+def test_nan_is_kept(tmp_path):
     path = tmp_path / "gate.parquet"
-    append(path, gate(exact(Outcome.BROKEN, head=float("nan"), change=float("nan"))))
+    append_result(path, gate(exact(Outcome.BROKEN, head=float("nan"), change=float("nan"))))
     check = read_history(path)[0].checks[0]
     assert math.isnan(check.head)
     assert math.isnan(check.change)

@@ -12,12 +12,12 @@ from rich.cells import cell_len
 from rich.console import Console
 from support.gate_results import HOSTILE, HOSTILE_GATE, Tags, exact, gate, results, timed
 
-from warpgroup.reports.gate.annotations import annotations
-from warpgroup.reports.gate.console import show
-from warpgroup.reports.gate.junit import junit_xml
-from warpgroup.reports.gate.markdown import COMMENT_BYTES, LEAST_BYTES, SUMMARY_BYTES, markdown
+from warpgroup.reports.gate.outputs.annotations import annotation_commands
+from warpgroup.reports.gate.outputs.console import print_result
+from warpgroup.reports.gate.outputs.junit import junit_xml
+from warpgroup.reports.gate.outputs.markdown import COMMENT_BYTES, LEAST_BYTES, SUMMARY_BYTES, result_markdown
 from warpgroup.reports.gate.result import ExitCode, Outcome
-from warpgroup.reports.gate.shown import percent, sentence, title, values, verdict
+from warpgroup.reports.gate.wording import check_sentence, check_title, gate_verdict, signed_percent, value_texts
 from warpgroup.reports.page.escaping import line
 
 MANY = 6_000
@@ -25,7 +25,7 @@ MANY = 6_000
 
 def shown(result, width: int = 100) -> str:
     console = Console(file=io.StringIO(), width=width, color_system=None)
-    show(result, console)
+    print_result(result, console)
     return console.file.getvalue()
 
 
@@ -46,18 +46,24 @@ def shown(result, width: int = 100) -> str:
     ],
 )
 def test_the_verdict_is_a_word_and_then_counts(outcomes, said):
-    assert verdict(gate(*(exact(outcome) for outcome in outcomes))) == said
+    assert gate_verdict(gate(*(exact(outcome) for outcome in outcomes))) == said
 
 
 def test_values_are_shown_in_as_many_digits_as_tell_them_apart():
-    assert values(exact(Outcome.PASSED, base=1.23456789, head=1.23456789)) == ("1.235", "1.235")
-    assert values(exact(Outcome.CHANGED, base=1.23456789, head=1.23456788)) == ("1.23456789", "1.23456788")
-    assert values(exact(Outcome.CHANGED, base=123456.75, head=1234567)) == ("123,457", "1,234,567")
-    assert values(exact(Outcome.BROKEN, base=None, head="a" * 64)) == ("-", "a" * 11 + "…")
+    assert value_texts(exact(Outcome.PASSED, base=1.23456789, head=1.23456789)) == ("1.235", "1.235")
+    assert value_texts(exact(Outcome.CHANGED, base=1.23456789, head=1.23456788)) == ("1.23456789", "1.23456788")
+    assert value_texts(exact(Outcome.CHANGED, base=123456.75, head=1234567)) == ("123,457", "1,234,567")
+    assert value_texts(exact(Outcome.BROKEN, base=None, head="a" * 64)) == ("-", "a" * 11 + "…")
 
 
 def test_a_change_has_a_sign_and_none_is_a_dash():
-    assert [percent(share) for share in (0.0523, -0.5, 0.0, 12.0, None)] == ["+5.23 %", "-50 %", "0 %", "+1,200 %", "-"]
+    assert [signed_percent(share) for share in (0.0523, -0.5, 0.0, 12.0, None)] == [
+        "+5.23 %",
+        "-50 %",
+        "0 %",
+        "+1,200 %",
+        "-",
+    ]
 
 
 def test_a_line_is_one_line_without_what_is_invisible():
@@ -76,7 +82,7 @@ def test_a_line_is_one_line_without_what_is_invisible():
 def test_the_console_is_at_most_100_columns_wide_and_ends_with_the_verdict(result):
     lines = shown(result, width=200).rstrip("\n").split("\n")
     assert max(cell_len(each) for each in lines) <= 100
-    assert " ".join(" ".join(lines).split()).endswith(verdict(result))
+    assert " ".join(" ".join(lines).split()).endswith(gate_verdict(result))
 
 
 def test_many_passed_checks_are_a_count_and_few_are_rows():
@@ -131,13 +137,15 @@ def test_junit_keeps_names_that_xml_cannot_hold_legible():
 @given(results)
 @settings(max_examples=50, deadline=None)
 def test_a_comment_keeps_its_limit_whatever_is_in_it(result):
-    assert len(markdown(result, limit_bytes=LEAST_BYTES).encode()) <= LEAST_BYTES
+    assert len(result_markdown(result, limit_bytes=LEAST_BYTES).encode()) <= LEAST_BYTES
 
 
 @pytest.mark.parametrize("limit", [LEAST_BYTES, COMMENT_BYTES, SUMMARY_BYTES])
 def test_rows_that_do_not_fit_are_counted(limit):
     outcomes = (Outcome.CHANGED, Outcome.PASSED)
-    text = markdown(gate(*(exact(outcomes[i % 2], HOSTILE[i % len(HOSTILE)]) for i in range(MANY))), limit_bytes=limit)
+    text = result_markdown(
+        gate(*(exact(outcomes[i % 2], HOSTILE[i % len(HOSTILE)]) for i in range(MANY))), limit_bytes=limit
+    )
     assert len(text.encode()) <= limit
     rows = len(re.findall(r"^\| (?:\*\*changed\*\*|passed) ", text, re.MULTILINE))
     left_out = sum(int(count.replace(",", "")) for count in re.findall(r"^([\d,]+) more rows", text, re.MULTILINE))
@@ -149,11 +157,11 @@ def test_the_parts_that_are_never_left_out_have_room():
     marks = "@" * 1_000
     result = gate(*(exact(Outcome.CHANGED, marks, detail=marks) for _ in range(99)), notes=[marks] * 9)
     result = msgspec.structs.replace(result, base=marks, head=marks, command=marks, date=marks, machine={marks: marks})
-    assert len(markdown(result, limit_bytes=LEAST_BYTES).encode()) <= LEAST_BYTES
+    assert len(result_markdown(result, limit_bytes=LEAST_BYTES).encode()) <= LEAST_BYTES
 
 
 def test_a_small_result_is_whole_and_its_rest_is_folded():
-    text = markdown(gate(timed(Outcome.REGRESSED), exact(Outcome.PASSED)))
+    text = result_markdown(gate(timed(Outcome.REGRESSED), exact(Outcome.PASSED)))
     assert text.startswith("### Performance gate: FAILED: 1 regressed; 1 passed\n")
     before, folded = text.split("<details>")
     assert (
@@ -165,13 +173,13 @@ def test_a_small_result_is_whole_and_its_rest_is_folded():
 
 
 def test_no_name_breaks_out_of_its_cell():
-    text = markdown(HOSTILE_GATE)
+    text = result_markdown(HOSTILE_GATE)
     rows = [each for each in text.splitlines() if each.startswith("|")]
     assert {each.count("|") for each in rows} == {10}
     assert Tags(text).tags == {"code", "details", "summary"}
     assert not re.search(r"@\w|https://|\]\(|`", text)
     with pytest.raises(ValueError, match="limit_bytes=10 "):
-        markdown(HOSTILE_GATE, limit_bytes=10)
+        result_markdown(HOSTILE_GATE, limit_bytes=10)
 
 
 # Annotations
@@ -180,7 +188,7 @@ def test_no_name_breaks_out_of_its_cell():
 @given(results)
 @settings(max_examples=100, deadline=None)
 def test_annotations_are_whole_commands_and_at_most_ten_a_level(result):
-    commands = annotations(result)
+    commands = annotation_commands(result)
     levels = [re.fullmatch(r"::(error|warning|notice) title=[^:,\r\n]+::[^\r\n]*", each)[1] for each in commands]
     assert all(levels.count(level) <= 10 for level in set(levels))
     assert ("error" in levels) == (result.exit_code in (ExitCode.BROKEN, ExitCode.REGRESSED))
@@ -188,9 +196,9 @@ def test_annotations_are_whole_commands_and_at_most_ten_a_level(result):
 
 def test_what_is_escaped_can_be_read_back_and_what_is_left_out_is_counted():
     found = [timed(Outcome.REGRESSED, f"100 %2C, case: {i}", detail="%0A") for i in range(13)]
-    commands = annotations(gate(*found))
+    commands = annotation_commands(gate(*found))
     assert len(commands) == 10
     assert "4 more" in commands[-1]
     heading, message = re.fullmatch(r"::error title=([^:]+)::(.*)", commands[0]).groups()
-    assert unquote(heading) == f"regressed: {title(found[0])}"
-    assert unquote(message) == sentence(found[0])
+    assert unquote(heading) == f"regressed: {check_title(found[0])}"
+    assert unquote(message) == check_sentence(found[0])

@@ -1,4 +1,4 @@
-"""The gate's page: what was found now and before, in one file that needs nothing else and that no name breaks."""
+"""The page of a gate: present and past results in one self-contained file, which no name can break."""
 
 import re
 
@@ -7,9 +7,10 @@ from hypothesis import given, settings
 from support.gate_results import HOSTILE, HOSTILE_GATE, Tags, exact, gate, results, timed
 
 from warpgroup.errors import OutputRefused
-from warpgroup.reports.gate.page import gate_page, write_gate_page
-from warpgroup.reports.gate.result import Check, Kind, Outcome
-from warpgroup.reports.gate.shown import verdict
+from warpgroup.reports.gate.classes.registry import shown_classes
+from warpgroup.reports.gate.outputs.page import gate_page, write_gate_page
+from warpgroup.reports.gate.result import Check, Outcome
+from warpgroup.reports.gate.wording import gate_verdict
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +28,7 @@ def page() -> str:
     return gate_page(changed, [*past, changed])
 
 
-def test_the_page_says_what_was_found_and_how_it_came_to_that(page):
+def test_the_page_shows_the_checks_and_the_rules(page):
     text = Tags(page).text
     for wanted in (
         "FAILED: 1 regressed, 1 changed; 21 passed",
@@ -35,25 +36,23 @@ def test_the_page_says_what_was_found_and_how_it_came_to_that(page):
         "accept it with a reason",
         "the load was high",
         "two cores",
-        "20 that need no attention",
+        "20 need no attention",
         "+3 % to +7 %",
-        *Kind,
+        *shown_classes(),
         *Outcome,
     ):
         assert wanted in text
 
 
 def test_the_page_shows_past_gates_and_figures_that_changed(page):
-    past, changed = page.split("<h2>Past gates</h2>")[1].split(
-        "<h2>Exact and counted figures that changed over time</h2>"
-    )
+    past, changed = page.split("<h2>Past gates</h2>")[1].split("<h2>Figures that changed over time</h2>")
     assert [past.find(each) >= 0 for each in ("c11", "c12", "working tree")] == [True] * 3
     assert past.index("working tree") < past.index("c12") < past.index("c11")
     row = re.search(r"<tbody>\s*(<tr>.*?</tr>)\s*</tbody>", changed, re.DOTALL)[1]
     assert re.findall(r"<td[^>]*>(.*?)</td>", row) == ["+20 %", "5", "6", "1", "2026-11-24T19:20:11Z (working tree)"]
 
 
-def test_the_figure_has_a_text_for_who_cannot_see_it(page):
+def test_the_figure_has_a_description_for_screen_readers(page):
     figure = page[page.index("<svg") : page.index("</svg>")]
     assert 'role="img"' in figure
     assert "packing: CPU time, ms: +5 % (+3 % to +7 %), regressed" in re.search("<desc>(.*?)</desc>", figure)[1]
@@ -66,11 +65,11 @@ def test_the_figure_shows_the_end_of_a_benchmarks_name():
 
 def test_trends_are_drawn_from_the_history():
     def replay(value: float, day: int):
-        point = Check(Kind.TREND, "chat: ffd", "TTFT mean, s", Outcome.REPORTED, head=value)
+        point = Check("trend", "chat: ffd", "TTFT mean, s", Outcome.REPORTED, head=value)
         return gate(point, date=f"2026-11-{day:02}T08:00:00Z", machine={"device": "H100"})
 
     history = [replay(value, day) for day, value in enumerate((2.0, 2.1, 3.4), 1)]
-    finding = Check(Kind.TREND, "chat: ffd on H100", "TTFT mean, s", Outcome.REPORTED, base=2.05, head=3.4)
+    finding = Check("trend", "chat: ffd on H100", "TTFT mean, s", Outcome.REPORTED, base=2.05, head=3.4)
     page = gate_page(gate(finding), history)
     assert "<desc>chat: ffd on H100, TTFT mean, s: 3 points</desc>" in page
     assert ">2026-11-01<" in page
@@ -105,7 +104,7 @@ def test_no_name_breaks_out_of_the_page():
 @given(results)
 @settings(max_examples=10, deadline=None)
 def test_every_result_has_a_page(result):
-    assert verdict(result) in Tags(gate_page(result, [result])).text
+    assert gate_verdict(result) in Tags(gate_page(result, [result])).text
 
 
 @pytest.mark.parametrize("change", [1.7e308, -1.7e308, 1.5e306, float("inf")])
@@ -119,9 +118,7 @@ def test_an_empty_gate_has_a_page_that_says_so():
 
 
 def test_figures_without_numbers_are_in_the_table_and_not_in_the_figure():
-    broken = Check(
-        Kind.TIMED, "gone", "CPU time, ms", Outcome.BROKEN, change=float("nan"), interval=(float("nan"), 1.0)
-    )
+    broken = Check("timed", "gone", "CPU time, ms", Outcome.BROKEN, change=float("nan"), interval=(float("nan"), 1.0))
     text = gate_page(gate(broken), [])
     assert "<svg" not in text
     assert "gone" in text

@@ -1,16 +1,25 @@
-"""What the gate says of itself: what it can detect, and how often it was right."""
+"""The power of the timed class: what it can detect, and how often its decisions are wrong."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from warpgroup.reports.gate.pairs import Launch, Side
-from warpgroup.reports.gate.power import Gate, Setting, busy_cores, certify, detectable, rate_bound, read_journal, tally
+from warpgroup.reports.gate.classes.timed.decision import BenchmarkRound, RoundVerdict, TimingRule, run_round
+from warpgroup.reports.gate.classes.timed.detectable import detectable_slowdowns
+from warpgroup.reports.gate.classes.timed.pairs import Launch, LaunchProblem, Side
+from warpgroup.reports.gate.classes.timed.trials import (
+    GateTrial,
+    TrialSetting,
+    busy_cores,
+    rate_bound,
+    read_journal,
+    run_trials,
+    tally_trials,
+)
 from warpgroup.reports.gate.result import Outcome
-from warpgroup.reports.gate.timed import Finding, Rule, Verdict, take_round
 
-RULE = Rule(threshold=0.025)
+RULE = TimingRule(threshold=0.025)
 WORK = """
 import time
 
@@ -30,40 +39,40 @@ def launches(spread: float, count: int = 100, seed: int = 0) -> list[Launch]:
 
 
 def test_more_noise_hides_more():
-    calm, wild = (detectable(launches(spread), RULE)["a"] for spread in (0.002, 0.02))
+    calm, wild = (detectable_slowdowns(launches(spread), RULE)["a"] for spread in (0.002, 0.02))
     assert 0 < calm < 0.005 < wild < 0.1
 
 
 def test_what_is_detectable_is_found():
     """In 100 gates with a slow-down of that size, and a threshold at zero, a round sees it but once or twice."""
     noise = launches(0.01)
-    slower = detectable(noise, RULE)["a"]
-    rng, rule = np.random.default_rng(1), Rule(threshold=0.0, launches=(64, 64))
+    slower = detectable_slowdowns(noise, RULE)["a"]
+    rng, rule = np.random.default_rng(1), TimingRule(threshold=0.0, launches=(64, 64))
 
     def source(names, count):
         for _ in range(count):
             base, head = noise[rng.integers(len(noise))].samples["a"][:: rng.choice([-1, 1])]
             yield Launch({"a": (base, [sample * (1 + slower) for sample in head])})
 
-    found = [{"a": Finding()} for _ in range(100)]
+    found = [{"a": BenchmarkRound()} for _ in range(100)]
     for findings in found:
-        take_round(source, findings, rule, lambda: False)
-    assert sum(findings["a"].verdict is Verdict.SLOWER for findings in found) >= 97
+        run_round(source, findings, rule, lambda: False)
+    assert sum(findings["a"].verdict is RoundVerdict.SLOWER for findings in found) >= 97
 
 
 def test_a_benchmark_that_broke_is_not_calibrated():
-    assert detectable([*launches(0.01, 20), Launch({}, {"a": "crashed"})], RULE) == {}
+    assert detectable_slowdowns([*launches(0.01, 20), Launch({}, {"a": LaunchProblem("crashed")})], RULE) == {}
 
 
 def test_a_certification_counts_what_went_wrong():
     gates = [
-        Gate(Setting.SAME, Outcome.PASSED, 0.001, 6.0, ""),
-        Gate(Setting.SAME, Outcome.REGRESSED, 0.03, 12.0, ""),
-        Gate(Setting.SLOWED, Outcome.REGRESSED, 0.05, 12.0, ""),
-        Gate(Setting.SLOWED, Outcome.INCONCLUSIVE, 0.03, 12.0, ""),
-        Gate(Setting.LOADED, Outcome.INCONCLUSIVE, 0.03, 12.0, ""),
+        GateTrial(TrialSetting.SAME, Outcome.PASSED, 0.001, 6.0, ""),
+        GateTrial(TrialSetting.SAME, Outcome.REGRESSED, 0.03, 12.0, ""),
+        GateTrial(TrialSetting.SLOWED, Outcome.REGRESSED, 0.05, 12.0, ""),
+        GateTrial(TrialSetting.SLOWED, Outcome.INCONCLUSIVE, 0.03, 12.0, ""),
+        GateTrial(TrialSetting.LOADED, Outcome.INCONCLUSIVE, 0.03, 12.0, ""),
     ]
-    tallies = tally(gates, "a", RULE).tallies
+    tallies = tally_trials(gates, "a", RULE).tallies
     assert {name: (each.gates, each.wrong) for name, each in tallies.items()} == {
         "a/a": (2, 1),
         "slowed": (2, 1),
@@ -86,22 +95,22 @@ def test_a_certification_goes_on_where_it_stopped(tmp_path: Path):
         (tmp_path / name / "thing").mkdir(parents=True)
         (tmp_path / name / "thing" / "__init__.py").write_text(WORK.format(seconds=seconds))
         sides.append(Side(name, tmp_path / name))
-    heard: list[Gate] = []
+    heard: list[GateTrial] = []
 
     def run(**wanted: int):
-        return certify(
+        return run_trials(
             (sides[0], sides[1]), sides[2], [bench],
-            benchmark="bench_it.py::test_a", rule=Rule(threshold=0.2, launches=(4, 4), pairs=2),
-            wanted={Setting[name]: count for name, count in wanted.items()},
-            journal=tmp_path / "journal.jsonl", root=tmp_path, budget_s=60, on_gate=heard.append,
+            benchmark="bench_it.py::test_a", rule=TimingRule(threshold=0.2, launches=(4, 4), pairs=2),
+            wanted={TrialSetting[name]: count for name, count in wanted.items()},
+            journal=tmp_path / "journal.jsonl", root=tmp_path, budget_s=60, on_trial=heard.append,
         )  # fmt: skip
 
     run(SAME=1)
     assert read_journal(tmp_path / "journal.jsonl") == heard
     found = run(SAME=1, SLOWED=1)
     assert [(gate.setting, gate.outcome) for gate in heard] == [
-        (Setting.SAME, Outcome.PASSED),
-        (Setting.SLOWED, Outcome.REGRESSED),
+        (TrialSetting.SAME, Outcome.PASSED),
+        (TrialSetting.SLOWED, Outcome.REGRESSED),
     ]
     assert found.tallies["slowed"].outcomes == {"regressed": 1}
 

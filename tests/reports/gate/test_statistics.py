@@ -1,11 +1,11 @@
-"""The statistics against plain references, and on samples whose truth is known."""
+"""The statistics against simple references, and on samples whose slow-down is known."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from warpgroup.reports.gate.statistics import adjusted_by_holm, estimate, low_quantiles
+from warpgroup.reports.gate.classes.timed.statistics import adjusted_by_holm, estimate_slowdown, low_quantiles
 
 
 def noise(seed: int, launches: int = 32, samples: int = 12) -> np.ndarray:
@@ -33,7 +33,7 @@ def test_low_quantiles_are_those_of_the_launches_written_out(seed, launches, per
 
 
 def test_a_slow_down_is_found_where_it_is():
-    found = estimate("x", noise(1), 1.05 * noise(2))
+    found = estimate_slowdown("x", noise(1), 1.05 * noise(2))
     low, high = found.interval
     assert low < found.change < high
     assert found.change == pytest.approx(0.05, abs=0.01)
@@ -42,44 +42,44 @@ def test_a_slow_down_is_found_where_it_is():
 
 def test_scaling_head_scales_the_interval():
     base, head = noise(1), noise(2)
-    same, slower = estimate("x", base, head), estimate("x", base, 1.05 * head)
+    same, slower = estimate_slowdown("x", base, head), estimate_slowdown("x", base, 1.05 * head)
     assert slower.interval == pytest.approx(tuple(1.05 * (1 + end) - 1 for end in same.interval))
 
 
 def test_the_same_samples_give_the_same_estimate():
-    assert estimate("x", noise(1), noise(2)) == estimate("x", noise(1), noise(2))
+    assert estimate_slowdown("x", noise(1), noise(2)) == estimate_slowdown("x", noise(1), noise(2))
 
 
 def test_the_interval_holds_the_truth_about_as_often_as_it_says():
     """Of 300 on 99 %, 3 are expected to miss; a bootstrap over 32 launches is a little too sure."""
-    intervals = [estimate("x", noise(2 * k), noise(2 * k + 1), resamples=500).interval for k in range(300)]
+    intervals = [estimate_slowdown("x", noise(2 * k), noise(2 * k + 1), resamples=500).interval for k in range(300)]
     assert sum(not low < 0 < high for low, high in intervals) <= 12
 
 
 def test_slow_samples_do_not_move_it():
     disturbed = noise(1)
     disturbed[:, ::2] *= 3
-    assert abs(estimate("x", noise(1), disturbed).change) < 0.02
+    assert abs(estimate_slowdown("x", noise(1), disturbed).change) < 0.02
 
 
 def test_impossible_samples_are_dropped_and_counted():
     broken_clock = noise(1)
     broken_clock[3, 4] = 1e-6
-    found = estimate("x", noise(1), broken_clock)
+    found = estimate_slowdown("x", noise(1), broken_clock)
     assert found.dropped == 1
     assert abs(found.change) < 0.001
 
 
 def test_more_looks_widen_the_interval():
-    found = estimate("x", noise(1), noise(2))
+    found = estimate_slowdown("x", noise(1), noise(2))
     once, often = found.for_looks(1), found.for_looks(7)
     assert once == pytest.approx(found.interval)
     assert often[0] < once[0] < once[1] < often[1]
 
 
 def test_p_values_tell_a_slow_down_from_none():
-    assert estimate("x", noise(1), 1.05 * noise(2)).p_value == pytest.approx(1 / 2001)
-    assert estimate("x", noise(1), noise(1)).p_value > 0.5
+    assert estimate_slowdown("x", noise(1), 1.05 * noise(2)).p_value == pytest.approx(1 / 2001)
+    assert estimate_slowdown("x", noise(1), noise(1)).p_value > 0.5
 
 
 def test_holm_by_hand():

@@ -1,6 +1,6 @@
-"""The timed class on recorded noise, and its rule on samples that are made up.
+"""The decisions of the timed class: on recorded noise, and on invented samples.
 
-`noise.json.gz` holds real launches of a program against itself; how they were recorded stands in it.
+`noise.json.gz` holds real launches of a program against itself, and says how they were recorded.
 """
 
 import gzip
@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 
 from warpgroup.reports.gate.broken import Broken
-from warpgroup.reports.gate.pairs import Launch
-from warpgroup.reports.gate.power import detectable
-from warpgroup.reports.gate.result import Check, Kind, Outcome
-from warpgroup.reports.gate.timed import Rule, decide
+from warpgroup.reports.gate.classes.timed.decision import TimingRule, decide
+from warpgroup.reports.gate.classes.timed.detectable import detectable_slowdowns
+from warpgroup.reports.gate.classes.timed.pairs import Launch, LaunchProblem
+from warpgroup.reports.gate.result import Check, Outcome
 
-RULE = Rule(threshold=0.025)
+RULE = TimingRule(threshold=0.025)
 NOISE = json.loads(gzip.decompress(Path(__file__).with_name("noise.json.gz").read_bytes()))
 CASES = {name: np.array(case, dtype=np.float32) for name, case in NOISE["samples_us"].items()}
 
@@ -69,7 +69,7 @@ def test_most_gates_without_a_change_pass():
 
 def test_what_can_be_detected_is_below_what_has_to_be():
     launches = [Launch({name: (case[i][0], case[i][1]) for name, case in CASES.items()}) for i in range(150)]
-    found = detectable(launches, RULE)
+    found = detectable_slowdowns(launches, RULE)
     assert found.keys() == CASES.keys()
     assert all(0.001 < share < 0.05 for share in found.values())
 
@@ -77,7 +77,7 @@ def test_what_can_be_detected_is_below_what_has_to_be():
 class Scripted:
     """Launches of calm samples whose head is slower by as much as the script says, round by round."""
 
-    def __init__(self, *slower: float, spread: float = 0.001, broken: dict[str, str] | None = None) -> None:
+    def __init__(self, *slower: float, spread: float = 0.001, broken: dict[str, LaunchProblem] | None = None) -> None:
         self.slower = [*slower]
         self.spread = spread
         self.broken = broken or {}
@@ -95,14 +95,14 @@ class Scripted:
             yield Launch({name: sides for name in names if name not in self.broken}, self.broken)
 
 
-def decided(source: Scripted, *names: str, rule: Rule = RULE, **given: object) -> list[Check]:
+def decided(source: Scripted, *names: str, rule: TimingRule = RULE, **given: object) -> list[Check]:
     return decide(source, names or ["a"], rule, **{"budget_s": 1e9, **given})
 
 
 def test_an_unchanged_benchmark_passes_at_the_first_look():
     source = Scripted(0.0)
     (check,) = decided(source)
-    assert (check.kind, check.outcome, check.threshold) == (Kind.TIMED, Outcome.PASSED, 0.025)
+    assert (check.kind, check.outcome, check.threshold) == ("timed", Outcome.PASSED, 0.025)
     assert source.asked == [(["a"], 16)]
     assert check.interval[0] < check.change < check.interval[1] < 0.025
     assert check.base == pytest.approx(1, abs=0.01)
@@ -113,7 +113,7 @@ def test_a_slower_one_is_looked_at_again_before_it_is_called_a_regression():
     (check,) = decided(source)
     assert check.outcome is Outcome.REGRESSED
     assert source.asked == [(["a"], 16), (["a"], 16)]
-    assert check.detail == "16 launches, slower by 10.0% in these, 16 fresh ones to confirm it, adjusted p 0.0005"
+    assert check.detail == "16 launches showed +10.0%, 16 more to confirm it, adjusted p 0.0005"
 
 
 @pytest.mark.parametrize(("again", "outcome"), [(0.0, Outcome.PASSED), (0.025, Outcome.INCONCLUSIVE)])
@@ -134,18 +134,19 @@ def test_undecided_ones_get_more_launches_and_then_no_verdict():
 
 def test_launches_are_only_for_those_that_are_undecided():
     source = Scripted(0.025)
-    decided(source, "strict", "lax", rule=Rule(thresholds={"lax": 0.5}))
+    decided(source, "strict", "lax", rule=TimingRule(thresholds={"lax": 0.5}))
     assert source.asked[:2] == [(["strict", "lax"], 16), (["strict"], 8)]
 
 
 def test_a_threshold_of_its_own_counts():
-    tight, usual = decided(Scripted(0.02), "tight", "usual", rule=Rule(thresholds={"tight": 0.01}))
+    tight, usual = decided(Scripted(0.02), "tight", "usual", rule=TimingRule(thresholds={"tight": 0.01}))
     assert (tight.outcome, usual.outcome) == (Outcome.REGRESSED, Outcome.PASSED)
 
 
 def test_a_broken_benchmark_is_no_pass_and_stops_no_other():
-    broken, fine = decided(Scripted(0.0, broken={"a": "head: failed in call: ValueError"}), "a", "b")
-    assert (broken.outcome, broken.detail) == (Outcome.BROKEN, "head: failed in call: ValueError")
+    problem = LaunchProblem("head: failed in call: ValueError", ("head",))
+    broken, fine = decided(Scripted(0.0, broken={"a": problem}), "a", "b")
+    assert (broken.outcome, broken.detail, broken.failed_sides) == (Outcome.BROKEN, problem.text, ("head",))
     assert fine.outcome is Outcome.PASSED
 
 
@@ -173,7 +174,7 @@ def test_where_all_are_broken_nothing_more_is_launched():
     def launches(names: Sequence[str], count: int) -> Iterator[Launch]:
         for _ in range(count):
             made.append(names)
-            yield Launch(broken={"a": "it died"})
+            yield Launch(broken={"a": LaunchProblem("it died")})
 
     (check,) = decide(launches, ["a"], RULE, budget_s=1e9)
     assert check.outcome is Outcome.BROKEN
@@ -181,7 +182,7 @@ def test_where_all_are_broken_nothing_more_is_launched():
 
 
 def test_a_broken_benchmark_has_its_metric_too():
-    launches = [Launch(broken={"a": "no GPU"}, clocks={"a": "cuda"})] * 16
+    launches = [Launch(broken={"a": LaunchProblem("no GPU")}, clocks={"a": "cuda"})] * 16
     (check,) = decide(lambda names, count: launches, ["a"], RULE, budget_s=1e9)
     assert (check.outcome, check.metric) == (Outcome.BROKEN, "GPU time, s a call")
 
@@ -200,7 +201,7 @@ def test_time_that_is_up_leaves_the_rest_inconclusive():
     source = Scripted(0.0)
     (check,) = decided(source, budget_s=6, clock=lambda: source.made * 1.0)
     assert (check.outcome, source.made) == (Outcome.INCONCLUSIVE, 7)
-    assert check.detail == "7 launches, no time for a look: raise the budget"
+    assert check.detail == "7 launches, too little time to decide: raise the budget"
 
 
 def test_without_a_slower_one_the_first_round_has_all_the_time():

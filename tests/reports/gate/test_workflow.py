@@ -1,4 +1,4 @@
-"""The sample workflow: valid for GitHub, and every option in it is one that the gate takes."""
+"""The sample workflow: valid for GitHub, and the gate has every option in it."""
 
 import os
 import re

@@ -1,7 +1,8 @@
-"""How much slower head is than base, and how sure that is: pure functions of samples.
+"""Estimates how much slower head is than base, with a confidence interval: pure functions of samples.
 
-The figure is the ratio of 5th percentiles, pooled over launches: on a shared machine the fast samples are the code's
-own, the slow ones the neighbours'. Launches are what is resampled, since samples of one process resemble each other.
+The estimate is the ratio of 5th percentiles, pooled over launches: on a shared machine the fast samples show the code,
+and the slow ones show what other processes do. The bootstrap resamples whole launches, since samples of one process
+resemble each other.
 """
 
 import zlib
@@ -17,22 +18,22 @@ Array = npt.NDArray[np.float64]
 
 QUANTILE = 0.05
 IMPOSSIBLE = 0.8
-"""A sample below this share of the pooled 5th percentile is the clock's fault."""
+"""A sample below this share of the pooled 5th percentile is an error of the clock."""
 
 RESAMPLES = 2000
 CONFIDENCE = 0.99
 
 
 @dataclass(frozen=True, slots=True)
-class Estimate:
-    """Of one benchmark.
+class SlowdownEstimate:
+    """How much slower head is in one benchmark.
 
     Attributes:
         base_s, head_s: pooled 5th percentiles, seconds a call.
-        change: head over base less 1.
-        interval: of the change, 99 %, two-sided, if this is the only look.
-        p_value: one-sided: how often resampled launches show no slow-down.
-        dropped: samples that no clock could rightly give.
+        change: head_s / base_s - 1.
+        interval: 99 % two-sided confidence interval of the change, if this is the only look at the samples.
+        p_value: one-sided: the share of resamples that show no slow-down.
+        dropped: number of samples that were dropped as errors of the clock.
     """
 
     base_s: float
@@ -43,10 +44,10 @@ class Estimate:
     dropped: int
 
     def for_looks(self, looks: int) -> tuple[float, float]:
-        """The interval that holds at 99 % over so many looks at once (Bonferroni).
+        """The interval that covers the change in 99 % of cases over so many looks together (Bonferroni).
 
-        Its ends are moved out from the point by what that takes of a normal distribution: 2,000 resamples are too few
-        to have percentiles that far out.
+        Its ends move away from the estimate by the factor that a normal distribution needs: 2,000 resamples are too few
+        for percentiles that far out.
         """
         tail = (1 - CONFIDENCE) / 2
         factor = NormalDist().inv_cdf(tail / looks) / NormalDist().inv_cdf(tail)
@@ -54,15 +55,20 @@ class Estimate:
         return low, high
 
 
-def estimate(name: str, base: Array, head: Array, resamples: int = RESAMPLES) -> Estimate:
-    """From the samples of both sides, (launches, samples) of seconds; the name seeds the resampling."""
+def estimate_slowdown(name: str, base: Array, head: Array, resamples: int = RESAMPLES) -> SlowdownEstimate:
+    """Estimate the slow-down of one benchmark.
+
+    Args:
+        name: of the benchmark; seeds the resampling.
+        base, head: seconds a call, (launches, samples) each.
+    """
     sides = [_without_impossible(np.asarray(side, dtype=np.float64)) for side in (base, head)]
     weights = _resampled(zlib.crc32(name.encode()), len(base), resamples)
     once = np.ones((1, len(base)), dtype=np.int16)
     base_s, head_s = (float(low_quantiles(side, once)[0]) for side in sides)
     changes = low_quantiles(sides[1], weights) / low_quantiles(sides[0], weights) - 1
     low, high = np.percentile(changes, [50 * (1 - CONFIDENCE), 50 * (1 + CONFIDENCE)])
-    return Estimate(
+    return SlowdownEstimate(
         base_s=base_s,
         head_s=head_s,
         change=head_s / base_s - 1,
@@ -73,9 +79,13 @@ def estimate(name: str, base: Array, head: Array, resamples: int = RESAMPLES) ->
 
 
 def low_quantiles(samples: Array, weights: npt.NDArray[np.int16]) -> Array:
-    """The pooled 5th percentile (a sample, not between two) where launch l counts `weights[:, l]` times; NaN is none.
+    """The pooled 5th percentile of each resample, (resamples,): always a sample, never between two.
 
-    Sorted once for all resamples: each of them only walks up until it has seen its share.
+    All resamples share one sort, and each walks up the sorted samples until it has seen its share.
+
+    Args:
+        samples: seconds, (launches, samples); NaN is no sample.
+        weights: how often each resample contains each launch, (resamples, launches).
     """
     per_launch = samples.shape[1]
     counts = np.count_nonzero(~np.isnan(samples), axis=1)
@@ -91,7 +101,7 @@ def low_quantiles(samples: Array, weights: npt.NDArray[np.int16]) -> Array:
 
 
 def adjusted_by_holm(p_values: Mapping[str, float]) -> dict[str, float]:
-    """So that at any level the chance of a single false alarm among all of them is below it."""
+    """Holm's adjustment: below a level of x, the chance of any false alarm among all benchmarks is at most x."""
     adjusted, largest = {}, 0.0
     for rank, name in enumerate(sorted(p_values, key=lambda name: p_values[name])):
         largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[name]))
@@ -106,7 +116,7 @@ def _without_impossible(samples: Array) -> Array:
 
 @lru_cache(maxsize=64)
 def _resampled(seed: int, launches: int, resamples: int) -> npt.NDArray[np.int16]:
-    """How often each launch is drawn: (resamples, launches)."""
+    """How often each resample draws each launch, (resamples, launches)."""
     drawn = np.random.default_rng(seed).integers(launches, size=(resamples, launches))
     flat = drawn + launches * np.arange(resamples)[:, None]
     return np.bincount(flat.ravel(), minlength=resamples * launches).reshape(resamples, launches).astype(np.int16)

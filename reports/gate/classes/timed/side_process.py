@@ -1,4 +1,4 @@
-"""One side's process: started, spoken to over two pipes, ended whatever happens."""
+"""The process of one side: started, driven over two pipes, and always ended."""
 
 import json
 import os
@@ -12,18 +12,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from .broken import Broken
+from ...broken import Broken
 
 SAMPLER = Path(__file__).with_name("sampler.py")
 
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One of the two that are compared.
+    """One of the two packages that are compared.
 
     Attributes:
-        name: for messages: "base" or "head".
-        site: the folder that its package is installed in (`pip install --target`); it is put first on PYTHONPATH.
+        name: "base" or "head".
+        site: the folder that the package is installed in (`pip install --target`); it goes first on PYTHONPATH.
         python: the interpreter.
     """
 
@@ -32,19 +32,19 @@ class Side:
     python: str = sys.executable
 
 
-class Ended(Exception):
-    """A benchmark was over before it was told to be."""
+class BenchmarkEnded(Exception):
+    """A benchmark ended before it was told to."""
 
 
-class Lost(Broken):
-    """A side ended, or was not heard of in time."""
+class ProcessLost(Broken):
+    """A side's process ended, or did not answer in time."""
 
 
 class SideProcess:
-    """A side's pytest, which runs `sampler.py`. Use it as a context manager."""
+    """A side's pytest, which runs `sampler.py`. A context manager."""
 
     def __init__(self, side: Side, files: Sequence[Path], root: Path, deadline: float) -> None:
-        """The deadline is one of time.monotonic()."""
+        """Start the process. `deadline` is a time of time.monotonic()."""
         self.name = side.name
         self._deadline = deadline
         self._unread = b""
@@ -52,7 +52,7 @@ class SideProcess:
         self._output = tempfile.TemporaryFile()  # noqa: SIM115 - closed in __exit__
         theirs_in, self._commands = os.pipe()
         self._answers, theirs_out = os.pipe()
-        # -P: the sampler's folder, which is the gate's, must not be where modules are looked for.
+        # -P: Python must not look for modules in the sampler's own folder, which belongs to the gate.
         command = [side.python, "-P", str(SAMPLER), str(theirs_in), str(theirs_out), str(side.site.resolve())]
         self._process = subprocess.Popen(
             [*command, *(str(file.resolve()) for file in files)],
@@ -70,7 +70,7 @@ class SideProcess:
         return self
 
     def __exit__(self, *error: object) -> None:
-        """Without commands it ends by itself; but nothing is left that it could still do well."""
+        """Kill the process: it has nothing left to do, and might hang."""
         self._process.kill()
         self._process.wait()
         os.close(self._commands)
@@ -78,42 +78,47 @@ class SideProcess:
         self._output.close()
 
     def tell(self, **command: object) -> None:
-        """A command. Raises Lost."""
+        """Send a command. Raises ProcessLost."""
         try:
             os.write(self._commands, (json.dumps(command) + "\n").encode())
         except BrokenPipeError:
-            raise Lost(self._obituary()) from None
+            raise ProcessLost(self._how_it_ended()) from None
 
     def hear(self) -> dict[str, Any]:
-        """The next answer. Raises Lost."""
+        """Wait for the next answer. Raises ProcessLost."""
         while b"\n" not in self._unread:
             left_s = self._deadline - time.monotonic()
             if left_s <= 0 or not select.select([self._answers], [], [], left_s)[0]:
-                raise Lost(f"{self.name} hangs: no answer in time")
+                raise ProcessLost(f"{self.name} hangs: no answer in time")
             part = os.read(self._answers, 1 << 16)
             if not part:
-                raise Lost(self._obituary())
+                raise ProcessLost(self._how_it_ended())
             self._unread += part
         line, _, self._unread = self._unread.partition(b"\n")
         self._last = json.loads(line)
         return self._last
 
     def ask(self, calls: int) -> dict[str, Any]:
-        """For a sample of so many calls. Raises Lost, and Ended."""
+        """Ask for a sample of so many calls. Raises ProcessLost and BenchmarkEnded."""
         self.tell(calls=calls)
         if self.hear()["event"] == "done":
-            raise Ended
+            raise BenchmarkEnded
         return self._last
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether the present benchmark has ended, by itself or as told."""
+        return bool(self._last["event"] == "done")
+
     def finish(self) -> str:
-        """Let the benchmark that it is at end; what went wrong with it, or nothing. Raises Lost."""
-        if self._last["event"] != "done":
+        """End the present benchmark; returns what went wrong with it, or "". Raises ProcessLost."""
+        if not self.has_ended:
             self.tell(calls=0)
             self.hear()
         return str(self._last["problem"])
 
-    def _obituary(self) -> str:
-        """Who closed its pipe and goes on is helped to end."""
+    def _how_it_ended(self) -> str:
+        """How the process ended; one that closed its pipe and still runs is killed."""
         try:
             code = self._process.wait(timeout=5)
         except subprocess.TimeoutExpired:
@@ -121,7 +126,7 @@ class SideProcess:
             code = self._process.wait()
         self._output.seek(0)
         said = [line for line in self._output.read().decode(errors="replace").splitlines() if line.strip()]
-        return f"{self.name} died with code {code}: {said[-1].strip() if said else 'it said nothing'}"
+        return f"{self.name} died with code {code}: {said[-1].strip() if said else 'it printed nothing'}"
 
 
 def _environment(site: Path) -> dict[str, str]:

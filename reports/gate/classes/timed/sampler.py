@@ -1,10 +1,10 @@
-"""The side that is measured: runs benchmarks under pytest, and takes a sample whenever it is told to.
+"""Runs in the measured process: runs benchmarks under pytest, and takes a sample whenever it is told to.
 
-    python -P sampler.py DESCRIPTOR DESCRIPTOR SITE FILE...     (started by pairs.py, never by hand)
+    python -P sampler.py DESCRIPTOR DESCRIPTOR SITE FILE...     (side_process.py starts it)
 
-It stands alone, as a script: it imports nothing of the package, which is what is measured and may be older than the
-gate, and both sides run this one file. Commands are read from the first descriptor and answered on the second, a JSON
-object a line each, so that whatever pytest and the benchmarks print is not in the way.
+It is a script that imports nothing of the package, because the package is what is measured and may be older than the
+gate; both sides run this one file. It reads commands from the first descriptor and answers on the second, one JSON
+object a line, so that the output of pytest and of the benchmarks does not interfere.
 """
 
 import gc
@@ -21,17 +21,17 @@ from typing import Any
 import pytest
 
 Take = Callable[[int], tuple[float, Any]]
-"""From a number of calls to the seconds of them all, by the benchmark's clock, and what the last one returned."""
+"""From a number of calls to their total seconds by the benchmark's clock, and what the last call returned."""
 
 
 @dataclass(frozen=True, slots=True)
-class Clock:
+class BenchmarkClock:
     """Measures calls.
 
     Attributes:
-        start: before them; what it returns is what `stop` is given.
-        stop: after them; the seconds in between.
-        settle: wait until nothing that was begun is still under way.
+        start: called before them; `stop` is given what it returns.
+        stop: called after them; returns the seconds in between.
+        settle: waits until all work that was started has ended.
     """
 
     start: Callable[[], Any]
@@ -39,26 +39,26 @@ class Clock:
     settle: Callable[[], None]
 
 
-def cpu_clock(read: Callable[[], float]) -> Clock:
-    """CPU time, as one of Python's clocks reads it."""
-    return Clock(read, lambda began: read() - began, lambda: None)
+def cpu_clock(read: Callable[[], float]) -> BenchmarkClock:
+    """A clock of CPU time from one of Python's functions."""
+    return BenchmarkClock(read, lambda began: read() - began, lambda: None)
 
 
-def cuda_clock() -> Clock:
-    """Time on the GPU: between two events on the current stream, one before the calls and one after them."""
+def cuda_clock() -> BenchmarkClock:
+    """A clock of GPU time: between an event before the calls and one after them, on the current stream."""
     try:
         import torch
-    except (ImportError, OSError) as error:  # OSError: it is there, and a library that it loads is not
+    except (ImportError, OSError) as error:  # OSError: torch is installed, and a library that it loads is missing
         pytest.fail(f'gate_clock("cuda") needs torch, which cannot be imported: {error}; install it', pytrace=False)
     if not torch.cuda.is_available():
         pytest.fail(
-            f'gate_clock("cuda") needs a GPU, and torch {torch.__version__} can use none here: run this gate where '
-            "there is one, or leave the file out of [timed]",
+            f'gate_clock("cuda") needs a GPU, and torch {torch.__version__} can use none here: run this gate on a '
+            "machine with a GPU, or remove the file from [timed]",
             pytrace=False,
         )
 
     def start() -> Any:
-        torch.cuda.synchronize()  # what a setup has queued is not of the calls
+        torch.cuda.synchronize()  # work that a setup queued must not be counted
         began = torch.cuda.Event(enable_timing=True)
         began.record()
         return began
@@ -69,30 +69,30 @@ def cuda_clock() -> Clock:
         torch.cuda.synchronize()
         return float(began.elapsed_time(ended)) / 1e3
 
-    return Clock(start, stop, torch.cuda.synchronize)
+    return BenchmarkClock(start, stop, torch.cuda.synchronize)
 
 
-CLOCKS: dict[str, Callable[[], Clock]] = {
+CLOCKS: dict[str, Callable[[], BenchmarkClock]] = {
     "thread": lambda: cpu_clock(time.thread_time),
     "process": lambda: cpu_clock(time.process_time),
     "cuda": cuda_clock,
 }
 
 
-class Wire:
-    """To the process that decides."""
+class Connection:
+    """The connection to the process that decides."""
 
     def __init__(self, reading: int, writing: int) -> None:
         self._commands = os.fdopen(reading, "r")
         self._answers = os.fdopen(writing, "w")
 
     def tell(self, **answer: object) -> None:
-        """Answer, at once."""
+        """Send an answer at once."""
         self._answers.write(json.dumps(answer) + "\n")
         self._answers.flush()
 
     def hear(self) -> Any:
-        """Wait for a command. Without anyone to give one the process ends."""
+        """Wait for a command. If the other process is gone, end this one."""
         line = self._commands.readline()
         if not line:
             os._exit(1)
@@ -100,19 +100,19 @@ class Wire:
 
 
 class Benchmark:
-    """pytest-benchmark's fixture, except that when and how often it measures is decided elsewhere."""
+    """Replaces pytest-benchmark's fixture: the other process decides when and how often it measures."""
 
-    def __init__(self, name: str, clock: Clock, wire: Wire) -> None:
+    def __init__(self, name: str, clock: BenchmarkClock, connection: Connection) -> None:
         self.name = name
         self.group: str | None = None
         self.extra_info: dict[str, object] = {}
         self.stats = None
         self.called = False
         self._clock = clock
-        self._wire = wire
+        self._connection = connection
 
     def __call__(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-        """Measure calls of a function. Returns what the last one returned."""
+        """Measure calls of a function; returns what the last call returned."""
 
         def take(calls: int) -> tuple[float, Any]:
             result, times = None, range(calls)
@@ -134,7 +134,7 @@ class Benchmark:
         warmup_rounds: int = 0,
         iterations: int = 1,
     ) -> Any:
-        """The same with a setup, and a teardown, outside of the clock. How many rounds there are is not its choice."""
+        """Measure calls with a setup and a teardown, which are not timed. The number of rounds is ignored."""
         if setup is None and teardown is None:
             return self(target, *args, **(kwargs or {}))
 
@@ -156,109 +156,109 @@ class Benchmark:
             raise RuntimeError("benchmark was called twice in one test")
         self.called = True
         self._clock.settle()
-        self._wire.tell(event="ready", name=self.name)
+        self._connection.tell(event="ready", name=self.name)
         result = None
-        while calls := self._wire.hear()["calls"]:
+        while calls := self._connection.hear()["calls"]:
             began = time.perf_counter()
-            gc.disable()  # when it comes is chance; it comes between samples instead
+            gc.disable()  # a collection comes at random times; let it come between samples
             try:
                 spent, result = take(calls)
             finally:
                 gc.enable()
-            self._clock.settle()  # the other side has its turn: it must find the GPU idle
-            self._wire.tell(event="sample", spent_s=spent, elapsed_s=time.perf_counter() - began)
+            self._clock.settle()  # the other side is next: it must find the GPU idle
+            self._connection.tell(event="sample", spent_s=spent, elapsed_s=time.perf_counter() - began)
         return result
 
 
 class Sampler:
-    """The plugin: tells what there is, is told what to run, and reports how each test ended."""
+    """The pytest plugin: lists the benchmarks, is told which to run, and reports how each ended."""
 
-    def __init__(self, wire: Wire, site: Path) -> None:
-        self._wire = wire
+    def __init__(self, connection: Connection, site: Path) -> None:
+        self._connection = connection
         self._site = site
-        self._provided = [*provided(site)]
+        self._provided = [*provided_modules(site)]
         self._unread: dict[str, str] = {}
         self._problem = ""
         self._asked: Benchmark | None = None
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_load_initial_conftests(self, parser: pytest.Parser, args: list[str]) -> None:
-        """Take pytest-benchmark's options, which a project's configuration may have: they mean nothing here."""
+        """Accept and ignore pytest-benchmark's options, which a project's configuration may have."""
         for option in {argument.partition("=")[0] for argument in args if argument.startswith("--benchmark-")}:
-            with suppress(ValueError):  # the project's own plugin has it
+            with suppress(ValueError):  # another plugin has added it
                 parser.addoption(option, nargs="?")
 
     def pytest_configure(self, config: pytest.Config) -> None:
-        """Markers that benchmarks may carry."""
-        config.addinivalue_line("markers", "benchmark: pytest-benchmark's own; only that it exists matters here")
-        config.addinivalue_line("markers", f"gate_clock(name): what is counted, one of {', '.join(CLOCKS)}")
+        """Register the markers that benchmarks may have."""
+        config.addinivalue_line("markers", "benchmark: of pytest-benchmark; ignored here")
+        config.addinivalue_line("markers", f"gate_clock(name): the clock of the benchmark, one of {', '.join(CLOCKS)}")
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        """Keep why a file could not be read."""
+        """Keep the reason why a file could not be read."""
         if report.failed:
             self._unread[Path(report.nodeid.partition("::")[0]).name] = _last_line(report.longreprtext)
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """Tell what there is, hear what to run."""
+        """List the benchmarks, and keep those that are to run."""
         found = [item for item in items if "benchmark" in getattr(item, "fixturenames", ())]
-        benchmarks = {name_of(item): item for item in found}
+        benchmarks = {benchmark_name(item): item for item in found}
         if len(benchmarks) < len(found):
             raise pytest.UsageError("two benchmark files have the same name: rename one of them")
-        clocks = {name: clock_of(item) for name, item in benchmarks.items()}
-        self._wire.tell(event="collected", clocks=clocks, unread=self._unread, strays=self._strays())
-        items[:] = [benchmarks[name] for name in self._wire.hear()["run"]]
+        clocks = {name: clock_name(item) for name, item in benchmarks.items()}
+        self._connection.tell(event="collected", clocks=clocks, unread=self._unread, strays=self._strays())
+        items[:] = [benchmarks[name] for name in self._connection.hear()["run"]]
 
     @pytest.fixture
     def benchmark(self, request: pytest.FixtureRequest) -> Benchmark:
-        """Of one test."""
-        clock = clock_of(request.node)
+        """The fixture of one test."""
+        clock = clock_name(request.node)
         if clock not in CLOCKS:
             pytest.fail(f'there is no gate_clock("{clock}"): choose one of {", ".join(CLOCKS)}', pytrace=False)
-        self._asked = Benchmark(name_of(request.node), CLOCKS[clock](), self._wire)
+        self._asked = Benchmark(benchmark_name(request.node), CLOCKS[clock](), self._connection)
         return self._asked
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Keep the first thing that went wrong in a test."""
+        """Keep the first failure of a test."""
         if report.passed or self._problem:
             return
         why = report.longrepr[2] if isinstance(report.longrepr, tuple) else _last_line(_crash(report))
         self._problem = f"{report.outcome} in {report.when}: {why}"
 
     def pytest_runtest_logfinish(self) -> None:
-        """A test is over, and taken down."""
+        """Report how a test ended, after its teardown."""
         if not self._problem and not (self._asked and self._asked.called):
-            self._problem = "asks for the benchmark fixture and never calls it"
+            self._problem = "uses the benchmark fixture and never calls it"
         for package, where in self._strays().items():
             self._problem = self._problem or f"{package} was imported from {where}, not from its own site"
-        self._wire.tell(event="done", problem=self._problem)
+        self._connection.tell(event="done", problem=self._problem)
         self._problem, self._asked = "", None
 
     def _strays(self) -> dict[str, str]:
-        """What the site has and was imported from elsewhere, and from where: that would be measured."""
+        """Modules of the site that were imported from elsewhere, with the place: the wrong code would be measured."""
         files = {name: getattr(sys.modules.get(name), "__file__", None) for name in self._provided}
         return {name: where for name, where in files.items() if where and not Path(where).is_relative_to(self._site)}
 
 
-def name_of(item: Any) -> str:
-    """A benchmark's name: file and test, without folders."""
+def benchmark_name(item: Any) -> str:
+    """The name of a benchmark: file and test, without folders."""
     return f"{item.path.name}::{item.nodeid.partition('::')[2]}"
 
 
-def clock_of(item: Any) -> str:
-    """What its marker asks for, however it is written."""
+def clock_name(item: Any) -> str:
+    """The clock that the marker of a benchmark asks for; it need not exist."""
     marker = item.get_closest_marker("gate_clock")
     return ", ".join(map(str, (*marker.args, *marker.kwargs.values()))) if marker else "thread"
 
 
-def provided(folder: Path, within: str = "") -> Iterator[str]:
-    """Names of packages and modules that are imported from a folder; of namespace packages, what is in them too."""
+def provided_modules(folder: Path, within: str = "") -> Iterator[str]:
+    """The packages and modules that a folder provides; for namespace packages, also what they contain."""
     for entry in folder.iterdir():
         name = within + entry.name.partition(".")[0]
         if (entry / "__init__.py").exists() or entry.suffix in (".py", ".so"):
             yield name
         elif entry.is_dir() and entry.name.isidentifier():
-            inside = [*provided(entry, f"{name}.")]
+            inside = [*provided_modules(entry, f"{name}.")]
             yield from [name, *inside] if inside else []
 
 
@@ -272,13 +272,13 @@ def _last_line(text: str) -> str:
     return lines[-1].removeprefix("E").strip() if lines else "no message"
 
 
-def main(arguments: list[str]) -> int:
-    """Run the benchmarks of some files as told."""
+def run_sampler(arguments: list[str]) -> int:
+    """Run the benchmarks of some files; returns pytest's exit status."""
     reading, writing, site, *files = arguments
-    # Most of a launch is its start: no plugin that is not asked for, no cache.
+    # Most of a launch is its start, so pytest gets no cache and no plugin that is not needed.
     options = ["-q", "-p", "no:cacheprovider", "--continue-on-collection-errors", "--tb=short"]
-    return pytest.main([*options, *files], plugins=[Sampler(Wire(int(reading), int(writing)), Path(site))])
+    return pytest.main([*options, *files], plugins=[Sampler(Connection(int(reading), int(writing)), Path(site))])
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(run_sampler(sys.argv[1:]))

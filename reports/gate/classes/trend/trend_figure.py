@@ -1,18 +1,18 @@
-"""Figures of replays over time, one panel a series."""
+"""Figures of replays over time: one panel for each series."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ..page.escaping import line
-from ..page.svg import COLOURS, page_style
-from .trend import Series
+from ....page.escaping import line
+from ....page.svg import COLOURS, page_style
+from .series import TrendSeries
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def trend_figure(shown: Sequence[Series]) -> "Figure":
-    """Panels from the top down as given; each at least one point, in the order in which they were measured."""
+def trend_figure(shown: Sequence[TrendSeries]) -> "Figure":
+    """The panels, from the top down in the order of `shown`; each series has at least one point, the oldest first."""
     import matplotlib
     from matplotlib.figure import Figure
 

@@ -1,10 +1,11 @@
-"""A result as JUnit XML: failures exactly if something got worse or changed, errors exactly if something is broken."""
+"""A result as JUnit XML: a failure for each regressed or changed check, an error for each broken one."""
 
 from xml.etree import ElementTree
 
-from ..page.escaping import line
-from .result import Check, GateResult, Kind, Outcome
-from .shown import sentence, title
+from ...page.escaping import line
+from ..classes.registry import by_class
+from ..result import Check, GateResult, Outcome
+from ..wording import check_sentence, check_title
 
 _ELEMENTS = {
     Outcome.REGRESSED: "failure",
@@ -16,15 +17,13 @@ _ELEMENTS = {
 
 
 def junit_xml(result: GateResult) -> bytes:
-    """One suite a class, one case a check; a gate that checked nothing is one error."""
+    """One suite for each class, one case for each check; a result without checks is one error."""
     root = ElementTree.Element("testsuites", name="warpgroup gate")
-    for kind in Kind:
-        checks = [check for check in result.checks if check.kind is kind]
-        if checks:
-            root.append(_suite(kind, checks, result))
+    for kind, checks in by_class(result.checks):
+        root.append(_suite(kind, checks, result))
     if not result.checks:
         suite = ElementTree.SubElement(root, "testsuite", name="gate", timestamp=line(result.date, 40))
-        case = ElementTree.SubElement(suite, "testcase", classname="gate", name="anything is checked", time="0")
+        case = ElementTree.SubElement(suite, "testcase", classname="gate", name="at least one check", time="0")
         ElementTree.SubElement(case, "error", message="nothing was checked", type="broken")
         _count(suite)
     _count(root)
@@ -33,11 +32,13 @@ def junit_xml(result: GateResult) -> bytes:
     return bytes(ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)) + b"\n"
 
 
-def _suite(kind: Kind, checks: list[Check], result: GateResult) -> ElementTree.Element:
-    suite = ElementTree.Element("testsuite", name=kind, timestamp=line(result.date, 40))
+def _suite(kind: str, checks: list[Check], result: GateResult) -> ElementTree.Element:
+    suite = ElementTree.Element("testsuite", name=line(kind, 40), timestamp=line(result.date, 40))
     for check in checks:
-        case = ElementTree.SubElement(suite, "testcase", classname=f"gate.{kind}", name=title(check), time="0")
-        said = sentence(check)
+        case = ElementTree.SubElement(
+            suite, "testcase", classname=f"gate.{line(kind, 40)}", name=check_title(check), time="0"
+        )
+        said = check_sentence(check)
         if element := _ELEMENTS.get(check.outcome):
             ElementTree.SubElement(case, element, message=said, type=check.outcome).text = said
         else:
@@ -47,7 +48,7 @@ def _suite(kind: Kind, checks: list[Check], result: GateResult) -> ElementTree.E
 
 
 def _count(element: ElementTree.Element) -> None:
-    """Counted from what is there, so that attributes and elements cannot differ."""
+    """Set the counts from the elements, so that the two always agree."""
     for attribute, name in (
         ("tests", "testcase"),
         ("failures", "failure"),

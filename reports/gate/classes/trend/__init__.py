@@ -1,0 +1,1 @@
+"""The trend class: figures of GPU replays over months."""
