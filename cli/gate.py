@@ -106,7 +106,7 @@ def gate_run_command(
 @app.command(
     "accept",
     epilog=examples(
-        "warpgroup gate accept --config tests/benchmarks/perf-gate.toml --reason 'plans are shorter'",
+        "warpgroup gate accept --only counted --reason 'plans are shorter'",
         "warpgroup gate accept --only exact --reason 'skyline admits earlier'",
     ),
 )
@@ -166,7 +166,7 @@ def gate_calibrate_command(
 @app.command(
     "certify",
     epilog=examples(
-        "warpgroup gate certify --config tests/benchmarks/perf-gate.toml -o certificate.json",
+        "warpgroup gate certify --config perf-gate.toml -o certificate.json",
         "warpgroup gate certify --same 30 --slowed 10 --loaded 0 -o certificate.json",
     ),
 )
@@ -217,7 +217,7 @@ def gate_certify_command(
     "trend",
     epilog=examples(
         "warpgroup gate trend --history gate.parquet --html trend.html",
-        "warpgroup gate trend --history gate.parquet --runs runs/replay-1 --runs runs/replay-2",
+        "warpgroup gate trend --history gate.parquet --runs warpgroup-runs/001",
     ),
 )
 def gate_trend_command(
