@@ -15,8 +15,7 @@ from ..workloads import (
     Scenario,
     Trace,
     are_drawn,
-    dealt_anew,
-    generate,
+    generate_trace,
     head,
     holds_clients,
     load_device,
@@ -24,6 +23,7 @@ from ..workloads import (
     model_named,
     parse_bytes,
     read_trace,
+    reshuffled,
     scale_rate,
     with_arrivals,
 )
@@ -83,14 +83,14 @@ def experiment_from(
 
 
 def replicate(experiment: Experiment, options: Options, seed: int) -> Experiment:
-    """The experiment of these options as another seed has it.
+    """The experiment of these options under another seed.
 
-    What is drawn at random is drawn anew, as `--seed` would. Where nothing is, since requests and times are a file's,
-    the requests are dealt anew onto the times.
+    Everything that is drawn at random is drawn again, as `--seed` would do. If nothing is drawn, because requests and
+    times come from a file, the requests are reshuffled over the times.
     """
     if options.trace is None or are_drawn(experiment.arrivals) or holds_clients(options.trace):
         return experiment_from(replace(options, seed=seed))[0]
-    return replace(experiment, trace=dealt_anew(experiment.trace, seed), seed=seed)
+    return replace(experiment, trace=reshuffled(experiment.trace, seed), seed=seed)
 
 
 def model_of(options: Options) -> tuple[ModelSpec, Path | None]:
@@ -139,7 +139,7 @@ def _trace(options: Options, scenario: Scenario | None, seed: int, first: int) -
     else:
         assert scenario is not None, "without a trace there is a scenario"
         limit = options.max_new_tokens or scenario.max_new_tokens
-        trace = generate(scenario.workload, requests=scenario.requests, seed=seed, max_new_tokens=limit)
+        trace = generate_trace(scenario.workload, requests=scenario.requests, seed=seed, max_new_tokens=limit)
     return with_arrivals(head(trace, first) if first else trace, arrivals, seed), arrivals
 
 

@@ -1,18 +1,24 @@
 """What to run: trace files and their readers, generators, model and device shapes, scenarios."""
 
-from .fitting.model_fit import FitReport, fit
-from .models.arrivals import ARRIVAL_FORMS, USERS_FORM, are_drawn, with_arrivals
-from .models.generator import GeneratorSpec, generate, generate_from
-from .models.workload_model import WorkloadModel, encode_workload, load_workload, workload_names
+from .fitting import FitReport, fit
+from .models import (
+    ARRIVAL_FORMS,
+    USERS_FORM,
+    GeneratorSpec,
+    WorkloadModel,
+    are_drawn,
+    encode_workload,
+    generate_from,
+    generate_trace,
+    load_workload,
+    with_arrivals,
+    workload_names,
+)
 from .quantities import parse_bytes
 from .readers.named_columns import columns_given
-from .reading.canonical import write_trace
-from .reading.reading import read_trace, scan_trace
-from .reading.request_log import RequestLog, read_request_log
-from .reading.servegen_files import holds_clients
-from .scenarios.scenario import Scenario, load_scenario, scenario_names
-from .specs.model_folder import model_named, read_model_folder
-from .specs.specs import (
+from .reading import RequestLog, holds_clients, read_request_log, read_trace, scan_trace, write_trace
+from .scenarios import Scenario, load_scenario, scenario_names
+from .specs import (
     DEFAULT_DEVICE,
     DEFAULT_MODEL,
     DeviceSpec,
@@ -21,26 +27,35 @@ from .specs.specs import (
     device_names,
     load_device,
     load_model,
+    model_named,
     model_names,
+    read_model_folder,
 )
-from .trace.loops import starts_ns
-from .trace.prefix_blocks import PrefixBlocks
-from .trace.prefix_sharing import PrefixSharing
-from .trace.trace import Trace, TraceSource
-from .trace.trace_summary import Conversations, LengthSummary, TraceSummary, describe
-from .trace.transforms import (
+from .trace import (
+    TURN_COLUMNS,
+    Conversations,
+    LengthSummary,
+    PrefixBlocks,
+    PrefixSharing,
+    Trace,
+    TraceSource,
+    TraceSummary,
+    Turns,
     clip_context,
-    dealt_anew,
     dequantize,
     drop_beyond_context,
     head,
+    is_reshuffle,
     mix,
     quantum_ns,
+    reshuffled,
     scale_rate,
     shuffle_lengths,
     slice_time,
+    starts_ns,
+    summarize_trace,
+    without_seed,
 )
-from .trace.turns import TURN_COLUMNS, Turns
 
 __all__ = [
     "ARRIVAL_FORMS",
@@ -67,17 +82,16 @@ __all__ = [
     "are_drawn",
     "clip_context",
     "columns_given",
-    "dealt_anew",
     "dequantize",
-    "describe",
     "device_names",
     "drop_beyond_context",
     "encode_workload",
     "fit",
-    "generate",
     "generate_from",
+    "generate_trace",
     "head",
     "holds_clients",
+    "is_reshuffle",
     "load_device",
     "load_model",
     "load_scenario",
@@ -90,13 +104,16 @@ __all__ = [
     "read_model_folder",
     "read_request_log",
     "read_trace",
+    "reshuffled",
     "scale_rate",
     "scan_trace",
     "scenario_names",
     "shuffle_lengths",
     "slice_time",
     "starts_ns",
+    "summarize_trace",
     "with_arrivals",
+    "without_seed",
     "workload_names",
     "write_trace",
 ]

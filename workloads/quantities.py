@@ -1,20 +1,52 @@
-"""Quantities: nanoseconds in a second, and sizes as people write them."""
+"""Quantities: units of time and size, and the largest values that a trace may hold."""
 
 import re
+from typing import Any
+
+import numpy as np
 
 from ..errors import InvalidScenario
 
 NS = 1_000_000_000
 """Nanoseconds in a second."""
 
-_UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
+TIME_UNITS = {"s": NS, "ms": 10**6, "us": 10**3, "ns": 1}
+"""Nanoseconds in each unit of time that a column may have."""
+
+LONGEST_TOKENS = 2**31 - 1
+"""Longer prompts and outputs are mistakes, and would overflow sums of bytes."""
+
+LONGEST_SPAN_S = 9e9
+"""The longest time from the first arrival to the last, all pauses included: int64 nanoseconds end at 9.2e9 s."""
+
+_LARGEST_NS = 9e18
+_BYTE_UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
+
+_Floats = np.ndarray[Any, np.dtype[np.float64]]
+_Integers = np.ndarray[Any, np.dtype[np.int64]]
+_Flags = np.ndarray[Any, np.dtype[np.bool_]]
 
 
 def parse_bytes(text: str) -> int:
-    """`24GiB`, `512 MiB`, `80GB` or plain bytes, as bytes. Raises InvalidScenario."""
+    """The number of bytes in `24GiB`, `512 MiB`, `80GB` or a plain number. Raises InvalidScenario."""
     match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)\s*", text)
-    unit = _UNITS.get(match[2].lower()) if match else None
+    unit = _BYTE_UNITS.get(match[2].lower()) if match else None
     size = float(match[1]) * unit if match and unit else 0.0
     if not 1 <= size < 2**63:
         raise InvalidScenario(f"size '{text}': expected a number with GiB, MiB, GB or MB, such as 24GiB")
     return int(size)
+
+
+def to_ns(values: _Floats, unit_ns: int) -> tuple[_Integers, _Flags]:
+    """Times in nanoseconds, and which of them are valid; NaN and times beyond int64 are not, and become 0.
+
+    Whole numbers are converted exactly, whatever their size.
+
+    Args:
+        values: (rows,), times in units of `unit_ns` nanoseconds.
+    """
+    valid = np.isfinite(values) & (np.abs(values) < _LARGEST_NS / unit_ns)
+    values = np.where(valid, values, 0)
+    whole = np.floor(values)
+    part_ns = np.rint((values - whole) * unit_ns)
+    return whole.astype(np.int64) * unit_ns + part_ns.astype(np.int64), valid

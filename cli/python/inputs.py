@@ -6,7 +6,7 @@ from dataclasses import replace
 from ...csrc import PolicySpec, parse_policies, parse_policy
 from ...errors import InvalidScenario, InvalidTrace
 from ...experiment import Experiment, Limits, Slo, build_experiment
-from ...workloads import Trace, are_drawn, dealt_anew, load_device, model_named, scale_rate, with_arrivals
+from ...workloads import Trace, are_drawn, load_device, model_named, reshuffled, scale_rate, with_arrivals
 from ..slo import parse_slo
 
 
@@ -53,7 +53,7 @@ def under_seeds(trace: Trace, experiment: Experiment, seeds: int) -> list[Experi
         if are_drawn(experiment.arrivals):
             requests = scale_rate(with_arrivals(trace, experiment.arrivals, seed), experiment.rate_scale)
         else:
-            requests = dealt_anew(experiment.trace, seed)
+            requests = reshuffled(experiment.trace, seed)
         others.append(replace(experiment, trace=requests, seed=seed))
     return [experiment, *others]
 

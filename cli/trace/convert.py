@@ -8,12 +8,12 @@ from ...errors import InvalidScenario, quoted
 from ...workloads import (
     Trace,
     clip_context,
-    dealt_anew,
     dequantize,
     drop_beyond_context,
     head,
     load_model,
     mix,
+    reshuffled,
     scale_rate,
     shuffle_lengths,
     write_trace,
@@ -164,4 +164,4 @@ def _shuffled(trace: Trace, how: str | None, seed: int) -> Trace:
         return trace
     if how not in ("pairs", "lengths"):
         raise InvalidScenario(f"--shuffle is {quoted(how)}, expected pairs or lengths")
-    return (dealt_anew if how == "pairs" else shuffle_lengths)(trace, seed)
+    return (reshuffled if how == "pairs" else shuffle_lengths)(trace, seed)

@@ -7,11 +7,11 @@ import typer
 
 from ...errors import OutputRefused
 from ...workloads import (
-    describe,
     encode_workload,
     fit,
     generate_from,
     load_workload,
+    summarize_trace,
     workload_names,
     write_trace,
 )
@@ -84,7 +84,7 @@ def generate_command(
     trace = generate_from(load_workload(workload), requests=requests, seed=seed, max_new_tokens=max_new_tokens)
     write_trace(trace, output)
     terminal.note_trace(trace)
-    show_trace(describe(trace))
+    show_trace(summarize_trace(trace))
     terminal.show_path("trace", output)
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from ...workloads import ModelSpec, Trace, describe, load_model
+from ...workloads import ModelSpec, Trace, load_model, summarize_trace
 from ...workloads.readers import READERS
 from .. import terminal
 from ..help import examples, option
@@ -51,7 +51,7 @@ def inspect_command(
     check_output(html, "--html", ".html", ".htm", force=force)
     spec = load_model(model) if model else None
     trace = Reading(max_new_tokens, columns, time_unit, zero_outputs, strict).read(file)
-    summary = describe(trace)
+    summary = summarize_trace(trace)
     over = _over_context(trace, spec) if spec else None
     if html is not None:
         from ...reports.trace.page import write_trace_page

@@ -10,6 +10,7 @@ import msgspec
 from ...records import Run, RunInfo, read_info, read_run, refuse_stripped, run_folders
 from ...records.sweep import FILE as SWEEP
 from ...records.sweep import Sweep, read_sweep
+from ...workloads import is_reshuffle, without_seed
 
 LADDER = "attribution"
 """The folder of a comparison with the runs from count-static to the best policy."""
@@ -97,13 +98,13 @@ def _setting(info: RunInfo) -> bytes:
     """What runs have in common that differ in the seed alone."""
     scenario = msgspec.to_builtins(info.scenario)
     trace, inputs = scenario["trace"], scenario["inputs"]
-    trace["transforms"] = [done for done in trace["transforms"] if not done.startswith("dealt anew")]
+    trace["transforms"] = [done for done in trace["transforms"] if not is_reshuffle(done)]
     drawn = ["content_hash", "over_context"]
     if trace["format"] == "generated":
         drawn += ["file_sha256", "repaired", "waiting"]
     if trace["format"] == "servegen":
         drawn += ["requests", "rows_read", "dropped", "repaired"]
-        trace["transforms"] = [done.partition(", seed ")[0] for done in trace["transforms"]]
+        trace["transforms"] = [without_seed(done) for done in trace["transforms"]]
     for name in drawn:
         del trace[name]
     if inputs:

@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...workloads import ModelSpec, Trace, describe
+from ...workloads import ModelSpec, Trace, summarize_trace
 from ...workloads.trace.loops import starts_ns
-from ...workloads.trace.trace_summary import LengthSummary, TraceSummary
+from ...workloads.trace.summary import LengthSummary, TraceSummary
 from ..page.escaping import line
 from ..page.numbers import three_digits
 from ..page.page import render_page, write_page
@@ -34,7 +34,7 @@ def write_trace_page(trace: Trace, path: Path, model: ModelSpec | None = None) -
 
 def trace_page(trace: Trace, model: ModelSpec | None = None) -> str:
     """The page. The same trace gives the same bytes."""
-    summary = describe(trace)
+    summary = summarize_trace(trace)
     return render_page(
         "trace.html.jinja",
         name=line(trace.name, _LONGEST_NAME),

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...workloads import Turns
-from ...workloads.trace.trace_summary import turns_of_conversations
+from ...workloads.trace.summary import turns_of_conversations
 from ..figures.latency import quantiles, scale_seconds, scale_shares
 from ..page.numbers import seconds
 from ..page.svg import line_style, page_style

@@ -24,7 +24,18 @@ BELOW = {
 """What each package and module at the root may import."""
 
 INSIDE = {
-    "workloads": ["quantities", "streams", "trace", "readers", "reading", "models", "fitting", "specs", "scenarios"],
+    "workloads": [
+        "quantities",
+        "streams",
+        "decoding",
+        "trace",
+        "readers",
+        "reading",
+        "models",
+        "fitting",
+        "specs",
+        "scenarios",
+    ],
     "records": ["run", "requests", "metrics", "check", "store", "outcome", "sweep"],
     "sim": ["step_time", "engine", "simulate", "count_search", "compare", "parity", "fitting", "ablation", "sweep"],
     "runtime": [

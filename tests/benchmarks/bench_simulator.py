@@ -12,7 +12,7 @@ import pytest
 
 from warpgroup.experiment import Experiment, Limits, build_experiment
 from warpgroup.sim import simulate
-from warpgroup.workloads import GeneratorSpec, Trace, generate, load_device, load_model, with_arrivals
+from warpgroup.workloads import GeneratorSpec, Trace, generate_trace, load_device, load_model, with_arrivals
 from warpgroup.workloads.models.generator import Component
 
 
@@ -25,7 +25,7 @@ def calm(requests: int) -> Experiment:
 
 def pressed(requests: int) -> Experiment:
     spec = GeneratorSpec(components=(Component(mixture="azure-conv"),))
-    trace = generate(spec, requests=requests, seed=0, max_new_tokens=1000)
+    trace = generate_trace(spec, requests=requests, seed=0, max_new_tokens=1000)
     return on_a_card(with_arrivals(trace, "poisson:6.5", 0), kv_blocks=4000)
 
 

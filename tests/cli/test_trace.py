@@ -96,7 +96,7 @@ def test_a_table_of_no_known_format_is_read_by_its_columns(place):
 def test_a_meaning_that_is_given_two_columns_is_refused(place):
     done = warpgroup("trace", "inspect", "t.csv", "--columns", "prompt=in,prompt=out")
     assert done.returncode == 2
-    assert "--columns: 'prompt' is there twice: leave one" in done.stderr
+    assert "--columns: 'prompt' is given twice: leave one" in done.stderr
 
 
 def test_a_model_is_fitted_and_makes_traces_like_its_own(place):

@@ -16,7 +16,7 @@ from warpgroup.records import read_run, write_run
 from warpgroup.records.outcome import restore
 from warpgroup.sim import AnalyticStepTime, follow, simulate
 from warpgroup.sim.sweep.trials import Setting
-from warpgroup.workloads import Trace, Turns, dealt_anew, with_arrivals
+from warpgroup.workloads import Trace, Turns, reshuffled, with_arrivals
 
 MS = 10**6
 POLICIES = ["paged", "skyline", "ffd", "count-static(n=4,timeout_s=0.02)", "no-evict", "past-future"]
@@ -116,7 +116,7 @@ def test_conversations_that_are_dealt_anew_stay_whole(seed):
     later = replace(trace, arrival_ns=trace.arrival_ns + 7)
     both = Turns.joined([trace.turns, later.turns])
     pair = Trace.of_rows([(0, 10, 3), (0, 11, 2), (0, 12, 1), (7, 20, 3), (7, 21, 2), (7, 22, 1)], max_new_tokens=9)
-    run = simulate(experiment(dealt_anew(replace(pair, turns=both), seed)), "paged", step_time=constant)
+    run = simulate(experiment(reshuffled(replace(pair, turns=both), seed)), "paged", step_time=constant)
     order = np.argsort(run.requests["arrival_ns"], kind="stable")
     assert [run.requests["prompt_tokens"][i] % 10 for i in order] == [0, 0, 1, 1, 2, 2]
 

@@ -16,7 +16,7 @@ from warpgroup.records import read_info, read_run
 from warpgroup.records.outcome import restore
 from warpgroup.sim import compare, simulate
 from warpgroup.sim.compare import plan_tasks
-from warpgroup.workloads import dealt_anew
+from warpgroup.workloads import reshuffled
 
 MS = 1_000_000
 POLICIES = "count-static,paged"
@@ -29,7 +29,7 @@ def little() -> Experiment:
 
 def dealt() -> Experiment:
     first = little()
-    return replace(first, trace=dealt_anew(first.trace, 5), seed=5)
+    return replace(first, trace=reshuffled(first.trace, 5), seed=5)
 
 
 def harder() -> Experiment:

@@ -7,7 +7,7 @@ from warpgroup.csrc import parse_policy
 from warpgroup.experiment import Limits, build_experiment
 from warpgroup.sim import best_safe_count, simulate
 from warpgroup.sim.compare import plan_tasks
-from warpgroup.workloads import generate, load_device, load_model, load_scenario, with_arrivals
+from warpgroup.workloads import generate_trace, load_device, load_model, load_scenario, with_arrivals
 
 MS = 1_000_000
 
@@ -62,7 +62,7 @@ def test_a_count_policy_without_a_count_is_run_with_its_best_and_with_32():
 def test_the_control_scenario_lets_no_continuous_policy_win():
     """control-141 as it ships: a claimed win of one continuous policy over another is a bug."""
     scenario = load_scenario("control-141")
-    trace = generate(scenario.workload, requests=4_000, seed=0, max_new_tokens=scenario.max_new_tokens)
+    trace = generate_trace(scenario.workload, requests=4_000, seed=0, max_new_tokens=scenario.max_new_tokens)
     made = build_experiment(
         with_arrivals(trace, scenario.arrivals, 0),
         load_model(scenario.model),

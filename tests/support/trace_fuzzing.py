@@ -13,7 +13,7 @@ import pyarrow as pa
 from support.trace_dialects import DIALECTS
 
 from warpgroup.errors import InvalidTrace
-from warpgroup.workloads import PrefixBlocks, Trace, describe, read_trace
+from warpgroup.workloads import PrefixBlocks, Trace, read_trace, summarize_trace
 
 ROWS = [(0, 374, 44), (120, 396, 109), (1200, 879, 55), (2345, 91, 16), (9000, 1085, 700)]
 
@@ -174,6 +174,6 @@ def check_blocks(trace: Trace, prefix: PrefixBlocks) -> None:
     whole = trace.prompt_tokens // prefix.block_tokens
     assert ((prefix.counts == 0) | (prefix.counts == whole) | (prefix.counts == whole + 1)).all()
     assert not prefix.breaks.any()
-    sharing = describe(trace).prefix
+    sharing = summarize_trace(trace).prefix
     assert 0 <= sharing.hit < 1
     assert all(0 <= share <= sharing.hit for share in sharing.hit_within.values())

@@ -1,1 +1,5 @@
-"""Fits a workload model to a trace, and says how far off it is."""
+"""Fits a workload model to a trace, and measures its distance from the trace."""
+
+from .model_fit import FitReport, fit
+
+__all__ = ["FitReport", "fit"]

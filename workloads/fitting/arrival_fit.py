@@ -1,4 +1,4 @@
-"""Processes fitted to the arrivals of a trace, and what the chosen one does not imitate."""
+"""Arrival processes fitted to a trace, and what the chosen one does not imitate."""
 
 import math
 from collections.abc import Callable
@@ -8,20 +8,22 @@ import numpy as np
 
 from ..models.arrival_processes import Gamma, Poisson, Process, Weibull, arrivals_ns
 from ..quantities import NS
-from ..trace.trace import Column
-from ..trace.trace_summary import dispersion
+from ..trace import Column
+from ..trace.summary import dispersion
 from .distances import ks_distance
 from .hidden_rate_fit import fit_hidden_rate
 
-_FEWEST_DRAWN, _MOST_DRAWN = 10_000, 100_000  # gaps of a model that stand for its distribution
-_FEWEST_WINDOWS = 20  # of a length, for the dispersion of their counts to be held against a model
+_FEWEST_DRAWN, _MOST_DRAWN = 10_000, 100_000  # gaps drawn from a model to represent its distribution
+_FEWEST_WINDOWS = 20  # with fewer windows of a length, their dispersion is not compared
 
 
 class ArrivalCandidate(msgspec.Struct, frozen=True):
-    """A process with the parameters that suit the trace best.
+    """A process with the parameters that fit the trace best.
 
-    `ks` is the distance of its gaps to those of the trace; `cv` and `idc` are those of a long stretch of it. `remarks`
-    says where it contradicts the trace.
+    Attributes:
+        ks: the Kolmogorov-Smirnov distance of its gaps to those of the trace.
+        cv, idc: of a long sample of the process, as in `ArrivalFit`.
+        remarks: where the process contradicts the trace.
     """
 
     process: Process
@@ -34,8 +36,10 @@ class ArrivalCandidate(msgspec.Struct, frozen=True):
 class ArrivalFit(msgspec.Struct, frozen=True):
     """The arrivals of a trace beside those of the models, simplest first.
 
-    `cv` is the coefficient of variation of the gaps, `idc` the index of dispersion of counts over windows of 1, 10 and
-    60 s.
+    Attributes:
+        rate: in requests/s.
+        cv: the coefficient of variation of the gaps.
+        idc: the index of dispersion of counts over windows of 1, 10 and 60 s.
     """
 
     rate: float
@@ -46,10 +50,10 @@ class ArrivalFit(msgspec.Struct, frozen=True):
 
 
 def fit_arrivals(arrival_ns: Column, seed: int) -> ArrivalFit | None:
-    """Poisson; gamma and Weibull with the variation of the gaps; a hidden rate. None of fewer than two gaps, or of 0 s.
+    """Fit Poisson, gamma and Weibull processes and a hidden rate; None for fewer than two gaps, or if all gaps are 0.
 
-    Chosen is Poisson if the trace does not contradict it, else what it contradicts in the fewest respects; of several
-    the one whose gaps are nearest.
+    Poisson is chosen if the trace does not contradict it. Otherwise the process with the fewest contradictions is
+    chosen, and among equals the one whose gaps have the smallest distance.
     """
     gaps = np.diff(arrival_ns)
     if len(gaps) < 2 or not gaps.any():
@@ -75,10 +79,10 @@ def _compared(process: Process, arrival_ns: Column, idc: dict[str, float], seed:
     times = arrivals_ns(process, count + 1, seed)
     drawn = np.diff(times)
     ks, model_idc = ks_distance(gaps, drawn), dispersion(times)
-    bound = 1.63 * math.sqrt(1 / len(gaps) + 1 / count)  # what 99 % of the samples of one process keep
+    bound = 1.63 * math.sqrt(1 / len(gaps) + 1 / count)  # 99 % of samples of the same process are within it
     remarks = []
     if ks > bound:
-        remarks.append(f"gaps are at a distance of {ks:.3f}, where chance allows {bound:.3f}")
+        remarks.append(f"the gaps differ from the trace by {ks:.3f} (KS), but chance explains only {bound:.3f}")
     for window, value in idc.items():
         windows = arrival_ns[-1] / (float(window.removesuffix("s")) * NS)
         model = model_idc.get(window)
@@ -88,7 +92,9 @@ def _compared(process: Process, arrival_ns: Column, idc: dict[str, float], seed:
             )
     at_once = float((gaps == 0).mean())
     if at_once > 0.01:
-        remarks.append(f"{at_once:.0%} of the requests come at the time of the one before: dequantize the trace first")
+        remarks.append(
+            f"{at_once:.0%} of the requests arrive at the same time as the one before: dequantize the trace first"
+        )
     return ArrivalCandidate(process, ks, float(drawn.std() / drawn.mean()), model_idc, tuple(remarks))
 
 

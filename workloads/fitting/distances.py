@@ -1,4 +1,4 @@
-"""How far two samples are apart, and how two columns hang together."""
+"""The distance of two samples, and the correlation of two columns."""
 
 from typing import Any
 
@@ -8,14 +8,14 @@ Sample = np.ndarray[Any, Any]
 
 
 def ks_distance(one: Sample, other: Sample) -> float:
-    """Kolmogorov-Smirnov: the largest difference of the two empirical distribution functions."""
+    """The Kolmogorov-Smirnov distance: the largest difference of the two empirical distribution functions."""
     at = np.unique(np.concatenate([one, other]))
     shares = [np.searchsorted(np.sort(sample), at, "right") / len(sample) for sample in (one, other)]
     return float(np.abs(shares[0] - shares[1]).max())
 
 
 def spearman(one: Sample, other: Sample) -> float | None:
-    """Correlation of the ranks, those of equal values averaged; None where a column has one value only."""
+    """The rank correlation, with averaged ranks for equal values; None where a column has only one value."""
     first, second = _ranks(one), _ranks(other)
     if np.ptp(first) == 0 or np.ptp(second) == 0:
         return None

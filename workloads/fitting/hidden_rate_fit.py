@@ -1,4 +1,4 @@
-"""A Poisson stream with a hidden rate fitted to arrivals: Baum-Welch on their counts."""
+"""A Poisson process with a hidden rate, fitted to arrivals by Baum-Welch on their counts."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from ..models.arrival_processes import PoissonHmm
 from ..quantities import NS
-from ..trace.trace import Column
+from ..trace import Column
 
 STATES = 3
 _MOST_STEPS = 4_000
@@ -18,9 +18,9 @@ Array = np.ndarray[Any, np.dtype[np.float64]]
 
 
 def fit_hidden_rate(arrival_ns: Column) -> PoissonHmm | None:
-    """The chain of `STATES` rates that is most likely, from an even start; None for fewer than 100 steps.
+    """The most likely chain of `STATES` rates, from a uniform start; None for fewer than 100 steps.
 
-    A step is a second, or longer where the trace lasts long or has less than a request a second.
+    A step is one second, or longer if the trace is long or has less than one request per second.
     """
     span_s = float(arrival_ns[-1] - arrival_ns[0]) / NS
     step_s = max(1.0, span_s / _MOST_STEPS, span_s / len(arrival_ns))
@@ -29,7 +29,7 @@ def fit_hidden_rate(arrival_ns: Column) -> PoissonHmm | None:
         return None
     places = ((arrival_ns - arrival_ns[0]) / (step_s * NS)).astype(np.int64)
     counts = np.bincount(places[places < steps], minlength=steps).astype(np.float64)
-    means, transitions = _climb(counts)
+    means, transitions = _fitted(counts)
     start = np.linalg.matrix_power(transitions, 4096)[0]  # where the chain is in the long run
     return PoissonHmm(
         rates=tuple((means / step_s).tolist()),
@@ -39,8 +39,8 @@ def fit_hidden_rate(arrival_ns: Column) -> PoissonHmm | None:
     )
 
 
-def _climb(counts: Array) -> tuple[Array, Array]:
-    """Mean count of each state, in rising order, and the transitions."""
+def _fitted(counts: Array) -> tuple[Array, Array]:
+    """The mean count of each state, in rising order, and the transitions."""
     smooth = np.convolve(counts, np.ones(15) / 15, mode="valid")
     means = np.maximum(np.quantile(smooth, (np.arange(STATES) + 0.5) / STATES), 1e-3)
     means *= np.linspace(0.9, 1.1, STATES)  # equal states would stay equal
@@ -48,7 +48,7 @@ def _climb(counts: Array) -> tuple[Array, Array]:
     np.fill_diagonal(transitions, 0.95)
     before = -np.inf
     for _ in range(_ROUNDS):
-        logs = counts[:, None] * np.log(means) - means  # less what all states share, (steps, states)
+        logs = counts[:, None] * np.log(means) - means  # without the terms that all states share, (steps, states)
         top = logs.max(axis=1, keepdims=True)
         likelihood, states, moves = _smoothed(np.exp(logs - top), transitions)
         likelihood += float(top.mean())
@@ -62,10 +62,10 @@ def _climb(counts: Array) -> tuple[Array, Array]:
 
 
 def _smoothed(likely: Array, transitions: Array) -> tuple[float, Array, Array]:
-    """Forward and backward: the mean log-likelihood, states by step, and expected moves between states.
+    """The forward-backward pass: the mean log-likelihood, states by step, and expected moves between states.
 
     Args:
-        likely: the likelihood of each step's count under each state, (steps, states).
+        likely: (steps, states), the likelihood of each step's count under each state.
     """
     forward, backward, scale = np.empty_like(likely), np.ones_like(likely), np.empty(len(likely))
     belief = np.full(STATES, 1 / STATES)

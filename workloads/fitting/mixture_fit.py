@@ -1,4 +1,4 @@
-"""Lognormal mixtures fitted to lengths: expectation-maximisation in two dimensions, its start and its size."""
+"""Lognormal mixtures fitted to lengths by expectation-maximisation in two dimensions."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,14 +8,14 @@ import numpy as np
 from .. import streams
 from ..models.length_mixture import LengthMixture
 from ..streams import stream
-from ..trace.trace import Column
+from ..trace import Column
 
 MOST_COMPONENTS = 6
 MOST_FITTED = 20_000
-"""Of a longer trace so many requests, drawn at random, are fitted; distances are still those of the whole."""
+"""A longer trace is fitted to a random sample of this size; distances are still those of the whole trace."""
 
-# Point masses, such as hundreds of prompts of one length, would narrow a component until its likelihood is infinite.
-# This is the square of 1 % of a length.
+# Many equal lengths would shrink the variance of a component to 0, and its likelihood would become infinite. This
+# floor is the square of 1 % of a length.
 _VARIANCE_FLOOR = 1e-4
 _RESTARTS = 8
 _ROUNDS = 200
@@ -26,11 +26,11 @@ Array = np.ndarray[Any, np.dtype[np.float64]]
 
 @dataclass(frozen=True, slots=True)
 class MixtureFit:
-    """The best mixture of a size, and how good it is.
+    """The best mixture of a size, and its quality.
 
     Attributes:
-        bic: Bayesian information criterion, -2 ln(likelihood) + parameters x ln(requests): less is better.
-        fitted: how many requests it was fitted to.
+        bic: the Bayesian information criterion, -2 ln(likelihood) + parameters x ln(requests); lower is better.
+        fitted: the number of requests that it was fitted to.
     """
 
     mixture: LengthMixture
@@ -39,7 +39,7 @@ class MixtureFit:
 
 
 def fit_mixtures(prompt: Column, output: Column, sizes: range, seed: int) -> dict[int, MixtureFit]:
-    """A fit for every number of components that the lengths have as many different pairs for."""
+    """A fit for each number of components, up to the number of different pairs of lengths."""
     logs = np.log(np.stack([prompt, output], axis=1).astype(np.float64))
     if len(logs) > MOST_FITTED:
         logs = logs[stream(seed, streams.FIT_SAMPLE).choice(len(logs), MOST_FITTED, replace=False)]
@@ -49,7 +49,7 @@ def fit_mixtures(prompt: Column, output: Column, sizes: range, seed: int) -> dic
 
 def _best_of_restarts(logs: Array, size: int, seed: int) -> MixtureFit:
     restarts = 1 if size == 1 else _RESTARTS
-    found = [_climb(logs, _start(logs, size, stream(seed, streams.FIT_START, size, i))) for i in range(restarts)]
+    found = [_maximise(logs, _start(logs, size, stream(seed, streams.FIT_START, size, i))) for i in range(restarts)]
     likelihood, mixture = max(found, key=lambda fit: fit[0])
     parameters = 6 * size - 1
     bic = -2 * likelihood * len(logs) + parameters * float(np.log(len(logs)))
@@ -57,7 +57,7 @@ def _best_of_restarts(logs: Array, size: int, seed: int) -> MixtureFit:
 
 
 def _start(logs: Array, size: int, rng: np.random.Generator) -> Array:
-    """Responsibilities by the nearest of centres that k-means++ has chosen, (requests, size)."""
+    """Initial responsibilities, (requests, size): each request belongs to the nearest centre of k-means++."""
     scaled = logs / np.maximum(logs.std(axis=0), 1e-9)
     distances = _squares_to(scaled, scaled[rng.integers(len(scaled))])[:, None]
     while distances.shape[1] < size:
@@ -73,8 +73,8 @@ def _squares_to(points: Array, centre: Array) -> Array:
     return squares
 
 
-def _climb(logs: Array, responsibilities: Array) -> tuple[float, LengthMixture]:
-    """Expectation-maximisation: the mean log-likelihood that it ends at, and the mixture."""
+def _maximise(logs: Array, responsibilities: Array) -> tuple[float, LengthMixture]:
+    """Expectation-maximisation: the final mean log-likelihood, and the mixture."""
     x, y = logs.T
     moments = np.stack([x, y, x * x, x * y, y * y], axis=1)
     before = -np.inf
@@ -96,7 +96,7 @@ def _climb(logs: Array, responsibilities: Array) -> tuple[float, LengthMixture]:
 
 def _maximised(moments: Array, responsibilities: Array) -> tuple[Array, Array, Array]:
     """Weights, means and covariances (variance, covariance, variance) of the components."""
-    mass = responsibilities.sum(axis=0) + 1e-9  # a component that nobody belongs to keeps a place, not a share
+    mass = responsibilities.sum(axis=0) + 1e-9  # avoids a division by 0 for a component without requests
     x, y, xx, xy, yy = (responsibilities.T @ moments / mass[:, None]).T
     cov = np.stack([xx - x * x, xy - x * y, yy - y * y], axis=1)
     cov[:, [0, 2]] = np.maximum(cov[:, [0, 2]], 0) + _VARIANCE_FLOOR
@@ -104,7 +104,7 @@ def _maximised(moments: Array, responsibilities: Array) -> tuple[Array, Array, A
 
 
 def _log_density(logs: Array, mean: Array, cov: Array) -> Array:
-    """Of every point under every component."""
+    """The log density of every point under every component, (requests, components)."""
     dx, dy = logs[:, :1] - mean[:, 0], logs[:, 1:] - mean[:, 1]
     var_x, both, var_y = cov.T
     determinant = var_x * var_y - both**2

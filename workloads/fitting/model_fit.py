@@ -1,40 +1,38 @@
-"""A workload model from a trace, and how near it comes."""
+"""A workload model fitted to a trace, and its distance from the trace."""
 
 import msgspec
 import numpy as np
 
 from ...errors import InvalidTrace
 from .. import streams
+from ..models import WorkloadModel
 from ..models.length_mixture import LengthMixture
 from ..models.session_model import DrawnSessions, SessionModel, draw_sessions
-from ..models.workload_model import WorkloadModel
 from ..streams import stream
-from ..trace.loops import starts_ns
-from ..trace.trace import Column, Trace
-from ..trace.turns import Turns
+from ..trace import Column, Trace, Turns, starts_ns
 from .arrival_fit import ArrivalFit, fit_arrivals
 from .distances import Sample, ks_distance, spearman
 from .mixture_fit import MOST_COMPONENTS, fit_mixtures
 from .session_fit import SessionTable, fit_sessions
 
-_CHECKED = 200_000  # requests drawn from the model for its distances; by chance alone they are at most 0.004
-_CHECKED_SESSIONS = 2_000  # or about so many sessions, if that is less: at most 0.04
+_CHECKED = 200_000  # requests drawn from the model to measure distances; chance alone gives at most 0.004
+_CHECKED_SESSIONS = 2_000  # or about this many sessions, if they are fewer requests: at most 0.04 by chance
 
 
 class FitReport(msgspec.Struct, frozen=True):
-    """How near a model is to its trace.
+    """How well a model fits its trace.
 
     Attributes:
-        requests: of the trace.
-        sessions: of the trace; 0 where no request waits for another.
-        fitted: how many of the requests the mixture was fitted to, of prompt and output, or of growth and output of
-            turns that are not early.
-        components: how many it has.
-        bic: Bayesian information criterion by the number of components; less is better.
-        ks: Kolmogorov distances of `prompt`, `output` and `total` tokens; of sessions also of their `turns` and
-            `first_prompt`, and of `growth` and `think_s` between turns.
-        spearman: rank correlation of prompt and output, (trace, model); None where lengths do not vary.
-        clipped: share of the model's requests that are cut to the longest of the trace.
+        requests: the number of requests of the trace.
+        sessions: the number of sessions of the trace; 0 where no request waits for another.
+        fitted: the number of requests that the mixture was fitted to. It is a mixture of prompt and output, or for
+            sessions of growth and output of turns that are not early.
+        components: the number of components of the mixture.
+        bic: the Bayesian information criterion by number of components; lower is better.
+        ks: Kolmogorov-Smirnov distances of `prompt`, `output` and `total` tokens; for sessions also of `turns`,
+            `first_prompt`, `growth` and `think_s`.
+        spearman: the rank correlation of prompt and output, (trace, model); None where lengths do not vary.
+        clipped: the share of the model's requests that were clipped to the longest of the trace.
         arrivals: None where the trace has no times.
     """
 
@@ -55,11 +53,11 @@ def fit(
     """Fit lengths and arrivals. The same arguments give the same model.
 
     Args:
-        name: of the model; default: the trace's.
-        components: of the mixture, 1 or more; default: up to 6, as many as the information criterion justifies.
+        name: the name of the model; default: that of the trace.
+        components: the number of components of the mixture, 1 or more; default: 1 to 6, the number with the lowest BIC.
 
     Raises:
-        InvalidTrace: the trace has fewer different requests than components are asked for.
+        InvalidTrace: `components` is more than the number of different requests.
     """
     table = _sessions_of(trace) if trace.is_closed_loop else None
     lengths = table.growth(seed) if table else (trace.prompt_tokens, trace.output_tokens)
@@ -104,7 +102,7 @@ def fit(
 
 
 def _imitation(model: LengthMixture | SessionModel, turns: float, clip: tuple[int, int], seed: int) -> DrawnSessions:
-    """Requests of a model, of which a session has so many turns on average."""
+    """Requests drawn from a model. `turns` is the mean number of turns of a session."""
     if isinstance(model, SessionModel):
         return draw_sessions(model, min(_CHECKED, round(_CHECKED_SESSIONS * turns)), clip, seed)
     prompt, output, clipped = model.draw(_CHECKED, clip, stream(seed, streams.FIT_CHECK))

@@ -1,4 +1,4 @@
-"""What the sessions of a trace are made of, and a model of them."""
+"""The sessions of a trace, and a model fitted to them."""
 
 from dataclasses import dataclass
 
@@ -9,35 +9,33 @@ from ..models.length_mixture import LengthMixture
 from ..models.session_model import MOST_TURNS, Quantiles, Sample, SessionModel
 from ..quantities import NS
 from ..streams import stream
-from ..trace.trace import Column
-from ..trace.turns import Turns
+from ..trace import Column, Turns
 from . import distances
 from .mixture_fit import MOST_COMPONENTS, fit_mixtures
 
-# More of them in the tails, on which loads and pauses hang.
+# More quantiles in the tails, since long prompts and long pauses matter most.
 _SHARES = (0.0, 0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 1.0)
 
 _NEAR_THE_LONGEST = 0.8
-"""Of a session's longest prompt: resets from so much on are due to its limit, others happen at any length."""
+"""A reset at this share of a session's longest prompt or more is due to its limit; others can happen at any length."""
 
 _EARLY = 0.1
-"""The share of all turns that is early, which are those with the shortest prompts."""
+"""The share of turns that count as early: those with the shortest prompts."""
 
 _SIZES = range(1, MOST_COMPONENTS + 1)
 
 
 @dataclass(frozen=True, slots=True)
 class SessionTable:
-    """The closed loops of a trace. A request that waits for none, and for which none waits, is one of a single turn.
+    """The closed loops of a trace as sessions. An independent request is a session of one turn.
 
     Attributes:
-        prompts: tokens, of all requests.
-        outputs: likewise.
-        session: of each request, counted from 0 on.
-        begins: the first request of each session.
-        waiting: the requests that wait.
-        before: the request that each of these waits for.
-        think_s: how long it comes after the end of that.
+        prompts, outputs: (requests,), tokens.
+        session: (requests,), the number of each request's session, counted from 0.
+        begins: (sessions,), the position of each session's first request.
+        waiting: (waiting,), the positions of the requests that wait.
+        before: (waiting,), the position of the request that each of these waits for.
+        think_s: (waiting,), the time from the end of that request to the arrival of this one.
     """
 
     prompts: Column
@@ -50,28 +48,28 @@ class SessionTable:
 
     @classmethod
     def of(cls, prompts: Column, outputs: Column, turns: Turns) -> "SessionTable":
-        """The sessions of some requests."""
+        """The sessions of requests with these turns."""
         begins, waiting = np.flatnonzero(~turns.waits), np.flatnonzero(turns.waits)
         session = np.searchsorted(begins, turns.first_of_loop())
         return cls(prompts, outputs, session, begins, waiting, turns.after_id[waiting], turns.think_ns[waiting] / NS)
 
     @property
     def turns(self) -> Column:
-        """How many each session has."""
+        """The number of turns of each session, (sessions,)."""
         return np.bincount(self.session)
 
     @property
     def change(self) -> Column:
-        """Tokens that the prompts of those that wait are longer by than the ones before; less than 0: a reset."""
+        """How many tokens each waiting prompt is longer than the one before it, (waiting,); negative: a reset."""
         return self.prompts[self.waiting] - self.prompts[self.before]
 
     @property
     def early_tokens(self) -> int:
-        """Turns with shorter prompts are early."""
+        """The limit of early turns: those with prompts of fewer tokens."""
         return int(np.quantile(self.prompts, _EARLY, method="inverted_cdf"))
 
     def samples(self) -> dict[str, distances.Sample]:
-        """By what a model is held against a trace."""
+        """The samples in which a model is compared with a trace, by name."""
         return {
             "turns": self.turns,
             "first_prompt": self.prompts[self.begins],
@@ -80,9 +78,9 @@ class SessionTable:
         }
 
     def growth(self, seed: int, *, early: bool = False) -> tuple[Column, Column]:
-        """(tokens until the next prompt, output) of early or of other turns.
+        """(growth until the next prompt, output) of early or of other turns, in tokens.
 
-        Where no turn is next, or a reset, the growth of another turn is drawn, so that all outputs count.
+        Where no turn or a reset follows, the growth of another turn is drawn, so that all outputs count.
         """
         growth = np.zeros_like(self.prompts)
         growth[self.before] = np.maximum(self.change, 1) * (self.change >= 0)
@@ -94,7 +92,7 @@ class SessionTable:
 
 
 def fit_sessions(table: SessionTable, growth: LengthMixture, seed: int) -> SessionModel:
-    """The model of sessions of which growth and output, but for those of early turns, have been fitted."""
+    """Fit the model of sessions. `growth` is the fitted mixture of growth and output of turns that are not early."""
     early = table.growth(seed, early=True)
     resets = table.change < 0
     kept = table.prompts[table.waiting[resets]] / table.prompts[table.before[resets]]
@@ -118,12 +116,13 @@ def _best(one: Column, other: Column, seed: int) -> LengthMixture:
 
 
 def _limit(table: SessionTable) -> tuple[Quantiles, int]:
-    """The limits of sessions, and how many resets are not due to them.
+    """The distribution of session limits, and the number of resets that are not due to a limit.
 
-    A session climbs from its beginning, or from a reset, to the next reset or its end. Most climbs end before they are
-    at a limit, and some begin beyond that of others: this is the product-limit estimate over all of them (Kaplan and
-    Meier 1958, with late entry). One more that climbs to the longest prompt of all, which was somebody's limit at
-    least, keeps it from ending where the few that are there happen to be reset.
+    A session grows from its beginning, or from a reset, to the next reset or to its end. Most of these stretches end
+    before they reach a limit, and some begin above the limit of others. So this is the product-limit estimate over all
+    stretches (Kaplan and Meier 1958, with late entry). It counts one more stretch, up to the longest prompt of all,
+    which is a lower bound of its session's limit. Without it the estimate would end at the resets of the few longest
+    stretches.
     """
     longest = np.zeros(len(table.begins), dtype=np.int64)
     np.maximum.at(longest, table.session, table.prompts)
@@ -135,8 +134,8 @@ def _limit(table: SessionTable) -> tuple[Quantiles, int]:
     starts = np.concatenate([table.prompts[table.begins], table.prompts[table.waiting[resets]]])
     ends = np.concatenate([table.prompts[last], reached])
     levels, count = np.unique(reached[near], return_counts=True)
-    climbing = np.searchsorted(np.sort(starts), levels, "right") - np.searchsorted(np.sort(ends), levels, "left")
-    below = 1 - np.cumprod(1 - count / (np.maximum(climbing, count) + 1))
+    growing = np.searchsorted(np.sort(starts), levels, "right") - np.searchsorted(np.sort(ends), levels, "left")
+    below = 1 - np.cumprod(1 - count / (np.maximum(growing, count) + 1))
     values = np.append(levels, longest.max())[np.searchsorted(below, _SHARES)]
     return Quantiles(_SHARES, tuple(values.tolist())), int((~near).sum())
 

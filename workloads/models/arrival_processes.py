@@ -1,6 +1,6 @@
-"""Processes by which requests arrive. A model file names one, as in `{"process": "gamma", "rate": 5.5, "shape": 0.9}`.
+"""Arrival processes. A model file names one, as in `{"process": "gamma", "rate": 5.5, "shape": 0.9}`.
 
-Rates are requests per second. Each kind of process draws from a stream of its own; the first request is at 0.
+Rates are in requests per second. Each kind of process has its own random stream; the first request arrives at 0.
 """
 
 import math
@@ -15,7 +15,7 @@ from ...errors import InvalidScenario
 from .. import streams
 from ..quantities import NS
 from ..streams import stream
-from ..trace.trace import Column
+from ..trace import Column
 
 _HOUR_S = 3600
 
@@ -25,7 +25,7 @@ Times = np.ndarray[Any, np.dtype[np.float64]]
 
 
 class Poisson(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="process", tag="poisson"):
-    """Independent requests: gaps are exponential, counts have an index of dispersion of 1 over any window."""
+    """Independent requests: gaps are exponential, and counts have an index of dispersion of 1 over all windows."""
 
     rate: Positive
 
@@ -34,7 +34,7 @@ class Poisson(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field
 
 
 class Gamma(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="process", tag="gamma"):
-    """Independent gaps of a gamma distribution; their coefficient of variation is 1 / sqrt(shape)."""
+    """Independent gaps with a gamma distribution; their coefficient of variation is 1 / sqrt(shape)."""
 
     rate: Positive
     shape: Positive
@@ -44,7 +44,7 @@ class Gamma(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="
 
 
 class Weibull(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="process", tag="weibull"):
-    """Independent gaps of a Weibull distribution: burstier than Poisson below a shape of 1, more regular above."""
+    """Independent gaps with a Weibull distribution: burstier than Poisson for shapes below 1, more regular above."""
 
     rate: Positive
     shape: Positive
@@ -56,13 +56,13 @@ class Weibull(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field
 
 
 class PoissonHmm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="process", tag="poisson-hmm"):
-    """A Poisson stream whose rate follows a hidden Markov chain: a slow swell, which no renewal process has.
+    """A Poisson process whose rate follows a hidden Markov chain: it varies slowly, as no renewal process does.
 
     Attributes:
-        rates: one a state.
-        transitions: row i has the probabilities of the state after i, one step later.
-        start: probabilities of the first state.
-        step_s: how long a state is kept at least.
+        rates: one rate per state.
+        transitions: row i has the probabilities of the next state, one step after state i.
+        start: the probabilities of the first state.
+        step_s: the length of a step; a state lasts at least one.
     """
 
     rates: tuple[Positive, ...]
@@ -73,23 +73,23 @@ class PoissonHmm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_fi
     def __post_init__(self) -> None:
         _check_positive("poisson-hmm", step_s=self.step_s, **{f"rates[{i}]": rate for i, rate in enumerate(self.rates)})
         if not all(1e-4 <= rate * self.step_s <= 1e6 for rate in self.rates):
-            raise InvalidScenario("arrivals poisson-hmm: a rate is not of 0.0001 to 1,000,000 requests a step")
+            raise InvalidScenario("arrivals poisson-hmm: rates must be 0.0001 to 1,000,000 requests per step")
         states = len(self.rates)
         rows = (*self.transitions, self.start)
         if not states or len(self.transitions) != states or any(len(row) != states for row in rows):
             raise InvalidScenario(
-                f"arrivals poisson-hmm: transitions and start are not of {states} states, as rates is"
+                f"arrivals poisson-hmm: rates has {states} states, so transitions and start must have as many"
             )
         if any(min(row) < 0 or not math.isclose(sum(row), 1, abs_tol=1e-8) for row in rows):
-            raise InvalidScenario("arrivals poisson-hmm: a row of transitions, or start, does not sum to 1")
+            raise InvalidScenario("arrivals poisson-hmm: each row of transitions, and start, must sum to 1")
 
 
 class OnOff(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="process", tag="on-off"):
-    """Bursts: a Poisson stream of `rate` while it is on, and of `off_rate` while it is off, for exponential times.
+    """Bursts: a Poisson process of `rate` while on and of `off_rate` while off, for exponential times.
 
     Attributes:
-        on_s: mean length of a burst.
-        off_s: mean length of a pause.
+        on_s: the mean length of a burst.
+        off_s: the mean length of a pause.
     """
 
     rate: Positive
@@ -102,19 +102,19 @@ class OnOff(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="
         if not 0 <= self.off_rate < math.inf:
             raise InvalidScenario(f"arrivals on-off: off_rate is {self.off_rate:g}, expected 0 or more")
         if not 1e-4 <= self.rate * self.on_s < math.inf:
-            raise InvalidScenario(f"arrivals on-off: {self.rate * self.on_s:g} requests a burst, expected >= 0.0001")
+            raise InvalidScenario(f"arrivals on-off: {self.rate * self.on_s:g} requests per burst, expected >= 0.0001")
 
 
 Renewal = Poisson | Gamma | Weibull
 
 
 class Hourly(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="process", tag="hourly"):
-    """A renewal process that runs faster and slower with the hours of the day.
+    """A renewal process whose rate changes with the hour of the day.
 
     Attributes:
-        profile: 24 relative rates from midnight on, of any scale.
-        renewal: the process in rescaled time; its rate is the mean of a whole day.
-        start_hour: the hour of the day at which the first request comes.
+        profile: 24 relative rates from midnight on, on any scale.
+        renewal: the process in rescaled time; its rate is the mean over a day.
+        start_hour: the hour of the day at which the first request arrives.
     """
 
     profile: tuple[NotNegative, ...]
@@ -123,7 +123,7 @@ class Hourly(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field=
 
     def __post_init__(self) -> None:
         if len(self.profile) != 24 or not min(self.profile) >= 0 or not 0 < sum(self.profile) < math.inf:
-            raise InvalidScenario("arrivals hourly: profile is not 24 rates of 0 or more")
+            raise InvalidScenario("arrivals hourly: profile must have 24 rates of 0 or more, not all 0")
         if not 0 <= self.start_hour < 24:
             raise InvalidScenario(f"arrivals hourly: start_hour is {self.start_hour:g}, expected 0 to below 24")
 
@@ -132,14 +132,14 @@ Process = Poisson | Gamma | Weibull | PoissonHmm | OnOff | Hourly
 
 
 def arrivals_ns(process: Process, count: int, seed: int) -> Column:
-    """So many arrival times in order, the first one at 0. The same arguments give the same times.
+    """`count` arrival times in order, in nanoseconds; the first is 0. The same arguments give the same times.
 
     Raises:
-        InvalidScenario: the last request would come later than integer nanoseconds can say (292 years).
+        InvalidScenario: the last request would arrive later than int64 nanoseconds can say (292 years).
     """
     times: Times = _DRAW[type(process)](process, count, seed)
     if count and not times[-1] < 2**63:
-        raise InvalidScenario(f"arrivals: {count} requests of {process} take longer than 292 years")
+        raise InvalidScenario(f"arrivals: {count} requests of {process} take longer than 292 years: raise the rate")
     arrival_ns: Column = times.astype(np.int64)
     return arrival_ns - arrival_ns[:1]
 
@@ -182,7 +182,7 @@ def _poisson_hmm(process: PoissonHmm, count: int, seed: int) -> Times:
 
 
 def _on_off(process: OnOff, count: int, seed: int) -> Times:
-    """A stream of unit rate, its time stretched by what the phases let pass."""
+    """A Poisson process of rate 1, its time stretched by the rates of the phases."""
     units = np.cumsum(stream(seed, streams.ON_OFF, 0).standard_exponential(count))
     phases = stream(seed, streams.ON_OFF, 1)
     on_first = phases.random() < process.on_s / (process.on_s + process.off_s)
@@ -198,10 +198,12 @@ def _on_off(process: OnOff, count: int, seed: int) -> Times:
 
 
 def _hourly(process: Hourly, count: int, seed: int) -> Times:
-    """Renewals in rescaled time; a day is as long in both clocks."""
+    """A renewal process in rescaled time; a whole day has the same length on both clocks."""
     gaps = _unit_gaps(process.renewal, stream(seed, streams.HOURLY), count)
     hours = np.array(process.profile)
-    passed = np.concatenate([[0.0], np.cumsum(hours / hours.sum())])  # share of a day's requests by each hour
+    passed = np.concatenate(
+        [[0.0], np.cumsum(hours / hours.sum())]
+    )  # the share of a day's requests that arrive before each hour
     days = (np.cumsum(gaps) - gaps[0]) / (process.renewal.rate * 24 * _HOUR_S)
     days += np.interp(process.start_hour, np.arange(25), passed)
     whole = np.floor(days)

@@ -1,22 +1,22 @@
-"""When the requests of a trace arrive: as the trace says, all at once, or by a process."""
+"""The arrivals of a trace: its own, all at once, from an arrival process, or from users."""
 
 from collections.abc import Callable
 
 import numpy as np
 
 from ...errors import InvalidScenario, InvalidTrace
-from ..trace.loops import begun_at, by_users, check_users, starts_ns
-from ..trace.trace import Trace
+from ..trace import Trace, starts_ns
+from ..trace.loops import begun_at, by_users, check_users
 from .arrival_processes import Gamma, OnOff, Poisson, Process, Weibull, arrivals_ns
 from .workload_model import built_in_workloads
 
 ARRIVAL_FORMS = (
     "poisson:RATE, gamma:RATE:SHAPE, weibull:RATE:SHAPE, on-off:RATE:ON_S:OFF_S or a workload that has arrivals"
 )
-"""What `process_named` understands."""
+"""The arrival processes that `process_named` reads."""
 
 USERS_FORM = "users:N[:PAUSE_S]"
-"""A closed loop: so many users, each of whom waits for an answer, pauses, and goes on."""
+"""A closed loop of N users: each waits for an answer, pauses, and sends its next request."""
 
 _FORMS: dict[str, tuple[Callable[..., Process], int]] = {
     "poisson": (Poisson, 1),
@@ -27,17 +27,19 @@ _FORMS: dict[str, tuple[Callable[..., Process], int]] = {
 
 
 def with_arrivals(trace: Trace, spec: str, seed: int) -> Trace:
-    """The same requests, arriving as `spec` says: `trace`, `at-zero`, in `USERS_FORM`, or a process in one of
-    `ARRIVAL_FORMS`. Of requests that wait for each other the first one does.
+    """The same requests with other arrivals. In a closed loop only the first request gets one.
+
+    Args:
+        spec: `trace` (as they are), `at-zero`, users in `USERS_FORM`, or a process in one of `ARRIVAL_FORMS`.
 
     Raises:
-        InvalidTrace: `trace` is asked of a file that has no times.
-        InvalidScenario: `spec` is none of them.
+        InvalidTrace: `spec` is `trace`, but the trace has no times.
+        InvalidScenario: `spec` is something else.
     """
     if spec == "trace":
         if not trace.has_times:
             raise InvalidTrace(
-                f"{trace.name} has lengths but no arrival times: say --arrivals poisson:RATE, users:N or at-zero"
+                f"{trace.name} has lengths but no arrival times: give --arrivals poisson:RATE, users:N or at-zero"
             )
         return trace
     if spec == "at-zero":
@@ -49,7 +51,7 @@ def with_arrivals(trace: Trace, spec: str, seed: int) -> Trace:
 
 
 def check_arrivals(spec: str) -> None:
-    """Raises InvalidScenario: `with_arrivals` knows no such arrivals."""
+    """Raises InvalidScenario: `with_arrivals` does not accept this specification."""
     kind, *numbers = spec.split(":")
     if kind == "users":
         check_users(*_users(spec, numbers))
@@ -68,12 +70,12 @@ def _users(spec: str, numbers: list[str]) -> tuple[int, float]:
 
 
 def are_drawn(spec: str) -> bool:
-    """Whether arrivals of this specification change with the seed."""
+    """Whether the seed changes arrivals of this specification."""
     return spec not in ("trace", "at-zero")
 
 
 def process_named(spec: str) -> Process:
-    """The process of a short form, such as `gamma:5.5:0.87`, or that of a built-in workload. Raises InvalidScenario."""
+    """The process in a short form, such as `gamma:5.5:0.87`, or of a built-in workload. Raises InvalidScenario."""
     model = built_in_workloads().get(spec)
     if model and model.arrivals:
         return model.arrivals
@@ -84,5 +86,5 @@ def process_named(spec: str) -> Process:
     try:
         values = [float(number) for number in numbers]
     except ValueError:
-        raise InvalidScenario(f"arrivals '{spec}': what follows {kind}: must be numbers") from None
+        raise InvalidScenario(f"arrivals '{spec}': expected numbers after {kind}:") from None
     return make(*values)

@@ -1,4 +1,4 @@
-"""Requests that imitate public traces: lengths or sessions, and arrivals, of the workload models, alone or mixed."""
+"""Generated traces that imitate public ones: lengths or sessions, and arrivals, from one or more workload models."""
 
 import hashlib
 import math
@@ -9,21 +9,21 @@ import numpy as np
 from ...errors import InvalidScenario, UnknownName
 from .. import streams
 from ..streams import stream
-from ..trace.loops import begun_at, starts_ns
-from ..trace.trace import Column, Trace, TraceSource
-from ..trace.turns import Turns
+from ..trace import Column, Trace, TraceSource, Turns, starts_ns
+from ..trace.loops import begun_at
+from ..trace.trace import OUTPUT_CLIPPED
 from .arrival_processes import Process, arrivals_ns
 from .arrivals import process_named
 from .session_model import SessionModel, draw_sessions
 from .workload_model import WorkloadModel, built_in_workloads
 
-_Drawn = tuple[Column, Column, Turns | None, dict[str, int]]  # prompts, outputs, who waits for whom, what was repaired
+_Drawn = tuple[Column, Column, Turns | None, dict[str, int]]  # prompts, outputs, turns, and repairs by reason
 
 
 class Component(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A share of the requests, with the lengths of one workload; longer prompts than the limit are clipped to it.
+    """A share of the requests, with the lengths of one workload. Longer prompts than the limit are clipped to it.
 
-    A workload with sessions comes alone; a session that would exceed the limit is reset.
+    A workload with sessions cannot be mixed; a session that would exceed the limit is reset.
     """
 
     mixture: str
@@ -32,19 +32,19 @@ class Component(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class GeneratorSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What to generate. `arrivals` is a process as `process_named` reads it, or empty: lengths alone."""
+    """What to generate. `arrivals` is a process that `process_named` reads; empty: the trace has lengths alone."""
 
     components: list[Component]
     arrivals: str = ""
 
 
-def generate(spec: GeneratorSpec, *, requests: int, seed: int, max_new_tokens: int) -> Trace:
+def generate_trace(spec: GeneratorSpec, *, requests: int, seed: int, max_new_tokens: int) -> Trace:
     """Draw `requests` requests. The same arguments give the same trace.
 
     Raises:
-        UnknownName: a mixture that there is not.
-        InvalidScenario: no component, a share that is not positive, sessions beside something else, or an arrival
-            process that there is not.
+        UnknownName: a mixture is unknown.
+        InvalidScenario: there is no component, a share is not positive, sessions are mixed, or the arrival process is
+            unknown.
     """
     _check(spec)
     return _drawn(
@@ -58,13 +58,13 @@ def generate(spec: GeneratorSpec, *, requests: int, seed: int, max_new_tokens: i
 
 
 def generate_from(model: WorkloadModel, *, requests: int, seed: int, max_new_tokens: int | None = None) -> Trace:
-    """Draw `requests` requests of one model, arriving as it says.
+    """Draw `requests` requests of one model, with its arrivals.
 
     Args:
         max_new_tokens: in place of the model's.
 
     Raises:
-        InvalidScenario: fewer than one request.
+        InvalidScenario: `requests` is less than 1.
     """
     limit = max_new_tokens or model.max_new_tokens
     return _drawn(
@@ -108,7 +108,7 @@ def _drawn(
     else:
         drawn = _lengths(parts, requests, seed)
     prompt, output, turns, repaired = drawn
-    repaired["output_clipped_to_max_new_tokens"] = int((output > max_new_tokens).sum())
+    repaired[OUTPUT_CLIPPED] = int((output > max_new_tokens).sum())
     trace = Trace(
         name="+".join(model.name for _, model in parts),
         arrival_ns=np.zeros(requests, dtype=np.int64),
@@ -137,7 +137,7 @@ def _lengths(parts: list[tuple[Component, WorkloadModel]], requests: int, seed: 
     clipped = 0
     for index, (component, model) in enumerate(parts):
         if model.mixture is None:
-            raise InvalidScenario(f"workload: {model.name} has sessions, which cannot be mixed: name it alone")
+            raise InvalidScenario(f"workload: {model.name} has sessions, which cannot be mixed: use it alone")
         mine = chosen == index
         lengths = model.mixture.draw(int(mine.sum()), _clip(component, model), stream(seed, streams.LENGTHS, index))
         prompt[mine], output[mine], cut = lengths

@@ -1,4 +1,4 @@
-"""Conversations in a few numbers: how many turns they have, how their prompts grow, how long is thought between two."""
+"""Conversations in a few numbers: turns, growth of the prompt from turn to turn, and think times."""
 
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -11,8 +11,8 @@ from ...errors import InvalidScenario
 from .. import streams
 from ..quantities import NS
 from ..streams import stream
-from ..trace.trace import Column
-from ..trace.turns import NOBODY, Flags, Turns
+from ..trace import Column, Flags, Turns
+from ..trace.turns import ABSENT
 from .length_mixture import LengthMixture
 
 MOST_TURNS = 1_000_000
@@ -22,15 +22,15 @@ TurnCount = Annotated[int, Meta(ge=1, le=MOST_TURNS)]
 Tokens = Annotated[int, Meta(ge=1, le=2**40)]
 Sample = np.ndarray[Any, np.dtype[np.float64]]
 
-_LONGEST_THINK_S = 1e8  # three years: more is no pause, and 2^63 ns are not far
+_LONGEST_THINK_S = 1e8  # three years: longer is not a pause, and 2^63 ns are near
 
 
 class Quantiles(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A distribution by some of its quantiles; from one to the next ln(1 + value) is linear.
+    """A distribution given by quantiles; between two of them ln(1 + value) is interpolated linearly.
 
     Attributes:
-        share: from 0 to 1, rising.
-        value: not negative, nowhere falling. One that stands at several shares is drawn as often.
+        share: rising from 0 to 1.
+        value: 0 or more, non-decreasing. A value at several shares has the probability between them.
     """
 
     share: tuple[float, ...]
@@ -39,41 +39,41 @@ class Quantiles(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         share, value = np.array(self.share), np.array(self.value)
         if not 2 <= len(share) == len(value):
-            raise InvalidScenario("quantiles: share and value are not of one length, or of less than two")
+            raise InvalidScenario("quantiles: share and value must have the same length, at least 2")
         if not (share[0] == 0 and share[-1] == 1 and (np.diff(share) > 0).all()):
-            raise InvalidScenario("quantiles: share does not rise from 0 to 1")
+            raise InvalidScenario("quantiles: share must rise from 0 to 1")
         if not (np.isfinite(value).all() and value[0] >= 0 and (np.diff(value) >= 0).all()):
-            raise InvalidScenario("quantiles: value is negative or falls")
+            raise InvalidScenario("quantiles: value must be 0 or more and must not fall")
 
     def at(self, shares: Sample) -> Sample:
-        """The values that these shares of the distribution are below."""
+        """The quantiles at these shares."""
         values: Sample = np.expm1(np.interp(shares, self.share, np.log1p(self.value)))
         return values
 
     def below(self, value: float) -> float:
-        """The share of the distribution that is below a value."""
+        """The share of the distribution below a value."""
         return float(np.interp(np.log1p(value), np.log1p(self.value), self.share))
 
 
 class SessionModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Sessions of turns, each of which comes a while after the answer to the one before.
+    """Sessions of turns; each turn arrives some time after the answer to the one before it.
 
-    A prompt holds its whole conversation. It is longer than the one before by its *growth*, which is all that was added
-    since: what was kept of the answer, results of tools, and what the user said; the answer is not added once more. One
-    that is shorter is a reset, after which there is a share of the conversation left, as a summary.
+    A prompt holds its whole conversation. It is longer than the prompt before it by its *growth*: the kept part of the
+    answer, the results of tools, and the user's words; the answer is not added again. A shorter prompt is a reset,
+    which leaves a share of the conversation, as a summary does.
 
     Attributes:
-        starts: (tokens of the first prompt, turns) of sessions.
-        growth: (growth until the next turn, output) of turns.
-        early_growth: the same of turns with prompts of less than `early_tokens`: a conversation grows faster as long as
-            it has to gather what it is about.
-        most_turns: of a session; what is drawn beyond is cut to it.
-        most_growth: of a turn, likewise.
-        think_s: from the end of an answer to the next turn.
-        limit: tokens that no prompt of a session may be longer than: one that would be is reset instead. Each session
-            has its own, which is at least its first prompt.
-        reset: probability of a reset before each other turn.
-        kept: share of the prompt that is left by a reset.
+        starts: (tokens of the first prompt, number of turns) of sessions.
+        growth: (growth until the next turn, output tokens) of turns.
+        early_growth: the same for turns with prompts of less than `early_tokens`: a conversation grows faster while it
+            collects its context.
+        most_turns: the most turns of a session; larger draws are clipped to it.
+        most_growth: the largest growth of a turn; larger draws are clipped to it.
+        think_s: the time from the end of an answer to the next turn.
+        limit: the longest prompt of a session in tokens: a longer one is reset instead. Each session draws its own
+            limit, which is at least its first prompt.
+        reset: the probability of a reset before each other turn.
+        kept: the share of the prompt that remains after a reset.
     """
 
     starts: LengthMixture
@@ -89,18 +89,18 @@ class SessionModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         if self.think_s.value[-1] > _LONGEST_THINK_S:
-            raise InvalidScenario(f"sessions: think_s is up to {self.think_s.value[-1]:g}, expected less than 1e8")
+            raise InvalidScenario(f"sessions: think_s reaches {self.think_s.value[-1]:g}, expected at most 1e8")
         if self.kept.value[-1] > 1:
-            raise InvalidScenario(f"sessions: kept is up to {self.kept.value[-1]:g}, expected a share")
+            raise InvalidScenario(f"sessions: kept reaches {self.kept.value[-1]:g}, expected at most 1")
 
 
 @dataclass(frozen=True, slots=True)
 class DrawnSessions:
-    """Sessions one after another, a row a turn.
+    """Sessions one after another, one row per turn. All columns have the shape (turns,).
 
     Attributes:
-        clipped: which rows have a length, or a growth after them, that was cut to the model's range.
-        reset: which rows would have been within their session's own limit, but beyond the longest prompt of all.
+        clipped: the rows whose lengths, or whose growth afterwards, were clipped to the range of the model.
+        reset: the rows that were reset at the longest prompt of all, though their session's own limit is higher.
     """
 
     prompt_tokens: Column
@@ -111,10 +111,12 @@ class DrawnSessions:
 
 
 def draw_sessions(model: SessionModel, requests: int, clip: tuple[int, int], seed: int) -> DrawnSessions:
-    """As many sessions as there are requests for, the last one cut; with more requests the earlier ones stay the same.
+    """Draw sessions until they have `requests` turns; the last session is cut.
+
+    More requests leave earlier ones unchanged.
 
     Args:
-        clip: the longest prompt and the longest output.
+        clip: the longest prompt and the longest output, in tokens.
     """
     sessions: list[tuple[Column, Column, Column, Flags, Flags]] = []
     count = 0
@@ -125,14 +127,14 @@ def draw_sessions(model: SessionModel, requests: int, clip: tuple[int, int], see
         np.concatenate(columns)[:requests] for columns in zip(*sessions, strict=True)
     )
     begins = think_ns < 0
-    before = np.where(begins, NOBODY, np.arange(requests) - 1)
+    before = np.where(begins, ABSENT, np.arange(requests) - 1)
     return DrawnSessions(prompt, output, Turns(np.cumsum(begins) - 1, before, think_ns), clipped, reset)
 
 
 def _session(
     model: SessionModel, clip: tuple[int, int], seed: int, number: int
 ) -> tuple[Column, Column, Column, Flags, Flags]:
-    """Prompts, outputs, think times in ns (the first -1), and which rows were clipped and reset."""
+    """Prompts, outputs, think times in ns (the first is -1), and which rows were clipped and reset."""
     rng = stream(seed, streams.SESSION_LENGTHS, number)
     (first,), (turns,), start_clipped = model.starts.draw(1, (clip[0], model.most_turns), rng)
     drawn = [
@@ -146,19 +148,19 @@ def _session(
     clipped = clipped[is_early, rows]
     clipped[0] |= start_clipped[0]
     think_s = model.think_s.at(stream(seed, streams.SESSION_THINK, number).random(len(prompt)))
-    # Whole milliseconds: the last bits of logarithms are not the same on all machines.
+    # Rounded to milliseconds: the last bits of logarithms differ between machines.
     think_ns = np.rint(think_s * 1000).astype(np.int64) * (NS // 1000)
-    think_ns[0] = NOBODY
+    think_ns[0] = ABSENT
     return prompt, output[is_early, rows], think_ns, clipped, reset
 
 
 def _prompts(
     model: SessionModel, first: int, growth: list[tuple[int, int]], longest: int, rng: np.random.Generator
 ) -> tuple[Column, Flags]:
-    """A session's prompts, and which of them were reset at the longest of all.
+    """The prompts of a session, and which of them were reset at the longest prompt of all.
 
     Args:
-        growth: after each, usually and if it is an early one.
+        growth: after each turn, for usual and for early prompts.
     """
     below = model.limit.below(first)
     of_its_own = max(float(model.limit.at(below + (1 - below) * rng.random(1))[0]), first)

@@ -1,4 +1,4 @@
-"""A workload in a few numbers: lengths or sessions, arrivals. The built-in ones are in `data/workloads.json`."""
+"""A workload in a few numbers: lengths or sessions, and arrivals. `workloads.json` has the built-in ones."""
 
 from functools import cache
 from importlib.resources import files
@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from ...errors import InvalidScenario, UnknownName
+from ..decoding import decode_struct
 from .arrival_processes import Process
 from .length_mixture import LengthMixture
 from .session_model import SessionModel
@@ -17,14 +18,14 @@ Tokens = Annotated[int, Meta(ge=1, le=2**40)]
 
 
 class WorkloadModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What is needed to imitate a trace: of requests that have nothing to do with each other a mixture, else sessions.
+    """What is needed to imitate a trace: a mixture if requests are independent, else sessions.
 
     Attributes:
-        clip: the longest prompt and the longest output of the trace; what is drawn beyond is cut to them.
-        max_new_tokens: what every request may generate at most.
+        clip: the longest prompt and the longest output of the trace, in tokens; larger draws are clipped to them.
+        max_new_tokens: the most that any request may generate.
         arrivals: of requests, or of sessions; None where the trace has no times.
-        ks: Kolmogorov distances to the trace, of lengths and of the parts of sessions, where they could be measured.
-        source: the trace, and who took its measure.
+        ks: Kolmogorov-Smirnov distances to the trace, of lengths and of the parts of sessions, where measured.
+        source: the trace, and where its figures come from.
         notes: what the model does not imitate.
     """
 
@@ -40,26 +41,26 @@ class WorkloadModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         if (self.mixture is None) == (self.sessions is None):
-            raise InvalidScenario("expected either a mixture or sessions")
+            raise InvalidScenario("expected a mixture or sessions, and not both")
 
 
 @cache
 def built_in_workloads() -> dict[str, WorkloadModel]:
-    """The models that ship, by name."""
+    """The built-in models by name."""
     text = (files(__package__) / "workloads.json").read_bytes()
     return {model.name: model for model in msgspec.json.decode(text, type=list[WorkloadModel])}
 
 
 def workload_names() -> list[str]:
-    """Every built-in model."""
+    """The names of all built-in models."""
     return list(built_in_workloads())
 
 
 def load_workload(name_or_path: str) -> WorkloadModel:
-    """A built-in model by name, or a file of one, JSON or TOML.
+    """A built-in model by name, or one from a JSON or TOML file.
 
     Raises:
-        UnknownName: neither a built-in name nor a path.
+        UnknownName: it is neither a built-in name nor a file.
         InvalidScenario: the file cannot be read, or a key in it is wrong (the message names file and key).
     """
     if name_or_path in built_in_workloads():
@@ -69,19 +70,11 @@ def load_workload(name_or_path: str) -> WorkloadModel:
         raise UnknownName("workload", name_or_path, built_in_workloads())
     try:
         data = path.read_bytes()
-        decode = msgspec.toml.decode if path.suffix == ".toml" else msgspec.json.decode
-        return decode(data, type=WorkloadModel)
     except OSError as error:
         raise InvalidScenario(f"cannot read workload {path}: {error.strerror}") from None
-    except InvalidScenario as error:
-        raise InvalidScenario(f"workload {path}: {error}") from None
-    except msgspec.ValidationError as error:
-        what, _, where = str(error).partition(" - at `$.")
-        raise InvalidScenario(f"workload {path}: {where.rstrip('`') or 'top level'}: {what}") from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise InvalidScenario(f"workload {path} is neither JSON nor TOML: {error}") from None
+    return decode_struct(data, WorkloadModel, toml=path.suffix == ".toml", what=f"workload {path}")
 
 
 def encode_workload(model: WorkloadModel) -> bytes:
-    """The model as a JSON file, which `load_workload` reads."""
+    """The model as a JSON file that `load_workload` reads."""
     return msgspec.json.format(msgspec.json.encode(model), indent=1) + b"\n"

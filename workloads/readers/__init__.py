@@ -1,4 +1,4 @@
-"""One small file a trace format. A new format is one more file, and one more name in `READERS`."""
+"""Trace formats, one small file each. A new format is one more file, and one more name in `READERS`."""
 
 from . import (
     azure,
@@ -19,16 +19,16 @@ from .plain import plain_reader
 from .raw import RawRows, RawTurns
 from .reader import Reader
 
-# The first that recognises a file reads it, so what has another format's names and more comes before it.
+# The first reader that recognises a file reads it, so a format with all names of another one and more comes before it.
 READERS = (
-    nanoflow.READER,  # Azure's header, as has
-    azure_epoch.READER,
+    nanoflow.READER,  # before azure: the same header
+    azure_epoch.READER,  # before azure: the same header
     azure.READER,
     burstgpt.READER,
-    vidur.READER,  # etalon's columns and one more
+    vidur.READER,  # before etalon: the same columns and one more
     etalon.READER,
-    bailian.READER,  # Mooncake's keys and more, as has
-    ragpulse.READER,
+    bailian.READER,  # before mooncake: the same keys and more
+    ragpulse.READER,  # before mooncake: the same keys and more
     mooncake.READER,
     burstgpt_lines.READER,
     weka.READER,

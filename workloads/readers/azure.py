@@ -1,6 +1,6 @@
 """Azure's LLM inference traces of 2023, 2024 and 2025: dates with or without fraction and zone.
 
-The later ones have more columns (`NumImages`; others add a `Deadline`), which are passed over.
+Later ones have more columns (`NumImages`, `Deadline`), which are ignored.
 """
 
 from .columns import CALENDAR, Columns

@@ -1,4 +1,4 @@
-"""Azure's traces as others have them: the same header over times in whole milliseconds since 1970."""
+"""Azure's traces as other projects publish them: the same header, with times in whole milliseconds since 1970."""
 
 from dataclasses import replace
 

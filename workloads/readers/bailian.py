@@ -1,6 +1,6 @@
-"""Alibaba's Bailian traces: one JSON object a row, seconds, and which request a request follows.
+"""Alibaba's Bailian traces: one JSON object per row, times in seconds, and for each request the one that it follows.
 
-`hash_ids` are the prompt's blocks of 16 tokens, each with all before it.
+`hash_ids` are the prompt's blocks of 16 tokens; each id stands for a block together with all blocks before it.
 """
 
 from collections.abc import Iterator
@@ -8,10 +8,11 @@ from functools import partial
 
 import numpy as np
 
+from ..quantities import NS, to_ns
 from .block_lists import block_ids, raw_blocks
 from .file import TraceFile
 from .json_table import JsonTable
-from .raw import Integers, RawRows, RawTurns, to_ns
+from .raw import Integers, RawRows, RawTurns
 from .reader import Reader, keys_of_first_line
 from .tables import Wanted
 
@@ -24,7 +25,7 @@ _BLOCKS, _BLOCK_TOKENS = "hash_ids", 16
 def _read(file: TraceFile, *, prefix: bool = False) -> Iterator[RawRows]:
     chats = _Chats()
     for cells in JsonTable(file).cells(Wanted(_NUMBERS, labels=_CHATS, raw=(_BLOCKS,) if prefix else ())):
-        time_ns, known = to_ns(cells.numbers["timestamp"], 10**9)
+        time_ns, known = to_ns(cells.numbers["timestamp"], NS)
         yield RawRows(
             row=cells.row,
             prompt=cells.numbers["input_length"],
@@ -38,7 +39,7 @@ def _read(file: TraceFile, *, prefix: bool = False) -> Iterator[RawRows]:
 
 
 class _Chats:
-    """Chats by id. A conversation is a chat without a parent, and all that follow it."""
+    """Chats by id. A conversation is a chat without a parent, and all chats that follow it."""
 
     def __init__(self) -> None:
         self._rows: dict[str, int] = {}

@@ -1,6 +1,6 @@
-"""BurstGPT's traces: seconds from the first day on; the third release adds conversations among the columns.
+"""BurstGPT's traces: times in seconds from the first day; the third release adds a column of conversations.
 
-The conversation is empty on all rows that came by the API, which is nearly all. Failed requests have no output.
+Nearly all rows came through the API, and have an empty conversation. Failed requests have an output of 0 tokens.
 """
 
 from .columns import Columns

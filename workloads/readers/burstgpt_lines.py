@@ -1,4 +1,4 @@
-"""BurstGPT as JSON lines, under the names of its normalised sample on Hugging Face."""
+"""BurstGPT as JSON lines, with the names of its normalised sample on Hugging Face."""
 
 from .columns import Columns
 from .reader import json_lines_reader

@@ -1,20 +1,21 @@
-"""Which columns of a table hold what a trace needs, and rows made of them."""
+"""Which columns of a table hold what a trace needs, and the rows that they make."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .raw import UNITS, Flags, Integers, RawRows, RawTurns, SessionNumbers, to_ns
+from ..quantities import TIME_UNITS, to_ns
+from .raw import Flags, Integers, RawRows, RawTurns, SessionNumbers
 from .tables import Cells, Table, Wanted
 
 CALENDAR = "calendar"
-"""In place of a unit: times are dates, as ISO 8601 writes them."""
+"""In place of a unit: times are ISO 8601 dates."""
 
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """Names of columns. `unit` is that of the times: one of `UNITS`, or `CALENDAR`."""
+    """Names of columns; `unit` is the unit of times, one of `TIME_UNITS` or `CALENDAR`."""
 
     prompt: str
     output: str
@@ -25,11 +26,11 @@ class Columns:
 
     @property
     def required(self) -> list[str]:
-        """The names without which a file is of another format."""
+        """The columns that every file of the format has."""
         return [name for name in (self.time, self.prompt, self.output) if name is not None]
 
-    def there(self, names: list[str]) -> "Columns":
-        """Without the columns that a file may lack, and that this one does."""
+    def present(self, names: list[str]) -> "Columns":
+        """The same, without the optional columns that a file with these names does not have."""
         return replace(
             self,
             total=self.total if self.total in names else None,
@@ -39,7 +40,7 @@ class Columns:
 
 def rows_of(table: Table, columns: Columns) -> Iterator[RawRows]:
     """The rows of a table that has at least the required columns."""
-    columns = columns.there(table.names)
+    columns = columns.present(table.names)
     by_calendar = columns.unit == CALENDAR
     numbers = (columns.prompt, columns.output, columns.total, None if by_calendar else columns.time)
     wanted = Wanted(
@@ -71,7 +72,7 @@ def _times(cells: Cells, columns: Columns) -> tuple[Integers | None, Flags]:
         return None, np.empty(0, dtype=bool)
     if columns.unit == CALENDAR:
         return cells.times[columns.time]
-    return to_ns(cells.numbers[columns.time], UNITS[columns.unit])
+    return to_ns(cells.numbers[columns.time], TIME_UNITS[columns.unit])
 
 
 def _turns(cells: Cells, session: str, sessions: SessionNumbers) -> RawTurns:

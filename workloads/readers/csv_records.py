@@ -1,19 +1,19 @@
-"""CSV line by line: what is a row, where quotes may hold commas and line breaks and where anything may be damaged."""
+"""CSV line by line: finds the rows of a file whose quotes may hold commas and line breaks, and which may be damaged."""
 
 import csv
 from dataclasses import dataclass, field
 from io import StringIO
 
+from ...errors import quoted
 from .file import Block
-from .tables import beginning
 
 _LINES_IN_A_ROW = 100
-"""Quotes that stay open longer than so many lines are a slip of the pen."""
+"""A quote that stays open for more lines than this is a mistake, not a field."""
 
 
 @dataclass(slots=True)
 class Records:
-    """Rows of so many fields as the header has, and lines that belong to none, each with its line's number."""
+    """Rows with as many fields as the header, and lines that belong to no row, each with its line number."""
 
     rows: list[int] = field(default_factory=list)
     fields: list[list[str]] = field(default_factory=list)
@@ -21,7 +21,7 @@ class Records:
 
 
 def fields_of(text: str) -> list[str] | None:
-    """The fields of a row; None where its quotes do not pair."""
+    """The fields of a row; None where its quotes are not balanced."""
     if '"' not in text:
         return text.removesuffix("\r").split(",")
     try:
@@ -31,7 +31,7 @@ def fields_of(text: str) -> list[str] | None:
 
 
 def records_of(block: Block, width: int, *, is_last: bool) -> tuple[Records, Block]:
-    """The rows of a block, blank lines skipped, and the lines at its end that need the next block to be told."""
+    """The rows of a block without its blank lines, and the lines at its end that continue in the next block."""
     lines = block.text.decode().split("\n")
     records, at = Records(), 0
     while at < len(lines):
@@ -46,14 +46,14 @@ def records_of(block: Block, width: int, *, is_last: bool) -> tuple[Records, Blo
                 records.rows.append(block.row + at)
                 records.fields.append(fields)
             else:
-                records.unreadable.append((block.row + at, beginning(line)))
+                records.unreadable.append((block.row + at, quoted(line)))
                 count = 1
         at += count
     return records, Block(0, b"")
 
 
 def _lines_in_row(lines: list[str], first: int) -> int:
-    """How many lines it takes until quotes pair; 0 where they do not."""
+    """The number of lines until quotes are balanced; 0 where they never are."""
     is_open = False
     for count, line in enumerate(lines[first : first + _LINES_IN_A_ROW], 1):
         is_open ^= line.count('"') % 2 == 1

@@ -1,6 +1,6 @@
 """Tables as CSV: columns by name, whatever their position.
 
-A block of lines is parsed at once where nothing in it is odd, and row by row where anything is; both give the same.
+A plain block of lines is parsed at once, any other block row by row. Both ways give the same result.
 """
 
 from collections.abc import Iterator
@@ -22,24 +22,26 @@ _NOT_NUMBERS = ["", "NaN", "nan", "NA", "N/A", "null", "NULL", "None"]
 
 
 class CsvTable:
-    """A CSV file. Blank lines are skipped, rows with another number of fields than the header are kept apart.
+    """A CSV file. Blank lines are skipped; a row with another number of fields than the header is unreadable.
 
-    A field in quotes may hold commas and line breaks; a row's number is that of its first line.
+    A field in quotes may hold commas and line breaks; the number of a row is that of its first line.
     """
 
     def __init__(self, file: TraceFile) -> None:
         self._file = file
         self.names = header_of(file)
         if not self.names:
-            raise InvalidTrace(f"{file.path} row 1: a header of more than {_LONGEST_HEADER_BYTES >> 20} MiB")
+            raise InvalidTrace(
+                f"{file.path} row 1: the header is longer than {_LONGEST_HEADER_BYTES >> 20} MiB, expected column names"
+            )
 
     def is_calendar_time(self, name: str) -> bool:
-        """Whether the first row has a date in that column, not a number."""
+        """Whether the first row has a date, not a number, in that column."""
         first = first_row_of(self._file).get(name, "").strip()
         return bool(first) and np.isnan(number_of(first)) and bool(calendar_times([first])[1][0])
 
     def cells(self, wanted: Wanted) -> Iterator[Cells]:
-        """The rows, once, a block of lines at a time."""
+        """The rows, a block of lines at a time. They can be read once."""
         refuse_twice(self._file.path, self.names, wanted)
         parse = _Parser(self.names, wanted)
         rest = Block(0, b"")
@@ -51,7 +53,7 @@ class CsvTable:
 
 
 def header_of(file: TraceFile) -> list[str]:
-    """Field names of the first row that is not blank; none where that is too long to be a header."""
+    """The column names in the first row that is not blank; empty where it is too long to be a header."""
     if len(file.first_line) > _LONGEST_HEADER_BYTES:
         return []
     first = file.first_line.decode()
@@ -59,7 +61,7 @@ def header_of(file: TraceFile) -> list[str]:
 
 
 def first_row_of(file: TraceFile) -> dict[str, str]:
-    """The fields below the header by name; none where there is no such row or it is not whole."""
+    """The fields of the first row below the header, by name; empty where that row is missing or incomplete."""
     names = header_of(file)
     below = _below_the_header(file.head).text.lstrip().split(b"\n", 1)[0]
     fields = fields_of(below.decode()) or []
@@ -81,7 +83,7 @@ class _Parser:
 
         self._wanted, self._width = wanted, len(names)
         self._places = {name: names.index(name) for name in (*wanted.numbers, *wanted.times, *wanted.labels)}
-        # Columns go by their places here: names may be there twice.
+        # Columns are named by their places here, since a file may have a name twice.
         columns = [str(place) for place in range(len(names))]
         kinds = {name: pa.float64() for name in wanted.numbers} | {name: pa.string() for name in wanted.labels}
         self._zones = ["UTC", None] if wanted.times else [None]
@@ -101,7 +103,7 @@ class _Parser:
         self._parse = pa_csv.ParseOptions(quote_char=False, escape_char=False, ignore_empty_lines=False)
 
     def __call__(self, block: Block, *, is_last: bool) -> tuple[Cells, Block]:
-        """The rows, and the lines at the end that need the next block to be told into rows."""
+        """The rows, and the lines at the end that continue in the next block."""
         table = self._at_once(block.text) if _is_plain(block.text) else None
         if table is not None:
             return self._cells(block.row, table), Block(0, b"")
@@ -109,7 +111,7 @@ class _Parser:
         return self._row_by_row(records), rest
 
     def _at_once(self, text: bytes) -> "pa.Table | None":
-        """None where any cell or row is not as it should be."""
+        """The block as a table; None where any cell or row is irregular."""
         import pyarrow as pa
         from pyarrow import csv as pa_csv
 
@@ -118,7 +120,7 @@ class _Parser:
                 table = pa_csv.read_csv(pa.BufferReader(text), self._read, self._parse, self._convert[zone])
             except pa.ArrowInvalid:
                 continue
-            self._zones.sort(key=lambda other: other != zone)  # the next block is most likely like this one
+            self._zones.sort(key=lambda other: other != zone)  # the next block most likely has the same kind of times
             return table
         return None
 
@@ -157,7 +159,7 @@ class _Parser:
 
 
 def _is_plain(text: bytes) -> bool:
-    """Whether lines are rows: no quotes, no blank line, no carriage return but at a line's end."""
+    """Whether each line is one row: no quotes, no blank lines, and carriage returns only at the ends of lines."""
     return not (
         b'"' in text
         or text.startswith((b"\n", b"\r\n"))

@@ -1,4 +1,4 @@
-"""Length files of the etalon, Sarathi-Serve and Vidur family."""
+"""Length files of etalon, Sarathi-Serve and Vidur."""
 
 from .columns import Columns
 from .reader import csv_reader

@@ -1,4 +1,4 @@
-"""A trace file, read once from front to end: unpacked in pieces, checked to be text, cut into blocks of whole lines."""
+"""A trace file as blocks of whole lines: decompressed in pieces, checked to be text, read once from front to end."""
 
 import gzip
 import hashlib
@@ -13,9 +13,9 @@ from typing import IO, Any, NamedTuple, Self
 from ...errors import InvalidTrace
 
 UNPACKED_LIMIT_BYTES = 8 << 30
-"""What a packed file may unpack to, unless more is allowed."""
+"""The largest size that a compressed file may unpack to by default."""
 LONGEST_LINE_BYTES = 64 << 20
-"""A session of an agent is one line, and may have some ten megabytes."""
+"""One line can be a whole session of an agent, which has up to some ten megabytes."""
 
 _PIECE_BYTES = 1 << 20
 GZIP_MAGIC = b"\x1f\x8b"
@@ -27,30 +27,30 @@ _EXPECTED = "expected CSV, JSON or Parquet, the first two plain, gzip or zstd"
 
 
 class Block(NamedTuple):
-    """Some whole lines of a file, and the number of the first, as an editor counts them from 1 on."""
+    """Whole lines of a file, and the number of the first one, counted from 1 as in an editor."""
 
     row: int
     text: bytes
 
 
 class TraceFile:
-    """An open file of which nothing but the next block is in memory. Use it in a `with` statement.
+    """An open file; only the next block is in memory. Use it in a `with` statement.
 
     Attributes:
-        path: where it lies.
-        is_parquet: such a file is no text, and has no blocks.
-        head: the first lines that are not all blank; at least one, and a mebibyte where there are so many.
-        first_line: the first of them that is not blank.
+        path: its place on the disk.
+        is_parquet: whether it is a Parquet file, which has no blocks of text.
+        head: the first block that is not all blank: about a mebibyte, or the whole of a shorter file.
+        first_line: the first line of it that is not blank.
     """
 
     def __init__(
         self, path: Path, *, unpacked_limit_bytes: int = UNPACKED_LIMIT_BYTES, piece_bytes: int = _PIECE_BYTES
     ) -> None:
-        """Open a file, whatever its name says of its kind.
+        """Open a file. Its content tells how it is compressed; its name does not matter.
 
         Raises:
-            InvalidTrace: it is missing, empty, damaged, a Git LFS pointer or no text; later, reading a block may raise
-                it too, also for what unpacks to more than the limit.
+            InvalidTrace: the file is missing, empty, damaged, a Git LFS pointer or not text. Reading a block may raise
+                it too, also where the file unpacks to more than the limit.
         """
         self.path = path
         self._limit = unpacked_limit_bytes
@@ -73,27 +73,27 @@ class TraceFile:
         self.close()
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._raw.close()
 
     def blocks(self) -> Iterator[Block]:
-        """All lines from the head on; they can be had once."""
+        """All blocks, the head first. They can be read once."""
         return chain([self.head], self._blocks)
 
     def whole(self, limit_bytes: int) -> bytes:
-        """All text in one piece, for what is one JSON document. Raises InvalidTrace beyond the limit."""
+        """The whole text, for a file that is one JSON document. Raises InvalidTrace beyond the limit."""
         texts, size = [], 0
         for block in self.blocks():
             size += len(block.text)
             if size > limit_bytes:
                 raise InvalidTrace(
-                    f"{self.path} is one JSON document of more than {limit_bytes >> 20} MiB: write one object a line"
+                    f"{self.path} is one JSON document of more than {limit_bytes >> 20} MiB: write one object per line"
                 )
             texts.append(block.text)
         return b"".join(texts)
 
     def sha256(self) -> str:
-        """Of the bytes as they lie on the disk; the file has then been read to its end."""
+        """The hash of the bytes on the disk. Reads the file to its end."""
         while self._raw.read(_PIECE_BYTES):
             pass
         return self._hashed.digest.hexdigest()
@@ -103,20 +103,20 @@ class TraceFile:
         if first is None:
             raise InvalidTrace(f"{self.path} is empty: fetch it again")
         if first.text.startswith(LFS_MAGIC):
-            raise InvalidTrace(f"{self.path} is a Git LFS pointer, not the data: run `git lfs pull` where it came from")
+            raise InvalidTrace(f"{self.path} is a Git LFS pointer, not the data: run `git lfs pull` in its repository")
         return first
 
     def _whole_lines(self) -> Iterator[Block]:
         row, start = 1, 0
-        begun: list[bytes] = []  # a line of which the end is not there yet
+        begun: list[bytes] = []  # a line whose end has not been read yet
         for piece in self._pieces():
             cut = piece.rfind(b"\n") + 1
             if not cut:
                 begun.append(piece)
                 if sum(map(len, begun)) > LONGEST_LINE_BYTES:
                     raise InvalidTrace(
-                        f"{self.path} row {row}: a line of more than {LONGEST_LINE_BYTES >> 20} MiB: "
-                        "write one row a line"
+                        f"{self.path} row {row}: the line is longer than {LONGEST_LINE_BYTES >> 20} MiB: "
+                        "write one row per line"
                     )
                 continue
             text = b"".join([*begun, piece[:cut]])
@@ -140,22 +140,22 @@ class TraceFile:
         return Block(row, text.removeprefix(_BOM) if start == 0 else text)
 
     def _pieces(self) -> Iterator[bytes]:
-        """A little at a time, so that what unpacks to terabytes is refused before it fills the memory."""
-        # Kept, since pyarrow's stream closes the file under it when it goes.
+        """Small pieces, so that a file that unpacks to terabytes is refused before it fills the memory."""
+        # Kept in an attribute: pyarrow's stream closes the file when it is garbage collected.
         self._stream, packing = self._unpacked()
         unpacked = 0
         while piece := self._next_piece(self._stream, packing):
             unpacked += len(piece)
             if packing and unpacked > self._limit:
                 raise InvalidTrace(
-                    f"{self.path} unpacks to more than {self._limit:,} bytes: unpack it yourself if that is right"
+                    f"{self.path} unpacks to more than {self._limit:,} bytes: if that is right, unpack it first"
                 )
             if b"\x00" in piece:
                 raise InvalidTrace(f"{self.path} is not a text file: {_EXPECTED}")
             yield piece
 
     def _unpacked(self) -> tuple[IO[bytes] | Any, str]:
-        """A stream of unpacked bytes, and what it is packed with."""
+        """A stream of decompressed bytes, and the name of the compression, if any."""
         magic = self._raw.peek(4)
         if magic.startswith(GZIP_MAGIC):
             return gzip.GzipFile(fileobj=self._raw, mode="rb"), "gzip"
@@ -182,7 +182,7 @@ def _first_line(text: bytes) -> bytes:
 
 
 class _Hashed(io.RawIOBase):
-    """A raw file that hashes what is read from it."""
+    """A raw file that hashes all bytes that are read from it."""
 
     def __init__(self, raw: io.FileIO) -> None:
         self._raw = raw
@@ -203,7 +203,7 @@ class _Hashed(io.RawIOBase):
 
 def _opened(path: Path) -> io.FileIO:
     try:
-        if path.exists() and not path.is_file() and not path.is_dir():  # opening a pipe may wait for ever
+        if path.exists() and not path.is_file() and not path.is_dir():  # opening a pipe may block for ever
             raise InvalidTrace(f"{path} is a pipe or device: write it to a file first")
         return io.FileIO(path)
     except FileNotFoundError:

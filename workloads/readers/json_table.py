@@ -1,4 +1,4 @@
-"""Tables as JSON: an object a line, or one list of objects."""
+"""Tables as JSON: one object per line, or one list of objects."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator
@@ -8,21 +8,20 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from ...errors import InvalidTrace
+from ...errors import InvalidTrace, quoted
 from .file import Block, TraceFile
-from .tables import Cells, Wanted, beginning, calendar_times, number_of
+from .tables import Cells, Wanted, calendar_times, number_of
 
 DOCUMENT_LIMIT_BYTES = 64 << 20
-"""A document must be in memory whole, and its objects take many times its bytes."""
+"""A document must fit in memory, where its objects take many times its bytes."""
 _NOTHING = msgspec.Raw()
 _written = msgspec.json.Decoder(str).decode
-_SHOWN_BYTES = 1000
 _SAMPLED_ROWS = 100
 _SAMPLED_CHARACTERS = 1 << 16
 
 
 class JsonTable:
-    """A file of JSON objects. Keys that are not wanted are passed over; one that an object lacks is no number."""
+    """A file of JSON objects. Keys that are not wanted are skipped; a wanted key that an object lacks becomes NaN."""
 
     def __init__(self, file: TraceFile) -> None:
         self._file = file
@@ -30,12 +29,12 @@ class JsonTable:
         self.names = list(dict.fromkeys(name for row in self._sample for name in row))
 
     def is_calendar_time(self, name: str) -> bool:
-        """Whether the first row has a date in that column, not a number."""
+        """Whether the first row has a date, not a number, in that column."""
         first = next((decoded(_written, row[name]) for row in self._sample if name in row), None)
         return first is not None and np.isnan(number_of(first)) and bool(calendar_times([first])[1][0])
 
     def cells(self, wanted: Wanted) -> Iterator[Cells]:
-        """The rows, once, a block of lines at a time."""
+        """The rows, a block of lines at a time. They can be read once."""
         decode = _decoder(self._file, wanted)
         if is_document(self._file):
             yield _cells(enumerate(_elements(self._file), 1), decode, wanted)
@@ -50,7 +49,7 @@ class JsonTable:
 
 
 def is_document(file: TraceFile) -> bool:
-    """Whether the file is one list of objects rather than lines of them."""
+    """Whether the file is one list of objects, not one object per line."""
     return file.first_line.startswith(b"[")
 
 
@@ -61,20 +60,15 @@ def is_json(file: TraceFile) -> bool:
 
 
 def decoded(decode: Callable[[Any], Any], text: Any) -> Any:
-    """None where the text is not what is expected of it, however it fails."""
+    """The decoded text; None where decoding fails in any way."""
     try:
         return decode(text)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
 
 
-def shown(text: Any) -> str:
-    """How a row begins that cannot be read."""
-    return beginning(bytes(text)[:_SHOWN_BYTES].decode(errors="ignore"))
-
-
 def _lines(block: Block) -> Iterator[tuple[int, bytes]]:
-    """The lines that are not blank, with their numbers."""
+    """The lines that are not blank, each with its number."""
     lines = enumerate(block.text.split(b"\n"), block.row)
     return ((number, line) for number, line in lines if line and not line.isspace())
 
@@ -83,12 +77,12 @@ def _elements(file: TraceFile) -> list[msgspec.Raw]:
     decode = msgspec.json.Decoder(list[msgspec.Raw]).decode
     elements: list[msgspec.Raw] | None = decoded(decode, file.whole(DOCUMENT_LIMIT_BYTES))
     if elements is None:
-        raise InvalidTrace(f"{file.path} is no whole JSON list: fetch it again, or write one object a line")
+        raise InvalidTrace(f"{file.path} is not a complete JSON list: fetch it again, or write one object per line")
     return elements
 
 
 def _first_object(text: bytes) -> str:
-    """The first element of a list, from what stands in the first lines; empty where none ends there."""
+    """The first element of a list, from the first lines of its file; empty where it does not end there."""
     start = text.decode()
     start = start[start.find("{") :][:_SAMPLED_CHARACTERS]
     try:
@@ -98,12 +92,12 @@ def _first_object(text: bytes) -> str:
 
 
 def _objects(texts: Iterator[Any]) -> list[dict[str, msgspec.Raw]]:
-    decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode  # what a value holds may be millions of objects
+    decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode  # raw, since a value may hold millions of objects
     return [row for row in (decoded(decode, text) for text in texts) if row is not None]
 
 
 def _decoder(file: TraceFile, wanted: Wanted) -> Callable[[Any], Any]:
-    """Of one row, with the columns in the order numbers, times, labels, raw. Numbers may be written as text."""
+    """A decoder of one row, with columns in the order numbers, times, labels, raw. Numbers may be written as text."""
     columns: list[tuple[str, Any]] = [(name, float | None) for name in wanted.numbers]
     columns += [(name, Any) for name in (*wanted.times, *wanted.labels)]
     fields: list[tuple[str, Any, Any]] = [(f"field_{i}", kind, None) for i, (_, kind) in enumerate(columns)]
@@ -112,7 +106,7 @@ def _decoder(file: TraceFile, wanted: Wanted) -> Callable[[Any], Any]:
     try:
         row = msgspec.defstruct("Row", fields, rename={f"field_{i}": name for i, (name, _) in enumerate(columns)})
     except ValueError:
-        raise InvalidTrace(f"{file.path}: a column's name holds quotes or control characters: rename it") from None
+        raise InvalidTrace(f"{file.path}: the name of a column has quotes or control characters: rename it") from None
     return msgspec.json.Decoder(row, strict=False).decode
 
 
@@ -121,7 +115,7 @@ def _cells(rows: Iterable[tuple[int, Any]], decode: Callable[[Any], Any], wanted
     for number, text in rows:
         row = decoded(decode, text)
         if row is None:
-            unreadable.append((number, shown(text)))
+            unreadable.append((number, quoted(text)))
         else:
             numbers.append(number)
             kept.append(row)
@@ -147,7 +141,7 @@ def _cells(rows: Iterable[tuple[int, Any]], decode: Callable[[Any], Any], wanted
 
 
 def _text(value: Any) -> str | None:
-    """A label, which may be written as a number."""
+    """A label as text; it may be written as a number."""
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63:
         return str(value)
     return value if isinstance(value, str) else None

@@ -1,8 +1,9 @@
-"""Mooncake's traces: one JSON object a row, times in milliseconds; and the dialect of them that aiperf replays.
+"""Mooncake's traces: one JSON object per row, times in milliseconds; and the dialect of them that aiperf replays.
 
-There a row may lack its time: a turn of a conversation, which waits for the answer to the one before it and comes a
-`delay` later, or any row of a file whose first row has no time. A prompt that is given as `text_input` has no number of
-tokens. `hash_ids` are the prompt's blocks of 512 tokens, the last of which may have fewer, each with all before it.
+In aiperf's dialect a row may have no time. Either it is a turn of a conversation, which arrives `delay` after the
+answer to the turn before it; or the first row has no time, and then the file has no times at all. A prompt that is
+given as `text_input` has no number of tokens. `hash_ids` are the prompt's blocks of 512 tokens (the last one may have
+fewer); each id stands for a block together with all blocks before it.
 """
 
 from collections.abc import Iterator
@@ -12,10 +13,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..quantities import to_ns
 from .block_lists import block_ids, raw_blocks
 from .file import TraceFile
 from .json_table import JsonTable
-from .raw import Flags, Integers, RawRows, RawTurns, SessionNumbers, pauses_ns, to_ns
+from .raw import Flags, Integers, RawRows, RawTurns, SessionNumbers, pauses_ns
 from .reader import Reader, keys_of_first_line
 from .tables import Cells, Wanted
 
@@ -55,14 +57,14 @@ class _Turn(NamedTuple):
 
 
 class _Conversations:
-    """The last turn so far of every conversation."""
+    """The latest turn of every conversation so far."""
 
     def __init__(self) -> None:
         self._numbers = SessionNumbers()
         self._last: dict[int, _Turn] = {}
 
     def follow(self, cells: Cells, time_ns: Integers, known: Flags) -> RawTurns:
-        """Who follows whom. Those without a time of their own wait, and get that of the turn that they wait for."""
+        """The turns of these rows. A turn without a time waits; its `time_ns` becomes that of the turn before it."""
         session = self._numbers.of(cells.labels["session_id"])
         delay_ns, wrong = pauses_ns(cells.numbers["delay"], _MS)
         lacks_time = np.isnan(cells.numbers["timestamp"])

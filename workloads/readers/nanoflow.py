@@ -1,4 +1,4 @@
-"""NanoFlow's length files: Azure's header over the literal time XXX."""
+"""NanoFlow's length files: Azure's header, with the literal text XXX in place of times."""
 
 from dataclasses import replace
 

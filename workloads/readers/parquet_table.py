@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...errors import InvalidTrace
+from ...errors import InvalidTrace, quoted
+from ..quantities import TIME_UNITS
 from .file import TraceFile
-from .raw import UNITS, Flags, Floats, Integers
-from .tables import Cells, Wanted, beginning, calendar_times, number_of, refuse_twice
+from .raw import Flags, Floats, Integers
+from .tables import Cells, Wanted, calendar_times, number_of, refuse_twice
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -17,7 +18,7 @@ _ROWS_AT_ONCE = 1 << 16
 
 
 class ParquetTable:
-    """A Parquet file; columns within others are passed over."""
+    """A Parquet file; nested columns are ignored."""
 
     def __init__(self, file: TraceFile) -> None:
         import pyarrow as pa
@@ -32,14 +33,14 @@ class ParquetTable:
         self.names = list(self._schema.names)
 
     def is_calendar_time(self, name: str) -> bool:
-        """Whether the column is one of timestamps, or of text."""
+        """Whether the column has timestamps or text."""
         import pyarrow as pa
 
         kind = self._schema.field(self.names.index(name)).type
         return bool(pa.types.is_timestamp(kind) or _is_text(kind))
 
     def cells(self, wanted: Wanted) -> Iterator[Cells]:
-        """The rows, once, some thousands at a time; a row is its place in the file, from 1 on."""
+        """The rows, some thousands at a time; they can be read once. Row numbers count from 1 through the file."""
         import pyarrow as pa
 
         refuse_twice(self._file.path, self.names, wanted)
@@ -54,7 +55,7 @@ class ParquetTable:
 
 
 def _damaged(file: TraceFile, error: BaseException) -> InvalidTrace:
-    return InvalidTrace(f"{file.path} is a damaged Parquet file ({beginning(str(error))}): fetch it again")
+    return InvalidTrace(f"{file.path} is a damaged Parquet file ({quoted(str(error))}): fetch it again")
 
 
 def _cells(row: int, batch: "pa.RecordBatch", wanted: Wanted) -> Cells:
@@ -101,7 +102,7 @@ def _times(column: "pa.Array") -> tuple[Integers, Flags]:
         return calendar_times([each or "" for each in column.to_pylist()])
     if not pa.types.is_timestamp(column.type):
         return np.zeros(len(column), dtype=np.int64), np.zeros(len(column), dtype=bool)
-    unit_ns = UNITS[column.type.unit]
+    unit_ns = TIME_UNITS[column.type.unit]
     times = column.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False)
     known = column.is_valid().to_numpy(zero_copy_only=False) & (np.abs(times.astype(np.float64)) < 9e18 / unit_ns)
     return np.where(known, times, 0) * unit_ns, known

@@ -1,13 +1,15 @@
-"""Any table, CSV, JSON or Parquet, whose columns are named in ways that are known or that the user says."""
+"""Any table, as CSV, JSON or Parquet, whose columns have well-known names or are named by the user."""
 
 from collections.abc import Iterator, Mapping
 from functools import partial
 
 from ...errors import InvalidTrace
+from ..quantities import TIME_UNITS
+from ..trace.trace import TABLE_MAX_NEW_TOKENS
 from .columns import CALENDAR, Columns, rows_of
 from .file import TraceFile
-from .named_columns import ARRIVAL_NAMES, INPUT_NAMES, OUTPUT_NAMES, columns_by_meaning, listed, open_table
-from .raw import UNITS, RawRows
+from .named_columns import ARRIVAL_NAMES, INPUT_NAMES, OUTPUT_NAMES, columns_by_meaning, open_table, quoted_names
+from .raw import RawRows
 from .reader import Reader
 from .tables import Table
 
@@ -18,18 +20,18 @@ def plain_reader(given: Mapping[str, str] | None = None, unit: str | None = None
     """A reader of tables.
 
     Args:
-        given: what is meant (a key of `NAMES`) to the name of the column that has it; others are known by their names.
-        unit: of the arrivals, a key of `UNITS`; default: seconds, or dates where the first one is a date.
+        given: column names by meaning (a key of `NAMES`); other columns are recognised by their names.
+        unit: the unit of arrivals, a key of `TIME_UNITS`; default: seconds, or dates where the first arrival is a date.
 
     Raises:
-        InvalidTrace: there is no such unit; when reading, no column for prompts or outputs.
+        InvalidTrace: the unit is unknown. Reading raises it where there is no column for prompts or outputs.
     """
-    if unit is not None and unit not in UNITS:
-        raise InvalidTrace(f"the time unit is '{unit}', expected one of {', '.join(UNITS)}")
+    if unit is not None and unit not in TIME_UNITS:
+        raise InvalidTrace(f"the time unit is '{unit}', expected one of {', '.join(TIME_UNITS)}")
     return Reader(
         "plain",
         looks_like=f"CSV, JSON or Parquet with {INPUT_NAMES[1]}, {OUTPUT_NAMES[1]}, for times {ARRIVAL_NAMES[1]} in s",
-        max_new_tokens=4_096,
+        max_new_tokens=TABLE_MAX_NEW_TOKENS,
         recognises=_recognises,
         read=partial(_read, given=dict(given or {}), unit=unit),
     )
@@ -45,13 +47,13 @@ def _read(file: TraceFile, *, given: dict[str, str], unit: str | None) -> Iterat
     missing = [what for what in ("prompt", "output") if what not in found]
     if missing:
         raise InvalidTrace(
-            f"{file.path}: no column is known to be {' and '.join(missing)}: name them, as in --columns "
-            f"{missing[0]}=NAME; there are {listed(table.names)}"
+            f"{file.path} has no column with a known name for {' and '.join(missing)}: name it, as in --columns "
+            f"{missing[0]}=NAME; its columns are {quoted_names(table.names)}"
         )
     time = found.get("arrival")
     if unit is not None and time is None:
         raise InvalidTrace(
-            f"{file.path} has no column of arrivals to be in {unit}: name it, as in --columns arrival=NAME"
+            f"{file.path} has no known column of arrivals in {unit}: name it, as in --columns arrival=NAME"
         )
     columns = Columns(found["prompt"], found["output"], time, unit or _unit_of(table, time))
     return rows_of(table, columns)

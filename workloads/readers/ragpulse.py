@@ -1,6 +1,6 @@
-"""RAGPulse's trace: one JSON object a row, whole seconds as text; two streams one after the other, each in order.
+"""RAGPulse's trace: one JSON object per row, times in whole seconds as text; two streams one after the other.
 
-Its `hash_ids` are five lists of chunks whose sizes stand in other files. They are no blocks of a prompt, and not read.
+Its `hash_ids` are five lists of chunks whose sizes are in other files. They are not prefix blocks, and are ignored.
 """
 
 import re
@@ -16,7 +16,7 @@ _LINES = json_lines_reader("ragpulse", _COLUMNS, max_new_tokens=4_096)
 
 
 def _recognises(file: TraceFile) -> bool:
-    """By the time as text, which tells its seconds from Mooncake's milliseconds."""
+    """Whether the time is text: that distinguishes RAGPulse's seconds from Mooncake's milliseconds."""
     has_keys = set(_COLUMNS.required) <= keys_of_first_line(file)
     return has_keys and _TIME_AS_TEXT.search(file.first_line) is not None
 

@@ -1,4 +1,4 @@
-"""A format: how it is recognised and read."""
+"""A trace format: how its files are recognised and read."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -16,9 +16,14 @@ _KEYS_WITHIN_BYTES = 1 << 16
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """A format, with the `max_new_tokens` that its traces are run with by default.
+    """A trace format.
 
-    `read_prefix` reads the same with the blocks of prompts, where the format has them.
+    Attributes:
+        looks_like: a short description for help texts and errors.
+        max_new_tokens: the default for traces of this format.
+        recognises: whether a file has this format.
+        read: the rows of a file.
+        read_prefix: the same with the blocks of prompts; None: the format has none.
     """
 
     name: str
@@ -30,7 +35,7 @@ class Reader:
 
 
 def csv_reader(name: str, columns: Columns, max_new_tokens: int) -> Reader:
-    """A format of CSV files that is known by its column names; others may stand among them."""
+    """A format of CSV files that is recognised by its required columns; a file may have others too."""
     return Reader(
         name,
         looks_like=f"CSV with {','.join(columns.required)}",
@@ -41,7 +46,7 @@ def csv_reader(name: str, columns: Columns, max_new_tokens: int) -> Reader:
 
 
 def json_lines_reader(name: str, columns: Columns, max_new_tokens: int) -> Reader:
-    """A format of one JSON object a line that is known by the keys of the first."""
+    """A format of one JSON object per line that is recognised by the keys of the first line."""
     return Reader(
         name,
         looks_like=f"JSON lines with {', '.join(columns.required)}",
@@ -52,17 +57,17 @@ def json_lines_reader(name: str, columns: Columns, max_new_tokens: int) -> Reade
 
 
 def has_columns(file: TraceFile, columns: Columns) -> bool:
-    """Whether a CSV file's header has the columns without which it is of another format."""
+    """Whether the header of a CSV file has all required columns."""
     return set(columns.required) <= set(header_of(file))
 
 
 def keys_of_first_line(file: TraceFile) -> set[str]:
-    """Keys of the first line if that begins a JSON object, nested ones too; also where the line itself is damaged."""
+    """Keys of the first line if it begins a JSON object, nested keys too. The line may be damaged."""
     return _keys(file.first_line)
 
 
 def keys_of_first_lines(file: TraceFile) -> set[str]:
-    """Keys at the start of a file that may be one JSON object over many lines."""
+    """Keys in the first lines of a file that may be one JSON object over many lines."""
     return _keys(file.head.text[:_KEYS_WITHIN_BYTES].lstrip())
 
 

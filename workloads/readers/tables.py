@@ -1,4 +1,4 @@
-"""What all kinds of tables have in common: columns by name, some rows at a time."""
+"""The interface of tables: columns by name, read some rows at a time."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -7,15 +7,13 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ...errors import InvalidTrace
+from ...errors import InvalidTrace, quoted
 from .raw import Flags, Floats, Integers
-
-_SHOWN = 80
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Names of the columns to read: as numbers, as calendar times (ISO 8601), as text; of JSON, some as they stand."""
+    """Names of the columns to read: as numbers, as ISO 8601 times, as text; in JSON some undecoded."""
 
     numbers: tuple[str, ...]
     times: tuple[str, ...] = ()
@@ -25,7 +23,7 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Cells:
-    """Some rows of a table. A number that is none is NaN, a time that is none is not known, a label may be None."""
+    """Some rows of a table. An invalid number is NaN, an invalid time is flagged as unknown, a label may be None."""
 
     row: Integers
     numbers: dict[str, Floats]
@@ -41,30 +39,21 @@ class Table(Protocol):
     names: list[str]
 
     def is_calendar_time(self, name: str) -> bool:
-        """Whether the first row has a date in that column, not a number."""
+        """Whether the first row has a date, not a number, in that column."""
 
     def cells(self, wanted: Wanted) -> Iterator[Cells]:
-        """The rows, once; all wanted names are among `names`."""
-
-
-def beginning(text: str) -> str:
-    """As much of a text from a file as is shown of it, in one line whatever is in it."""
-    shown = text[: 4 * _SHOWN].strip()
-    shown = shown if len(shown) <= _SHOWN else shown[: _SHOWN - 3] + "..."
-    return "".join(character if character.isprintable() else "?" for character in shown)
+        """The rows. They can be read once; all wanted names must be among `names`."""
 
 
 def refuse_twice(path: Path, names: Sequence[str], wanted: Wanted) -> None:
-    """Raises InvalidTrace where a wanted column is there twice, since nothing says which of them is meant."""
+    """Raise InvalidTrace if the file has a wanted column twice, since either one could be meant."""
     for name in (*wanted.numbers, *wanted.times, *wanted.labels):
         if names.count(name) > 1:
-            raise InvalidTrace(
-                f"{path} has {names.count(name)} columns '{beginning(name)}': rename or remove all but one"
-            )
+            raise InvalidTrace(f"{path} has {names.count(name)} columns {quoted(name)}: rename or remove all but one")
 
 
 def number_of(text: str) -> float:
-    """NaN where the text is no number. What Python alone takes for one (`1_000`, digits of other scripts) is none."""
+    """The number in a text, or NaN. What only Python accepts (`1_000`, digits of other scripts) is not a number."""
     try:
         return float(text) if text.isascii() and "_" not in text else np.nan
     except ValueError:
@@ -72,7 +61,7 @@ def number_of(text: str) -> float:
 
 
 def calendar_times(texts: list[str]) -> tuple[Integers, Flags]:
-    """ISO 8601 times to the nanosecond, and which of them are times; those without a zone are taken as UTC."""
+    """ISO 8601 times in nanoseconds, and which texts are times. A time without a zone is UTC."""
     import pyarrow as pa
 
     texts = [text.strip() for text in texts]
@@ -89,7 +78,7 @@ def calendar_times(texts: list[str]) -> tuple[Integers, Flags]:
 def _calendar_time(text: str) -> int | None:
     import pyarrow as pa
 
-    if not text[:4].isdecimal():  # most of what is no time is told apart without the cost of two exceptions
+    if not text[:4].isdecimal():  # this rejects most other texts without the cost of two exceptions
         return None
     for kind in (pa.timestamp("ns", "UTC"), pa.timestamp("ns")):
         try:

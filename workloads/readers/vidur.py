@@ -1,4 +1,4 @@
-"""Vidur's traces: seconds from the start, and lengths."""
+"""Vidur's traces: lengths, and times in seconds from the start."""
 
 from .columns import Columns
 from .reader import csv_reader

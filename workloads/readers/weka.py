@@ -1,11 +1,11 @@
-"""Weka's sessions of coding agents: one JSON object a session, alone in a file or one a line.
+"""Weka's sessions of coding agents: one JSON object per session, either one per line or one in the whole file.
 
-They are a closed loop: a request comes `think_time` after the answer to the one before it, and when a session begins
-nobody says. So they have lengths and turns, but no arrivals. A subagent's requests stand within its entry; they are
-turns of its own, after the request that stands before it. A row is a request, counted through the file.
+Sessions are closed loops: a request arrives `think_time` after the answer to the one before it. The files do not say
+when a session begins, so they have lengths and turns, but no arrivals. The requests of a subagent are in its entry;
+they are turns of their own, after the request before that entry. Rows are requests, counted through the file.
 
-`hash_ids` are the whole blocks of 64 tokens in a prompt. They say what is in a block, and mean nothing beyond their
-session; here each gets a number with all before it.
+`hash_ids` are the whole blocks of 64 tokens in a prompt. An id describes one block alone, within its session only; here
+it is renumbered so that it stands for a block together with all blocks before it, throughout the file.
 """
 
 from collections.abc import Iterator
@@ -15,21 +15,23 @@ from typing import Annotated, Any
 import msgspec
 import numpy as np
 
+from ...errors import quoted
+from ..quantities import NS
 from .block_lists import block_ids, raw_blocks
 from .file import LONGEST_LINE_BYTES, TraceFile
-from .json_table import decoded, shown
+from .json_table import decoded
 from .raw import Integers, RawRows, RawTurns, pauses_ns
 from .reader import Reader, keys_of_first_lines
 
 _DEEPEST = 8
 _MOST_REQUESTS = 1_000_000
-"""Of a session, or of a subagent in it; real ones have thousands."""
+"""In a session, or in one of its subagents; real ones have thousands."""
 _BLOCK_TOKENS = 64
 _ROWS_AT_ONCE, _BLOCKS_AT_ONCE = 50_000, 1 << 20
 
 
 class _Entry(msgspec.Struct):
-    """A request, or a subagent with requests of its own."""
+    """A request, or a subagent that has requests of its own."""
 
     prompt: float | None = msgspec.field(default=None, name="in")
     output: float | None = msgspec.field(default=None, name="out")
@@ -60,7 +62,7 @@ def _read(file: TraceFile, *, prefix: bool = False) -> Iterator[RawRows]:
 
 
 def _sessions(file: TraceFile) -> Iterator[bytes]:
-    """The text of every session."""
+    """The text of each session."""
     if not file.first_line.endswith(b"}"):
         yield file.whole(LONGEST_LINE_BYTES)
         return
@@ -71,15 +73,15 @@ def _sessions(file: TraceFile) -> Iterator[bytes]:
 
 
 class _Rows:
-    """Requests in order, as they pile up."""
+    """Collects requests in order, to be taken as columns."""
 
     def __init__(self, chains: "_Chains | None") -> None:
         self._chains = chains
         self._row = 0
         self._session = -1
-        self._start_anew()
+        self._clear()
 
-    def _start_anew(self) -> None:
+    def _clear(self) -> None:
         self._columns: list[tuple[int, float | None, float | None, float | None, int, int]] = []
         self._unreadable: list[tuple[int, str]] = []
         self._blocks: list[Integers | None] = []
@@ -91,7 +93,7 @@ class _Rows:
         return rows >= _ROWS_AT_ONCE or self._block_count >= _BLOCKS_AT_ONCE
 
     def add_session(self, text: bytes) -> None:
-        """All requests of a session; one that cannot be read counts as a row."""
+        """Add all requests of a session. A session that cannot be read counts as one unreadable row."""
         session = decoded(_session, text)
         if session is None:
             self._refuse(text)
@@ -123,24 +125,24 @@ class _Rows:
 
     def _refuse(self, text: Any) -> None:
         self._row += 1
-        self._unreadable.append((self._row, shown(text)))
+        self._unreadable.append((self._row, quoted(text)))
 
     def taken(self) -> RawRows:
-        """What has piled up, as columns."""
+        """The collected requests as columns; the collection is empty afterwards."""
         columns = np.array(self._columns, dtype=np.float64).reshape(-1, 6).T
         row, prompt, output, think_s, session, before = columns
-        # Some say nothing of the pause: then there was none that anybody measured.
-        pause_ns, wrong = pauses_ns(think_s, 10**9)
+        # Some entries have no think time: then no pause was measured, and it counts as 0.
+        pause_ns, wrong = pauses_ns(think_s, NS)
         think_ns = np.where(before > 0, pause_ns, -1)
         turns = RawTurns(session.astype(np.int64), before.astype(np.int64), think_ns, mended=wrong & (before > 0))
         blocks = None if self._chains is None else raw_blocks(_BLOCK_TOKENS, self._blocks)
         rows = RawRows(row.astype(np.int64), prompt, output, turns=turns, blocks=blocks, unreadable=self._unreadable)
-        self._start_anew()
+        self._clear()
         return rows
 
 
 class _Chains:
-    """Numbers blocks through the file so that two have the same only if all before them is the same too."""
+    """Numbers blocks through the file; two get the same number only if all blocks before them are equal too."""
 
     def __init__(self) -> None:
         self._numbers: dict[tuple[int, int], int] = {}
@@ -148,13 +150,13 @@ class _Chains:
         self._last = self._last_numbers = np.empty(0, dtype=np.int64)
 
     def forget(self) -> None:
-        """Another session begins, in which the same ids are other blocks."""
+        """Begin another session, where the same ids mean other blocks."""
         self._earlier += len(self._numbers)
         self._numbers.clear()
         self._last = self._last_numbers = np.empty(0, dtype=np.int64)
 
     def numbers(self, ids: Integers) -> Integers:
-        """Of the blocks of one prompt; most stand in the one before it, and keep theirs."""
+        """The numbers of one prompt's blocks. Most of them are in the prompt before it, and keep their numbers."""
         shortest = min(len(ids), len(self._last))
         differs = ids[:shortest] != self._last[:shortest]
         same = int(differs.argmax()) if differs.any() else shortest

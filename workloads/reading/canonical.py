@@ -1,4 +1,4 @@
-"""The canonical trace file: a Trace as Parquet, whole, with where it came from and what was done to it.
+"""The canonical trace file: a whole Trace as Parquet, with its source and transforms.
 
     arrival_ns      int64, non-decreasing from 0 on
     prompt_tokens   int64, at least 1
@@ -6,17 +6,17 @@
 
 Where the source has conversations:
 
-    session         int64, which one a request belongs to; -1: none
-    after_id        int64, the row before it in its conversation, an earlier one; -1: none
-    think_ns        int64, from the end of that request to the arrival of this; -1: it does not wait. One that waits has
-                    the arrival_ns of the row that it waits for, before which it cannot come
+    session         int64, the conversation of a request; -1: none
+    after_id        int64, the earlier row that it follows in its conversation; -1: none
+    think_ns        int64, from the end of that request to the arrival of this one; -1: it does not wait. A request that
+                    waits has the arrival_ns of the row that it waits for, since it cannot arrive earlier
 
-Where it says which prompts begin alike:
+Where the source says which prompts share their beginnings:
 
-    prefix_blocks   list of int64: the blocks of a prompt; equal numbers are equal blocks with all that is before them
+    prefix_blocks   list of int64: the blocks of a prompt; two ids are equal if the blocks and all before them are equal
 
-What is not a row stands in the file's metadata under `warpgroup.trace`, as JSON: schema, name, max_new_tokens,
-has_times, the tokens in a prefix block, and the source with its counts of rows dropped and repaired, by reason.
+The rest is JSON in the file's metadata under `warpgroup.trace`: schema, name, max_new_tokens, has_times, the tokens in
+a prefix block, and the source with its counts of rows dropped and repaired, by reason.
 """
 
 from dataclasses import replace
@@ -26,10 +26,10 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from ...errors import InvalidTrace, OutputRefused
-from ..trace.prefix_blocks import PrefixBlocks
-from ..trace.trace import LONGEST_TOKENS, Column, Trace, TraceSource
-from ..trace.turns import LONGEST_SPAN_S, TURN_COLUMNS, Turns
+from ...errors import InvalidTrace, OutputRefused, quoted
+from ..quantities import LONGEST_SPAN_S, LONGEST_TOKENS, NS
+from ..trace import TURN_COLUMNS, Column, PrefixBlocks, Trace, TraceSource, Turns
+from ..trace.trace import OUTPUT_CLIPPED
 
 SCHEMA = 2
 _KEY = b"warpgroup.trace"
@@ -50,7 +50,7 @@ class _About(msgspec.Struct, frozen=True):
 
 
 def write_trace(trace: Trace, path: Path) -> None:
-    """Whole or not at all; the same trace gives the same bytes. Raises OutputRefused."""
+    """Write the file, whole or not at all; the same trace gives the same bytes. Raises OutputRefused."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -74,26 +74,29 @@ def write_trace(trace: Trace, path: Path) -> None:
 
 
 def is_canonical(path: Path) -> bool:
-    """Whether it is such a file, of any schema. False for whatever cannot be read."""
+    """Whether the file is a canonical trace of any schema; False if it cannot be read."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        if not path.is_file():  # of a pipe, what is read here would be lost
+        if not path.is_file():  # reading from a pipe here would lose its content
             return False
         with path.open("rb") as file:
             if file.read(len(_MAGIC)) != _MAGIC:
                 return False
         return _KEY in (pq.read_schema(path).metadata or {})
-    except (OSError, ValueError, pa.ArrowException):  # of a damaged name pyarrow says that it cannot be decoded
+    except (OSError, ValueError, pa.ArrowException):  # pyarrow raises UnicodeDecodeError for a damaged column name
         return False
 
 
 def read_canonical(path: Path, *, max_new_tokens: int | None = None, prefix: bool = True) -> Trace:
-    """Read such a file, with or without the blocks of prompts. Outputs beyond another `max_new_tokens` are clipped to
-    it, and counted.
+    """Read a canonical trace, with or without the blocks of prompts.
 
-    Raises InvalidTrace: it is damaged, of a newer schema, or holds what no trace may.
+    Args:
+        max_new_tokens: in place of the file's; longer outputs are clipped to it and counted.
+
+    Raises:
+        InvalidTrace: the file is damaged, has a newer schema, or holds values that no trace may have.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -108,8 +111,7 @@ def read_canonical(path: Path, *, max_new_tokens: int | None = None, prefix: boo
         turns = _turns(path, table) if TURN_COLUMNS[0] in known else None
         blocks = _prefix(path, table, about) if _PREFIX in known else None
     except (OSError, ValueError, KeyError, pa.ArrowException) as error:
-        reason = str(error).partition("\n")[0]
-        raise InvalidTrace(f"{path} is a damaged trace file ({reason}): convert it again") from None
+        raise InvalidTrace(f"{path} is a damaged trace file ({quoted(str(error))}): convert it again") from None
     _check(path, columns, about)
     _check_turns(path, columns["arrival_ns"], turns)
     trace = Trace(
@@ -128,10 +130,10 @@ def _about(path: Path, encoded: bytes) -> _About:
     try:
         schema = msgspec.json.decode(encoded, type=dict[str, Any]).get("schema")
         if isinstance(schema, int) and schema > SCHEMA:
-            raise InvalidTrace(f"{path} has schema {schema}, this version reads up to {SCHEMA}: update warpgroup")
+            raise InvalidTrace(f"{path} has schema {schema}, but this version reads up to {SCHEMA}: update warpgroup")
         return msgspec.json.decode(encoded, type=_About)
     except msgspec.MsgspecError as error:
-        raise InvalidTrace(f"{path} is a damaged trace file ({error}): convert it again") from None
+        raise InvalidTrace(f"{path} is a damaged trace file ({quoted(str(error))}): convert it again") from None
 
 
 def _turns(path: Path, table: Any) -> Turns:
@@ -141,12 +143,12 @@ def _turns(path: Path, table: Any) -> Turns:
 def _prefix(path: Path, table: Any, about: _About) -> PrefixBlocks:
     lists = table[_PREFIX].combine_chunks()
     if not str(lists.type).startswith("large_list") or lists.null_count or about.prefix_block_tokens < 1:
-        raise InvalidTrace(f"{path}: {_PREFIX} is not a column of lists: convert it again")
+        raise InvalidTrace(f"{path}: {_PREFIX} is not a column of block lists: convert it again")
     offsets = np.asarray(lists.offsets.to_numpy(), dtype=np.int64)
     ids = _whole_numbers(path, _PREFIX, lists.flatten())
     found = PrefixBlocks(about.prefix_block_tokens, offsets[1:] - offsets[0], ids)
     if (found.counts < 0).any() or found.breaks.any():
-        raise InvalidTrace(f"{path}: equal {_PREFIX} do not have the same before them: convert it again")
+        raise InvalidTrace(f"{path}: equal {_PREFIX} follow different blocks: convert it again")
     return found
 
 
@@ -165,11 +167,11 @@ def _check(path: Path, columns: dict[str, Any], about: _About) -> None:
     if wrong.any():
         row = int(wrong.argmax())
         values = ", ".join(f"{name} {int(columns[name][row])}" for name in _COLUMNS)
-        raise InvalidTrace(f"{path} row {row}: {values} is no request of a trace in order: convert it again")
+        raise InvalidTrace(f"{path} row {row}: {values} is no valid request in order of arrival: convert it again")
     source = about.source
     if not len(arrival) == source.kept == source.rows_read - sum(source.dropped.values()):
         raise InvalidTrace(
-            f"{path} holds {len(arrival):,} requests, and says that {source.kept:,} of {source.rows_read:,} rows were "
+            f"{path} holds {len(arrival):,} requests, but says that {source.kept:,} of {source.rows_read:,} rows were "
             "kept: convert it again"
         )
 
@@ -180,9 +182,9 @@ def _check_turns(path: Path, arrival_ns: Column, turns: Turns | None) -> None:
     row = turns.fault(arrival_ns)
     if row is not None:
         values = ", ".join(f"{name} {int(getattr(turns, name)[row])}" for name in TURN_COLUMNS)
-        raise InvalidTrace(f"{path} row {row}: {values}: it does not wait for an earlier request: convert it again")
-    if int(arrival_ns[-1]) / 1e9 + turns.pauses_s > LONGEST_SPAN_S:
-        raise InvalidTrace(f"{path}: its requests take longer than {LONGEST_SPAN_S:g} s: convert it again")
+        raise InvalidTrace(f"{path} row {row}: {values} is not a valid turn of a conversation: convert it again")
+    if int(arrival_ns[-1]) / NS + turns.pauses_s > LONGEST_SPAN_S:
+        raise InvalidTrace(f"{path} spans more than {LONGEST_SPAN_S:g} s: convert it again")
 
 
 def _limited(trace: Trace, max_new_tokens: int | None) -> Trace:
@@ -193,8 +195,7 @@ def _limited(trace: Trace, max_new_tokens: int | None) -> Trace:
     clipped = int((trace.output_tokens > max_new_tokens).sum())
     repaired = dict(trace.source.repaired)
     if clipped:
-        reason = "output_clipped_to_max_new_tokens"
-        repaired[reason] = repaired.get(reason, 0) + clipped
+        repaired[OUTPUT_CLIPPED] = repaired.get(OUTPUT_CLIPPED, 0) + clipped
     return replace(
         trace,
         output_tokens=np.minimum(trace.output_tokens, max_new_tokens),

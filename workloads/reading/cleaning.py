@@ -1,4 +1,4 @@
-"""Decides for every row whether it can be used, under a named reason, in one place for all formats."""
+"""Decides for each row of any format whether it can be used, and names the reason if it cannot."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -8,9 +8,10 @@ from typing import Literal, NamedTuple, get_args
 import numpy as np
 
 from ...errors import InvalidTrace
+from ..quantities import LONGEST_SPAN_S, LONGEST_TOKENS
 from ..readers.raw import Flags, Floats, RawBlocks, RawRows, RawTurns
-from ..trace.trace import LONGEST_TOKENS, Column
-from ..trace.turns import LONGEST_SPAN_S
+from ..trace import Column
+from ..trace.trace import OUTPUT_CLIPPED
 
 ZeroOutputs = Literal["drop", "prefill-only"]
 
@@ -22,12 +23,12 @@ _BLOCKS_MISFIT = "prefix_blocks_do_not_fit_the_prompt"
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What is done with rows that cannot be used as they stand.
+    """What is done with rows that cannot be used as they are.
 
     Attributes:
         max_new_tokens: longer outputs are clipped to it, as a server would.
-        zero_outputs: requests without output failed, or only filled a cache: drop them, or keep their prefill. Every
-            engine ends that with one token, so they are kept with an output of 1.
+        zero_outputs: requests without output failed, or only filled a cache. `drop` leaves them out; `prefill-only`
+            keeps them with an output of 1 token, since every engine ends a prefill with one token.
         strict: refuse the file at the first row that would be dropped or changed.
     """
 
@@ -37,12 +38,12 @@ class Rules:
 
     def __post_init__(self) -> None:
         if self.zero_outputs not in get_args(ZeroOutputs):
-            raise InvalidTrace(f"zero outputs '{self.zero_outputs}': expected {' or '.join(get_args(ZeroOutputs))}")
+            raise InvalidTrace(f"zero_outputs is '{self.zero_outputs}', expected {' or '.join(get_args(ZeroOutputs))}")
 
 
 @dataclass(frozen=True, slots=True)
 class Requests:
-    """Requests in the order of their file. Times are as the file has them, 0 where it has none."""
+    """Requests in the order of their file. Times are those of the file, or 0 where it has none."""
 
     row: Column
     time_ns: Column
@@ -53,7 +54,7 @@ class Requests:
 
 
 class Finding(NamedTuple):
-    """A reason that some rows meet: how many do, the first of them, and what is said of it."""
+    """A reason, the number of rows that it applies to, the first of them, and a text about that one."""
 
     reason: str
     rows: int
@@ -63,10 +64,10 @@ class Finding(NamedTuple):
 
 @dataclass(slots=True)
 class Cleaning:
-    """Judges the rows of a file some at a time, and counts what becomes of them.
+    """Checks the rows of a file, some at a time, and counts what becomes of them.
 
-    `rows_read == kept + sum(dropped.values())` at any time; `repaired` rows are among the kept, and `examples` has the
-    first row of each reason.
+    `rows_read == kept + sum(dropped.values())` always holds; `repaired` counts rows that were kept, and `examples` has
+    the first row of each reason.
     """
 
     path: Path
@@ -83,10 +84,10 @@ class Cleaning:
     _rows_with_blocks: int = 0
     _pauses_s: float = 0.0
     _left_out: dict[int, tuple[int, bool]] = field(default_factory=dict)
-    """By its number, a row that was dropped: the row before it, and whether it waits for that."""
+    """For each dropped row, by its number: the row that it follows, and whether it waits for that one."""
 
     def clean(self, raw: RawRows) -> Requests:
-        """The rows that can be used, repaired where there is a way that a server would take too.
+        """The rows that can be used, repaired where a server would do the same.
 
         Raises:
             InvalidTrace: under strict rules, a row that cannot be used as it stands.
@@ -105,16 +106,14 @@ class Cleaning:
         return requests
 
     def note(self, dropped: list[Finding], repaired: list[Finding]) -> None:
-        """Count what was found.
+        """Count findings.
 
         Raises:
-            InvalidTrace: it is something, and the rules are strict.
+            InvalidTrace: there is any finding, and the rules are strict.
         """
         if self.rules.strict and (dropped or repaired):
             worst = min(dropped + repaired, key=lambda finding: finding.first_row)
-            raise InvalidTrace(
-                f"{self.path} {worst.example} ({worst.reason}): strict reading leaves no row out and changes none"
-            )
+            raise InvalidTrace(f"{self.path} {worst.example} ({worst.reason}): strict reading drops and changes no row")
         for counts, findings in ((self.dropped, dropped), (self.repaired, repaired)):
             for finding in findings:
                 counts[finding.reason] = counts.get(finding.reason, 0) + finding.rows
@@ -122,11 +121,11 @@ class Cleaning:
 
     @property
     def blocks_fit(self) -> bool:
-        """Whether most prompts have as many blocks as they must; if not, blocks have another size than the format's."""
+        """Whether most prompts have as many blocks as they need; if not, the block size is not that of the format."""
         return 2 * self.repaired.get(_BLOCKS_MISFIT, 0) <= self._rows_with_blocks
 
     def finish(self) -> None:
-        """To be called after the last rows.
+        """Check the file as a whole, after its last rows.
 
         Raises:
             InvalidTrace: no row was kept, or the times imply a rate that no service has.
@@ -151,12 +150,12 @@ class Cleaning:
             )
         if span_s and not lowest <= rate <= highest:
             raise InvalidTrace(
-                f"{self.path}: {self.kept} requests in {span_s:g} s are {rate:.3g} per second, which no service has: "
+                f"{self.path}: {self.kept} requests in {span_s:g} s are {rate:.3g} per second, which is implausible: "
                 "is the time in another unit than the format says?"
             )
 
     def _followed(self, requests: Requests) -> list[Finding]:
-        """Notes the times of rows, and those that are earlier than the row before them."""
+        """Note the times of these rows, and find those that are earlier than the row before them."""
         waits = requests.turns.think_ns >= 0 if requests.turns else np.zeros(len(requests.row), dtype=bool)
         times, rows = requests.time_ns[~waits], requests.row[~waits]
         if not len(times):
@@ -169,7 +168,7 @@ class Cleaning:
         return list(_finding(times < before, "time_went_back_sorted", rows, "earlier than the row before it"))
 
     def _fitting(self, raw: RawRows, blocks: RawBlocks, usable: Flags) -> tuple[RawBlocks, list[Finding]]:
-        """The blocks of usable rows; a row keeps its requests, but not blocks that are none, or not its prompt's."""
+        """The blocks of usable rows. A row whose blocks are unreadable, or too few or many, is kept without blocks."""
         counts, row = blocks.counts[usable], raw.row[usable]
         whole = raw.prompt[usable] // blocks.block_tokens
         unreadable = counts < 0
@@ -178,7 +177,7 @@ class Cleaning:
         self._rows_with_blocks += int((counts > 0).sum())
         each = f", of {blocks.block_tokens} tokens each"
         found = [
-            *_finding(unreadable, _BLOCKS_UNREADABLE, row, "no list of block ids"),
+            *_finding(unreadable, _BLOCKS_UNREADABLE, row, "the prefix blocks are not a list of ids"),
             *_finding(misfit, _BLOCKS_MISFIT, row, "the number of prefix blocks", counts, each),
         ]
         kept = np.zeros(len(raw.row), dtype=bool)
@@ -187,7 +186,7 @@ class Cleaning:
         return RawBlocks(blocks.block_tokens, np.where(kept, blocks.counts, 0)[usable], ids), found
 
     def _bypassed(self, raw: RawRows, turns: RawTurns, usable: Flags) -> RawTurns:
-        """The turns of usable rows; those after a row that is dropped go on after the one before that."""
+        """The turns of usable rows. A turn whose predecessor was dropped follows the predecessor of that one."""
         before, waits = turns.after_row.copy(), turns.think_ns >= 0
         for i in np.flatnonzero(~usable).tolist():
             self._left_out[int(raw.row[i])] = int(before[i]), bool(waits[i])
@@ -195,19 +194,19 @@ class Cleaning:
         for i in np.flatnonzero(lost & usable).tolist():
             while (found := self._left_out.get(int(before[i]))) is not None:
                 before[i] = found[0]
-                waits[i] &= found[1]  # in the place of one that did not wait
+                waits[i] &= found[1]  # it cannot wait in the place of a row that did not
         think_ns = np.where(waits, turns.think_ns, -1)[usable]
         self._pauses_s += float(np.maximum(think_ns, 0).sum(dtype=np.float64)) / 1e9
         return RawTurns(turns.session[usable], before[usable], think_ns)
 
 
 def _usable(raw: RawRows, rules: Rules) -> tuple[Flags, list[Finding]]:
-    """Which rows are kept; each other one is counted under the first reason that it meets."""
+    """Which rows are kept. Each other row is counted under the first reason that applies."""
     keep = np.ones(len(raw.row), dtype=bool)
     found = []
     if raw.unreadable:
         number, text = raw.unreadable[0]
-        found.append(Finding("unreadable_row", len(raw.unreadable), number, f"row {number}: '{text}'"))
+        found.append(Finding("unreadable_row", len(raw.unreadable), number, f"row {number}: {text}"))
     for bad, reason, what, values in _objections(raw, rules):
         found += _finding(bad & keep, reason, raw.row, what, values)
         keep &= ~bad
@@ -215,7 +214,7 @@ def _usable(raw: RawRows, rules: Rules) -> tuple[Flags, list[Finding]]:
 
 
 def _objections(raw: RawRows, rules: Rules) -> Iterator[tuple[Flags, str, str, Floats | None]]:
-    """Rows that cannot be used, the reason, and what to say of the first."""
+    """Rows that cannot be used, the reason, and the text and values for the example."""
     lengths = (("prompt_tokens", raw.prompt), ("output_tokens", raw.output))
     for name, values in lengths:
         yield ~np.isfinite(values), f"{name}_not_a_number", f"{name} is not a number", None
@@ -233,7 +232,7 @@ def _objections(raw: RawRows, rules: Rules) -> Iterator[tuple[Flags, str, str, F
 def _repaired(
     raw: RawRows, usable: Flags, rules: Rules, turns: RawTurns | None, blocks: RawBlocks | None
 ) -> tuple[Requests, list[Finding]]:
-    """The usable rows as they will be run, and what was changed."""
+    """The usable rows as they will be run, and what was changed in them."""
     row = raw.row[usable]
     prompt, output = raw.prompt[usable].astype(np.int64), raw.output[usable].astype(np.int64)
     found: list[Finding] = []
@@ -243,11 +242,13 @@ def _repaired(
             np.isfinite(total) & (total != prompt + output), "total_tokens_recomputed", row, "the total given", total
         )
     if raw.turns is not None and raw.turns.mended is not None:
-        found += _finding(raw.turns.mended[usable], "pause_taken_for_none", row, "the pause before it cannot be")
+        found += _finding(
+            raw.turns.mended[usable], "pause_taken_for_none", row, "the pause before it is negative or too long"
+        )
     found += _finding(output == 0, "output_zero_kept_as_prefill", row, "output_tokens is 0")
     limit = f", limit {rules.max_new_tokens}"
     clipped = output > rules.max_new_tokens
-    found += _finding(clipped, "output_clipped_to_max_new_tokens", row, "output_tokens", output, limit)
+    found += _finding(clipped, OUTPUT_CLIPPED, row, "output_tokens", output, limit)
     requests = Requests(
         row=row,
         time_ns=np.zeros(len(row), dtype=np.int64) if raw.time_ns is None else raw.time_ns[usable],
@@ -262,7 +263,7 @@ def _repaired(
 def _finding(
     flags: Flags, reason: str, rows: Column, what: str, values: Floats | Column | None = None, after: str = ""
 ) -> Iterator[Finding]:
-    """One finding where any row is flagged, with the first row's value where there are values."""
+    """One finding if any row is flagged, with the value of the first such row if values are given."""
     if flags.any():
         first = int(np.argmax(flags))
         value = "" if values is None else f" is {values[first]:g}"

@@ -1,4 +1,4 @@
-"""From a file to a trace: recognise the format by content, read and clean it some rows at a time, put it in order."""
+"""From a file to a trace: recognises the format by content, reads and cleans some rows at a time, and sorts them."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -7,35 +7,31 @@ from pathlib import Path
 
 import numpy as np
 
-from ...errors import InvalidTrace
+from ...errors import InvalidTrace, quoted
 from ..readers import READERS, Reader, plain_reader
 from ..readers.file import UNPACKED_LIMIT_BYTES, TraceFile
-from ..readers.json_table import shown
 from ..readers.named_columns import open_table
-from ..readers.tables import beginning
-from ..trace.prefix_blocks import PrefixBlocks
-from ..trace.trace import Column, Trace, TraceSource
-from ..trace.transforms import slice_time
-from ..trace.turns import NOBODY, Turns
+from ..trace import Column, PrefixBlocks, Trace, TraceSource, Turns, slice_time
+from ..trace.turns import ABSENT
 from .canonical import is_canonical, read_canonical
 from .cleaning import Cleaning, Finding, Requests, Rules, ZeroOutputs
 from .servegen import DEFAULT_MAX_NEW_TOKENS, draw_clients
 from .servegen_files import holds_clients
 
 MOST_REQUESTS = 1 << 26
-"""What is held in memory at once, 24 bytes each; more can only be scanned."""
+"""The most requests that fit in memory, at 24 bytes each; a longer file can only be scanned."""
 MOST_BLOCKS = 1 << 27
-"""Of prompts' blocks, 8 bytes each."""
+"""The most prefix blocks that fit in memory, at 8 bytes each."""
 
 
 class TraceScan:
-    """A trace file in the course of being read once, from front to end, with no more than some rows in memory.
+    """A trace file that is read once, from front to end, with only some rows in memory.
 
-    Iterating gives requests in the order of the file, with its own times; when that has ended, `source` says what
-    became of every row.
+    Iterating gives requests in the order of the file, with the times of the file; afterwards `source` says what became
+    of every row.
 
     Attributes:
-        max_new_tokens: what every request may generate at most; outputs are clipped to it.
+        max_new_tokens: the most that any request may generate; longer outputs are clipped to it.
     """
 
     def __init__(self, file: TraceFile, reader: Reader, rules: Rules, *, prefix: bool = False) -> None:
@@ -45,33 +41,33 @@ class TraceScan:
         self.max_new_tokens = rules.max_new_tokens
 
     def __iter__(self) -> Iterator[Requests]:
-        """Raises InvalidTrace where the file is damaged further on, has no usable row, or times in another unit."""
+        """Raises InvalidTrace: the file is damaged, has no usable row, or has times in another unit."""
         for raw in self._read(self._file):
             yield self._cleaning.clean(raw)
         self._cleaning.finish()
 
     @property
     def has_times(self) -> bool:
-        """Whether the file has arrival times, as far as it has been read."""
+        """Whether the part that was read so far has arrival times."""
         return self._cleaning.has_times
 
     @property
     def went_back(self) -> bool:
-        """Whether some row was earlier than the one before it, as far as the file has been read."""
+        """Whether any row so far was earlier than the one before it."""
         return "time_went_back_sorted" in self._cleaning.repaired
 
     @property
     def blocks_fit(self) -> bool:
-        """Whether most prompts have as many blocks as they must, as far as the file has been read."""
+        """Whether most prompts so far have as many blocks as they need."""
         return self._cleaning.blocks_fit
 
     def repaired_later(self, finding: Finding) -> None:
-        """Count what only all rows together show. Raises InvalidTrace if reading is strict."""
+        """Count a repair that only all rows together show. Raises InvalidTrace if reading is strict."""
         self._cleaning.note([], [finding])
 
     @property
     def source(self) -> TraceSource:
-        """Where the requests came from, and what became of every row so far."""
+        """Where the requests came from, and what became of each row so far."""
         counts = self._cleaning
         return TraceSource(
             path=self._file.path.name,
@@ -97,7 +93,7 @@ def scan_trace(
     prefix: bool = False,
     unpacked_limit_bytes: int = UNPACKED_LIMIT_BYTES,
 ) -> Iterator[TraceScan]:
-    """Open a trace file to go through it some rows at a time, for files of any length; arguments as in `read_trace`."""
+    """Open a trace file of any length, to read it some rows at a time; arguments as in `read_trace`."""
     with TraceFile(path, unpacked_limit_bytes=unpacked_limit_bytes) as file:
         is_told = columns is not None or time_unit is not None
         reader = plain_reader(columns, time_unit) if is_told else _recognised(file)
@@ -119,29 +115,31 @@ def read_trace(
     start_s: float | None = None,
     end_s: float | None = None,
 ) -> Trace:
-    """Read a trace file, plain, gzip or zstd, in any format of `readers`, or a canonical one; or draw one from the
-    clients of a folder or a tar, as `draw_clients` says.
+    """Read a trace from a file, or draw one from ServeGen's clients in a folder or a tar, as `draw_clients` does.
 
-    Times are shifted so that the first request arrives at 0, and rows put in order of time; those of one time keep the
-    order of the file. Rows that cannot be used are dropped under a named reason and counted in the source.
+    A file may be plain, gzip or zstd, in any format of `readers` or canonical.
+
+    Times are shifted so that the first request arrives at 0. Rows are sorted by time; rows of equal time keep the order
+    of the file. Rows that cannot be used are dropped under a named reason and counted in the source.
 
     Args:
-        path: the file; its name says nothing of its format.
-        max_new_tokens: longer outputs are clipped to it, as a server would; default: the format's.
-        columns: the file is a table, and `arrival`, `prompt` and `output` are the columns of these names.
-        time_unit: the file is a table, and its arrivals are in `s`, `ms`, `us` or `ns`; default: seconds, or dates.
-        zero_outputs: drop requests without output, or keep them as `prefill-only`, with an output of 1 token.
+        path: the file; its content tells the format, not its name.
+        max_new_tokens: longer outputs are clipped to it, as a server would; default: that of the format.
+        columns: read the file as a table, with these column names for `arrival`, `prompt` and `output`.
+        time_unit: read the file as a table, with arrivals in `s`, `ms`, `us` or `ns`; default: seconds, or dates.
+        zero_outputs: `drop` requests without output, or keep them as `prefill-only`, with an output of 1 token.
         strict: refuse the file at the first row that would be dropped or changed.
-        prefix: read the blocks of prompts too, where the format has them. No run looks at them, and they may be many
-            times as much as the rest. A row whose blocks cannot be used, or are not as many as its prompt has, keeps
-            none; if that is so of most rows, blocks are of another size than the format's, and no row keeps any.
-        unpacked_limit_bytes: what a packed file may unpack to.
-        seed: of what is drawn from clients; of a file nothing is.
-        start_s: leave out what comes before, counted from the first request; of clients, from their first window.
-        end_s: leave out what comes from then on; default: nothing, or of clients what is an hour after the start.
+        prefix: read the blocks of prompts too, where the format has them. No run uses them, and they can take many
+            times the memory of the rest. A row with unreadable blocks, or with a wrong number of them, is kept without
+            blocks. If most rows are like that, the file has another block size than its format, and all blocks are
+            ignored.
+        unpacked_limit_bytes: the largest size that a compressed file may unpack to.
+        seed: of the draw from clients; it changes nothing for a file.
+        start_s: leave out earlier requests, in seconds from the first request, or from the clients' first window.
+        end_s: leave out requests from this time on; default: none, or for clients those an hour after the start.
 
     Raises:
-        InvalidTrace: the file is missing, damaged, of an unknown format, unpacks to too much or holds no usable row.
+        InvalidTrace: the file is missing, damaged, of an unknown format, too large or without a usable row.
     """
     is_told = columns is not None or time_unit is not None
     if not is_told and holds_clients(path):
@@ -153,7 +151,9 @@ def read_trace(
         trace = read_canonical(path, max_new_tokens=max_new_tokens, prefix=prefix)
         if strict and trace.source.examples:
             reason, example = next(iter(trace.source.examples.items()))
-            raise InvalidTrace(f"{path} was made of a file of which {example} ({reason}): strict reading refuses it")
+            raise InvalidTrace(
+                f"{path} was converted from a file with a bad row, {example} ({reason}): strict reading refuses it"
+            )
         return _between(trace, start_s, end_s)
     with scan_trace(
         path,
@@ -216,13 +216,13 @@ def _gathered(path: Path, scan: TraceScan) -> Trace:
 
 
 class _Conversations:
-    """Who follows whom, by row of the file, as it is read."""
+    """Collects the turns of a file by row number."""
 
     def __init__(self) -> None:
         self._row, self._session, self._after_row, self._think_ns = (_GrowingColumn() for _ in range(4))
 
     def extend(self, requests: Requests) -> None:
-        """Some requests more. Of a file without conversations nothing is kept."""
+        """Add some requests; they add nothing where the file has no conversations."""
         if requests.turns is None:
             return
         self._row.extend(requests.row)
@@ -231,16 +231,16 @@ class _Conversations:
         self._think_ns.extend(requests.turns.think_ns)
 
     def turns(self) -> Turns | None:
-        """By position in the file; None if no row belongs to another."""
+        """The turns by position in the file; None if no row belongs to a conversation."""
         session, before = self._session.values, self._after_row.values
         if not (session >= 0).any():
             return None
-        after_id = np.where(before > 0, np.searchsorted(self._row.values, before), NOBODY)
+        after_id = np.where(before > 0, np.searchsorted(self._row.values, before), ABSENT)
         return Turns(session, after_id, self._think_ns.values)
 
 
 class _Blocks:
-    """The blocks of prompts, as they are read."""
+    """Collects the blocks of prompts."""
 
     def __init__(self) -> None:
         self._row, self._counts, self._ids = (_GrowingColumn() for _ in range(3))
@@ -250,7 +250,7 @@ class _Blocks:
         return len(self._ids)
 
     def extend(self, requests: Requests) -> None:
-        """Some requests more. Of a file without blocks nothing is kept."""
+        """Add some requests; they add nothing where the file has no blocks."""
         if requests.blocks is None:
             return
         self._block_tokens = requests.blocks.block_tokens
@@ -259,24 +259,24 @@ class _Blocks:
         self._ids.extend(requests.blocks.ids)
 
     def prefix(self, scan: TraceScan) -> PrefixBlocks | None:
-        """By position in the file; None if they are none, of another size than they must be, or no chains."""
+        """The blocks by position in the file; None if there are none, or if their size or their order is wrong."""
         if not len(self) or not scan.blocks_fit:
             return None
         found = PrefixBlocks.of_lists(self._block_tokens, self._counts.values, self._ids.values)
         breaks = np.flatnonzero(found.breaks)
         if len(breaks):
             rows = self._row.values[np.unique(np.searchsorted(found.ends, breaks, side="right"))]
-            what = f"row {rows[0]}: block {found.ids[breaks[0]]} comes after another one than earlier"
+            what = f"row {rows[0]}: block {found.ids[breaks[0]]} follows another block than it did earlier"
             scan.repaired_later(Finding("prefix_blocks_do_not_say_what_is_before", len(rows), int(rows[0]), what))
             return None
         return found
 
 
 class _GrowingColumn:
-    """A column whose length is not known beforehand: room for it doubles, and only what is filled is resident."""
+    """A column of unknown length. Its capacity doubles when needed; only the filled part takes memory."""
 
     def __init__(self) -> None:
-        self._room = np.empty(1 << 16, dtype=np.int64)
+        self._buffer = np.empty(1 << 16, dtype=np.int64)
         self._count = 0
 
     def __len__(self) -> int:
@@ -284,18 +284,18 @@ class _GrowingColumn:
 
     @property
     def values(self) -> Column:
-        return self._room[: self._count]
+        return self._buffer[: self._count]
 
     def reorder(self, order: Column) -> None:
-        self._room = self.values[order]
+        self._buffer = self.values[order]
 
     def extend(self, values: Column) -> None:
         needed = self._count + len(values)
-        if needed > len(self._room):
-            room = np.empty(max(needed, 2 * len(self._room)), dtype=np.int64)
-            room[: self._count] = self.values
-            self._room = room
-        self._room[self._count : needed] = values
+        if needed > len(self._buffer):
+            buffer = np.empty(max(needed, 2 * len(self._buffer)), dtype=np.int64)
+            buffer[: self._count] = self.values
+            self._buffer = buffer
+        self._buffer[self._count : needed] = values
         self._count = needed
 
 
@@ -304,10 +304,10 @@ def _recognised(file: TraceFile) -> Reader:
         if reader.recognises(file):
             return reader
     if file.is_parquet:
-        found = f"columns: {beginning(', '.join(open_table(file).names))}"
+        found = f"columns {quoted(', '.join(open_table(file).names))}"
     else:
-        found = f"row 1: '{shown(file.first_line)}'"
+        found = f"row 1: {quoted(file.first_line)}"
     raise InvalidTrace(
-        f"{file.path} is of no known trace format ({found}): name its columns (warpgroup trace convert FILE -o "
+        f"{file.path} has no known trace format ({found}): name its columns (warpgroup trace convert FILE -o "
         "FILE.parquet --columns arrival=NAME,prompt=NAME,output=NAME), or see `warpgroup trace inspect --help`"
     )

@@ -1,4 +1,4 @@
-"""What a serving engine wrote down of every request: lengths, and when it came, began to answer and ended."""
+"""Request logs of serving engines: the lengths of each request, its arrival, and its first and last token."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,11 +7,19 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import InvalidTrace
+from ..quantities import LONGEST_TOKENS, TIME_UNITS
 from ..readers.file import TraceFile
-from ..readers.named_columns import ARRIVAL_NAMES, INPUT_NAMES, OUTPUT_NAMES, columns_by_meaning, listed, open_table
-from ..readers.raw import UNITS, Flags, Floats
+from ..readers.named_columns import (
+    ARRIVAL_NAMES,
+    INPUT_NAMES,
+    OUTPUT_NAMES,
+    columns_by_meaning,
+    open_table,
+    quoted_names,
+)
+from ..readers.raw import Flags, Floats
 from ..readers.tables import Table, Wanted
-from ..trace.trace import Column, Trace, TraceSource
+from ..trace import Column, Trace, TraceSource
 
 NAMES = {
     "input": INPUT_NAMES,
@@ -22,14 +30,13 @@ NAMES = {
     "ttft": ("ttft", "time_to_first_token"),
     "e2e": ("e2e", "e2e_latency", "latency", "request_latency"),
 }
-"""By what is meant: the column names that are understood without being told, vLLM's among them."""
+"""Meanings, each with the column names that are recognised without `--columns`, among them those of vLLM."""
 
 _REQUIRED = ("input", "output", "arrival")
 _ABSOLUTE, _RELATIVE = ("first", "last"), ("ttft", "e2e")
-_LARGEST = 2**31 - 1
 _LARGEST_NS = 9e18
 _ONE_CLOCK_NS = 10**9 * 86_400
-"""Where first tokens come a day after their requests, or before them, another clock timed them."""
+"""If first tokens come before their requests or a day after them, another clock took their times."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +45,9 @@ class RequestLog:
 
     Attributes:
         trace: lengths and arrivals.
-        first_ns, last_ns: when each request's first and last token came.
-        same_clock: whether those were timed by the clock of the arrivals. If not, they are as they stand in the log but
-            for a constant, and how long a request waited is not known.
+        first_ns, last_ns: (requests,), the times of each request's first and last token.
+        same_clock: whether these times were taken by the clock of the arrivals. If not, they differ from it by an
+            unknown constant, so the time that a request waited is unknown.
     """
 
     trace: Trace
@@ -52,24 +59,24 @@ class RequestLog:
 def read_request_log(
     path: Path, *, columns: Mapping[str, str] | None = None, unit: str = "s", max_new_tokens: int | None = None
 ) -> RequestLog:
-    """Read a log: CSV, JSON lines or Parquet, the first two plain, gzip or zstd.
+    """Read a log as CSV, JSON lines or Parquet; CSV and JSON may be compressed with gzip or zstd.
 
     Args:
-        columns: what is meant (a key of `NAMES`) to the name of the column that has it. In place of `first` and `last`
-            there may be `ttft` and `e2e`, counted from the arrival; a log that has all four is read by these.
-        unit: of times, a key of `UNITS`.
-        max_new_tokens: what every request was allowed to generate; default: the longest output.
+        columns: column names by meaning (a key of `NAMES`). In place of `first` and `last` a log may have `ttft` and
+            `e2e`, which count from the arrival; if it has all four, `ttft` and `e2e` are used.
+        unit: the unit of times, a key of `TIME_UNITS`.
+        max_new_tokens: the most that each request was allowed to generate; default: the longest output of the log.
 
     Raises:
-        InvalidTrace: no file, a column that is not there, or no usable row.
+        InvalidTrace: the file is missing, lacks a column, or has no usable row.
     """
-    if unit not in UNITS:
-        raise InvalidTrace(f"the time unit is '{unit}', expected one of {', '.join(UNITS)}")
+    if unit not in TIME_UNITS:
+        raise InvalidTrace(f"the time unit is '{unit}', expected one of {', '.join(TIME_UNITS)}")
     with TraceFile(path) as file:
         table = open_table(file)
         numbers, unreadable = _numbers(table, _columns(path, table.names, dict(columns or {})))
         sha256 = file.sha256()
-    rows = _Rows(numbers, UNITS[unit], unreadable)
+    rows = _Rows(numbers, TIME_UNITS[unit], unreadable)
     if not rows.keep.any():
         why = ", ".join(f"{reason} {count}" for reason, count in rows.dropped.items()) or "it has no rows"
         raise InvalidTrace(f"{path} holds no usable row: {why}")
@@ -78,7 +85,9 @@ def read_request_log(
     outputs = rows.whole("output")[order]
     limit = max_new_tokens or int(outputs.max())
     if int(outputs.max()) > limit:
-        raise InvalidTrace(f"{path}: an output of {int(outputs.max())} tokens, max_new_tokens is {limit}: raise it")
+        raise InvalidTrace(
+            f"{path} has an output of {int(outputs.max())} tokens, but max_new_tokens is {limit}: raise it"
+        )
     trace = Trace(
         name=path.name.split(".")[0],
         arrival_ns=arrival[order],
@@ -100,10 +109,10 @@ def read_request_log(
 
 
 class _Rows:
-    """The numbers of a log, and which rows can be used; the others are counted under the first reason that each meets.
+    """The numbers of a log, and which rows can be used. Each other row is counted under the first reason that applies.
 
     Attributes:
-        same_clock: whether most first tokens come within a day after their requests.
+        same_clock: whether most first tokens came within a day after their requests.
     """
 
     def __init__(self, numbers: dict[str, Floats], scale: int, unreadable: int) -> None:
@@ -116,13 +125,13 @@ class _Rows:
         for what in ("input", "output"):
             values = np.where(self.keep, numbers[what], 1)
             self._drop(values != np.floor(values), f"{what}_not_an_integer")
-            self._drop((values < 1) | (values > _LARGEST), f"{what}_out_of_range")
+            self._drop((values < 1) | (values > LONGEST_TOKENS), f"{what}_out_of_range")
         for what in {*numbers} - {"input", "output"}:
             self._drop(np.abs(np.where(self.keep, numbers[what], 0)) * scale > _LARGEST_NS, f"{what}_out_of_range")
         self._place()
 
     def _place(self) -> None:
-        """Times in nanoseconds from the first arrival on, and what cannot be true of them."""
+        """Place times on one axis from the first arrival on, and drop rows whose times are impossible."""
         kept = {what: np.where(self.keep, values, 0.0) for what, values in self._numbers.items()}
         origin = kept["arrival"][self.keep].min() if self.keep.any() else 0.0
         self._times = {"arrival": kept["arrival"] - origin}
@@ -145,20 +154,20 @@ class _Rows:
             self.keep = self.keep & ~bad
 
     def ns(self, what: str) -> Column:
-        """A time of every row that is kept."""
+        """One of the times, in nanoseconds, of every kept row."""
         times = self._times[what][self.keep]
         origin = self._times["arrival"][self.keep].min() if what == "arrival" or self.same_clock else 0.0
         placed: Column = np.rint((times - origin) * self._scale).astype(np.int64)
         return placed
 
     def whole(self, what: str) -> Column:
-        """A length of every row that is kept."""
+        """One of the lengths of every kept row."""
         lengths: Column = self._numbers[what][self.keep].astype(np.int64)
         return lengths
 
 
 def _numbers(table: Table, columns: dict[str, str]) -> tuple[dict[str, Floats], int]:
-    """By what is meant: the numbers of all rows; and how many rows could not be told into columns."""
+    """The numbers of all rows by meaning, and the number of rows that have no columns."""
     pieces = list(table.cells(Wanted(tuple(dict.fromkeys(columns.values())))))
     numbers = {
         what: np.concatenate([np.empty(0), *(piece.numbers[name] for piece in pieces)])
@@ -168,17 +177,17 @@ def _numbers(table: Table, columns: dict[str, str]) -> tuple[dict[str, Floats], 
 
 
 def _columns(path: Path, there: list[str], given: dict[str, str]) -> dict[str, str]:
-    """By what is meant: the column."""
+    """The column for each meaning."""
     found = columns_by_meaning(path, there, given, NAMES)
     if {*given} & {*_ABSOLUTE} and {*given} & {*_RELATIVE}:
-        raise InvalidTrace("--columns: first and last, or ttft and e2e: not one of each")
+        raise InvalidTrace("--columns: give first and last, or ttft and e2e, not one of each pair")
     by_durations = not {*given} & {*_ABSOLUTE} and {*_RELATIVE} <= {*found}
     for what in _ABSOLUTE if by_durations else _RELATIVE:
         found.pop(what, None)
     missing = [what for what in (*_REQUIRED, *(() if by_durations else _ABSOLUTE)) if what not in found]
     if missing:
         raise InvalidTrace(
-            f"{path}: no column is known to be {', '.join(missing)}: name them, as in --columns {missing[0]}=NAME (or "
-            f"ttft and e2e, for first and last); there are {listed(there)}"
+            f"{path} has no column with a known name for {', '.join(missing)}: name it, as in --columns "
+            f"{missing[0]}=NAME (or ttft and e2e for first and last); its columns are {quoted_names(there)}"
         )
     return found

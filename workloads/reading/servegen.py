@@ -1,14 +1,14 @@
-"""Requests drawn from ServeGen's clients: the sum of them all, each as bursty as it was, over a span of time.
+"""Requests drawn from ServeGen's clients over a span of time: the sum of all clients, each as bursty as it was.
 
-A window of a client brings as many requests as its rate says, no more and no fewer: rates are counts that somebody
-took. Their gaps are drawn from its Gamma or Weibull shape, scaled to fill the window, and laid around it as around a
-circle from a random place on; laid from its start they would put the bursts of all clients at the same moments.
+A window of a client brings exactly as many requests as its rate says, since rates are measured counts. The gaps are
+drawn from the window's Gamma or Weibull shape and scaled to fill the window. The window is treated as a circle with a
+random starting point; a fixed starting point would put the bursts of all clients at the same moments.
 
-Prompts and outputs are drawn from the distributions of the window of 6 hours, each apart: nobody says how they hang
-together. Each window of each client has streams of its own, so that without a client, or over another span, the other
-requests are the same.
+Prompt and output lengths come from the distributions of a window of 6 hours. The files do not say how they are
+correlated, so they are drawn independently. Each window of each client has random streams of its own: leaving out a
+client, or drawing another span, does not change the other requests.
 
-A row is a request that was drawn; a window or client that cannot be read counts as one too.
+Each drawn request counts as a row; a window or client that cannot be read counts as one too.
 """
 
 from pathlib import Path
@@ -21,7 +21,8 @@ from .. import streams
 from ..quantities import NS
 from ..readers.raw import Floats, RawRows
 from ..streams import stream
-from ..trace.trace import Column, Trace, TraceSource
+from ..trace import Column, Trace, TraceSource
+from ..trace.transform_text import seeded
 from .cleaning import Cleaning, Finding, Rules
 from .servegen_clients import WINDOW_S, Client, Clients, Window, read_clients
 from .servegen_files import ARCHIVE_LIMIT_BYTES
@@ -29,11 +30,11 @@ from .servegen_files import ARCHIVE_LIMIT_BYTES
 DEFAULT_SPAN_S = 3_600.0
 DEFAULT_MAX_NEW_TOKENS = 32_768
 MOST_DRAWN = 1 << 24
-"""Requests; drawing takes some hundred bytes for each."""
+"""The most requests that can be drawn; each takes some hundred bytes."""
 
 
 class _Span(NamedTuple):
-    """In the clients' own time."""
+    """A span of time, by the clock of the clients."""
 
     start_s: float
     end_s: float
@@ -43,7 +44,7 @@ class _Span(NamedTuple):
 
 
 class _Requests(NamedTuple):
-    """Of some windows, in no order."""
+    """Requests of some windows, in no particular order."""
 
     time_ns: Column
     prompt: Floats
@@ -59,17 +60,17 @@ def draw_clients(
     end_s: float | None = None,
     unpacked_limit_bytes: int = ARCHIVE_LIMIT_BYTES,
 ) -> Trace:
-    """Draw what the clients of a folder or an archive send from `start_s` to `end_s`, counted from their first window.
+    """Draw the requests that the clients of a folder or an archive send from `start_s` to `end_s`.
 
     Args:
-        seed: of all that is drawn. The same arguments give the same trace.
-        start_s: default: the beginning.
-        end_s: default: an hour after the start.
+        seed: the same arguments give the same trace.
+        start_s: in seconds after the clients' first window; default: 0.
+        end_s: likewise; default: an hour after the start.
 
     Raises:
-        InvalidTrace: there are no clients, what holds them is damaged, they send nothing then, or more than can be
-            held; under strict rules, anything that is left out or changed.
-        InvalidScenario: the span is empty by its bounds.
+        InvalidTrace: there are no clients, a file is damaged, no client sends a request in the span, or there are too
+            many requests; under strict rules also anything that is dropped or changed.
+        InvalidScenario: the bounds are not 0 <= start < end.
     """
     clients = read_clients(path, unpacked_limit_bytes=unpacked_limit_bytes)
     span = _span(clients, start_s or 0.0, end_s)
@@ -79,7 +80,7 @@ def draw_clients(
     order = np.argsort(requests.time_ns, kind="stable")
     count = len(order)
     if not count and not cleaning.dropped:
-        raise InvalidTrace(f"{path}: no client sends anything from {span}: take another span (--start-s, --end-s)")
+        raise InvalidTrace(f"{path}: no client sends a request from {span}: choose another span (--start-s, --end-s)")
     kept = cleaning.clean(
         RawRows(
             row=np.arange(1, count + 1),
@@ -106,7 +107,7 @@ def draw_clients(
             dropped=dict(cleaning.dropped),
             repaired=dict(cleaning.repaired),
             examples=dict(cleaning.examples),
-            transforms=(f"drawn from {senders} clients, {span}, prompts and outputs each apart, seed {seed}",),
+            transforms=(seeded(f"drawn from {senders} clients, {span}, prompts and outputs independently", seed),),
         ),
     )
 
@@ -123,12 +124,12 @@ def _check_count(path: Path, clients: Clients, span: _Span) -> None:
     expected = sum(window.rate_s * WINDOW_S for client in clients.known for window in client.within(*span))
     if expected > MOST_DRAWN:
         raise InvalidTrace(
-            f"{path}: {expected:.3g} requests from {span} are more than {MOST_DRAWN:,}: take a shorter span (--end-s)"
+            f"{path}: {expected:.3g} requests from {span} are more than {MOST_DRAWN:,}: choose a shorter span (--end-s)"
         )
 
 
 def _superposed(clients: Clients, span: _Span, seed: int, cleaning: Cleaning) -> tuple[_Requests, int]:
-    """The requests of all clients that have lengths, and how many clients they are of; what is left out is noted."""
+    """The requests of all clients that have lengths, and the number of these clients; others are counted as dropped."""
     parts = [_Requests(np.empty(0, dtype=np.int64), np.empty(0), np.empty(0))]
     senders, lost, elsewhere = set(), dict[Client, int](), dict[str, Finding]()
     for client in clients.known:
@@ -152,8 +153,8 @@ def _superposed(clients: Clients, span: _Span, seed: int, cleaning: Cleaning) ->
 
 
 def _times_ns(window: Window, rng: np.random.Generator) -> Column:
-    """When the requests of a window come, in no order."""
-    count = int(window.rate_s * WINDOW_S + rng.random())  # what is no whole number is rounded by chance
+    """The arrivals of a window's requests, in no particular order."""
+    count = int(window.rate_s * WINDOW_S + rng.random())  # a fraction is rounded up or down at random
     gaps = _gaps(window, count, rng)
     passed = np.cumsum(gaps)
     around = (rng.random() + passed / max(float(gaps.sum()), np.finfo(float).tiny)) % 1.0
@@ -162,7 +163,7 @@ def _times_ns(window: Window, rng: np.random.Generator) -> Column:
 
 
 def _gaps(window: Window, count: int, rng: np.random.Generator) -> Floats:
-    """Of any mean."""
+    """Gaps of the window's distribution, of any mean."""
     if window.distribution == "Gamma":
         return rng.standard_gamma(window.shape, count)
     return rng.weibull(window.shape, count)
@@ -180,12 +181,12 @@ def _note_elsewhere(findings: dict[str, Finding], why: str, client: Client, coun
 
 
 def _of_lost(lost: dict[Client, int], span: _Span) -> list[Finding]:
-    """Requests of clients that have no lengths."""
+    """The finding about requests of clients that have no lengths."""
     requests = sum(lost.values())
     if not requests:
         return []
     first, others = next(iter(lost)), len(lost) - 1
-    more = f"with {others} more " if others else ""
+    more = f" with {others} more" if others else ""
     rate_s = requests / (span.end_s - span.start_s)
-    example = f"client {first.number}: {first.without}; {more}{rate_s:.3g} requests/s"
+    example = f"client {first.number}: {first.without}; {rate_s:.3g} requests/s{more}"
     return [Finding("client_without_lengths", requests, 0, example)]

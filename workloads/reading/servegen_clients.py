@@ -1,8 +1,9 @@
-"""ServeGen's description of clients: how often each sends requests, in windows of 600 s, and of which lengths.
+"""ServeGen's description of clients: the request rate of each in windows of 600 s, and the lengths of its requests.
 
-`chunk-N-trace.csv`, no header: `t,rate,cv,Gamma|Weibull,shape,scale`, of which `t,0,0,,0,0` is an idle window.
-`chunk-N-dataset.json`: by the start of a window of 6 hours `input_tokens` and `output_tokens`, each a string with a
-Python dict of tokens and their probabilities, `{}` where nothing came. Such a string is read by a grammar of its own.
+`chunk-N-trace.csv` has no header; its rows are `t,rate,cv,Gamma|Weibull,shape,scale`, and `t,0,0,,0,0` for an idle
+window. `chunk-N-dataset.json` maps the start of each window of 6 hours to `input_tokens` and `output_tokens`. Each of
+these is a string with a Python dict of tokens and their probabilities, or `{}` if no request came. A grammar of this
+module reads the strings, so that no code in them can run.
 """
 
 import hashlib
@@ -17,7 +18,7 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
-from ...errors import InvalidTrace
+from ...errors import InvalidTrace, quoted
 from ..readers.raw import Floats
 from .cleaning import Finding
 from .servegen_files import ARCHIVE_LIMIT_BYTES, ClientFile, client_files
@@ -25,20 +26,20 @@ from .servegen_files import ARCHIVE_LIMIT_BYTES, ClientFile, client_files
 WINDOW_S = 600
 LONGEST_LITERAL = 4 << 20
 MOST_ROWS = 1 << 18
-"""Of one client: five years of windows."""
+"""The most rows of one client: five years of windows."""
 DISTRIBUTIONS = ("Gamma", "Weibull")
 
 _SHAPES = (0.005, 1e6)
-"""Beyond, gaps of 64 bits are 0 or infinite, or all the same."""
+"""With other shapes, gaps in float64 are 0, infinite or all equal."""
 _LATEST_S = 8e9
-"""Later times are no nanoseconds of 64 bits."""
+"""Later times do not fit int64 nanoseconds."""
 _NUMBER = r"-?\d++(?:\.\d++)?+(?:[eE][+-]?\d++)?+"
 _PAIR = rf"\s*+-?\d++\s*+:\s*+{_NUMBER}\s*+"
 _PDF = re.compile(rf"\s*+\{{(?:\s*+|{_PAIR}(?:,{_PAIR})*+)\}}\s*+", re.ASCII)
 
 
 class Window(NamedTuple):
-    """600 s of a client that is not idle: gaps of a distribution of this shape, as many as `rate_s` says."""
+    """600 s of a client: a rate in requests/s, and the distribution and shape of the gaps. It is not idle."""
 
     start_s: float
     rate_s: float
@@ -47,21 +48,21 @@ class Window(NamedTuple):
 
 
 class Pdf(NamedTuple):
-    """A distribution of lengths: tokens, and the probability of so many or fewer."""
+    """A distribution of lengths: tokens, and the probability of each number of tokens or fewer."""
 
     tokens: Floats
     cumulated: Floats
 
     def draw(self, count: int, rng: np.random.Generator) -> Floats:
-        """So many lengths."""
+        """Draw `count` lengths in tokens."""
         chosen = np.searchsorted(self.cumulated, rng.random(count), side="right")
         return self.tokens[np.minimum(chosen, len(self.tokens) - 1)]
 
 
 class Lengths(NamedTuple):
-    """What a window's prompts and outputs are drawn from, each apart: how they hang together nobody says.
+    """The distributions of a window's prompts and outputs, which are drawn independently.
 
-    `instead_of` is why the window's own cannot be used, if these are another one's.
+    `instead_of` is the reason why they are from another window; it is empty if they are from the window itself.
     """
 
     prompt: Pdf
@@ -75,7 +76,7 @@ class _Literals(msgspec.Struct):
 
 
 class LengthWindows:
-    """The lengths of one client by window; a window is read when it is asked for."""
+    """The lengths of one client by window; a window is decoded at its first use."""
 
     def __init__(self, windows: dict[float, msgspec.Raw]) -> None:
         self._windows = sorted(windows.items())
@@ -83,7 +84,7 @@ class LengthWindows:
         self._read: dict[int, Lengths | str] = {}
 
     def at(self, time_s: float) -> Lengths | None:
-        """Of the window of this time, or the nearest earlier one that has any, or else the nearest later one."""
+        """The lengths of the window at this time, or else of the nearest earlier usable window, or of a later one."""
         own = max(bisect_right(self._starts, time_s) - 1, 0)
         why = ""
         for index in (*range(own, -1, -1), *range(own + 1, len(self._starts))):
@@ -98,7 +99,7 @@ class LengthWindows:
 
 @dataclass(slots=True, eq=False)
 class Client:
-    """One client. `without` is why it has no lengths, if it has none."""
+    """One client. `without` is the reason why it has no lengths, if it has none."""
 
     number: int
     windows: list[Window] = field(default_factory=list)
@@ -106,11 +107,11 @@ class Client:
     without: str = "no dataset.json"
 
     def lengths_at(self, time_s: float) -> Lengths | None:
-        """Those of this time."""
+        """The lengths at this time; None where the client has none."""
         return None if self.lengths is None else self.lengths.at(time_s)
 
     def within(self, start_s: float, end_s: float) -> list[Window]:
-        """The windows of which a part is in the span."""
+        """The windows that overlap the span."""
         first = bisect_right(self.windows, start_s - WINDOW_S, key=attrgetter("start_s"))
         return self.windows[first : bisect_left(self.windows, end_s, key=attrgetter("start_s"))]
 
@@ -121,9 +122,9 @@ class Clients:
 
     Attributes:
         known: in order of their numbers.
-        first_s, end_s: of all windows, idle ones too.
-        findings: of what cannot be used, each row of a file or each file counted once, by reason.
-        sha256: of the files' names and hashes, as `sha256sum chunk-* | sha256sum` says it in the C locale.
+        first_s, end_s: the span of all windows, including idle ones.
+        findings: by reason, the rows and files that cannot be used.
+        sha256: of the files' names and hashes, equal to `sha256sum chunk-* | sha256sum` in the C locale.
     """
 
     known: list[Client] = field(default_factory=list)
@@ -133,13 +134,13 @@ class Clients:
     sha256: str = ""
 
     def note(self, reason: str, what: str) -> None:
-        """Count one more."""
+        """Count one more row or file under a reason."""
         before = self.findings.get(reason, Finding(reason, 0, 0, what))
         self.findings[reason] = before._replace(rows=before.rows + 1)
 
 
 def read_clients(path: Path, *, unpacked_limit_bytes: int = ARCHIVE_LIMIT_BYTES) -> Clients:
-    """Read all clients of a folder or an archive. Raises InvalidTrace: as `client_files`, or there is none."""
+    """Read all clients of a folder or an archive. Raises InvalidTrace: as `client_files`, or there is no client."""
     clients, by_number = Clients(), dict[int, Client]()
     hashes = {}
     has_windows = set()
@@ -153,7 +154,9 @@ def read_clients(path: Path, *, unpacked_limit_bytes: int = ARCHIVE_LIMIT_BYTES)
             client.windows = _windows(file, clients)
         else:
             client.lengths = _length_windows(file.content)
-            client.without = "none in its dataset.json" if client.lengths else "its dataset.json is no JSON by window"
+            client.without = (
+                "its dataset.json has none" if client.lengths else "its dataset.json does not map windows to lengths"
+            )
     if not has_windows:
         raise InvalidTrace(f"{path} has no client: expected ServeGen's chunk-N-trace.csv and chunk-N-dataset.json")
     for number in sorted(by_number.keys() - has_windows):
@@ -172,7 +175,7 @@ def _windows(file: ClientFile, clients: Clients) -> list[Window]:
             continue
         window = _window(line.split(","), last_s)
         if isinstance(window, str):
-            clients.note(window, f"{file.name} row {row}: {line.strip()[:60]!a}")
+            clients.note(window, f"{file.name} row {row}: {quoted(line)}")
             continue
         last_s = window.start_s
         clients.first_s, clients.end_s = min(clients.first_s, last_s), max(clients.end_s, last_s + WINDOW_S)
@@ -182,7 +185,7 @@ def _windows(file: ClientFile, clients: Clients) -> list[Window]:
 
 
 def _window(cells: list[str], last_s: float) -> Window | str:
-    """A window, or why it is none."""
+    """The window of a row, or the reason why the row has none."""
     if len(cells) != 6:
         return "window_not_readable"
     try:
@@ -214,7 +217,7 @@ def _length_windows(content: bytes) -> LengthWindows | None:
 
 
 def _lengths(window: msgspec.Raw) -> Lengths | str:
-    """Both distributions, or why there are none."""
+    """Both distributions, or the reason why they cannot be used."""
     try:
         literals = msgspec.json.decode(window, type=_Literals)
     except (msgspec.MsgspecError, ValueError, RecursionError):
@@ -233,7 +236,7 @@ def _pdf(literal: str) -> Pdf | str:
     inner = literal.strip()[1:-1]
     if not inner.strip():
         return "lengths_empty"
-    try:  # the grammar has seen to it that numbers come in pairs
+    try:  # the grammar ensures that numbers come in pairs
         pairs = np.array(msgspec.json.decode(f"[{inner.replace(':', ',')}]", type=list[float])).reshape(-1, 2)
     except (msgspec.MsgspecError, ValueError):
         return "lengths_not_readable"

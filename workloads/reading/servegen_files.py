@@ -1,4 +1,4 @@
-"""The files of ServeGen's clients: in a folder, or in a tar of one, plain or gzip, that is gone through in one pass.
+"""The files of ServeGen's clients, in a folder or in a tar of one (plain or gzip), which is read in one pass.
 
 A client is `chunk-N-trace.csv`, and `chunk-N-dataset.json` if its lengths are known. Nothing is unpacked to the disk.
 """
@@ -11,15 +11,15 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, NamedTuple, Self
 
-from ...errors import InvalidTrace
+from ...errors import InvalidTrace, quoted
 from ..readers.file import GZIP_MAGIC, LFS_MAGIC
 
 LARGEST_FILE_BYTES = 64 << 20
 ARCHIVE_LIMIT_BYTES = 512 << 20
-"""What an archive may unpack to, with all that is no client's."""
+"""The largest size that an archive may unpack to, including files that are not used."""
 MOST_MEMBERS = 10_000
 LONGEST_HEADER_BYTES = 1 << 20
-"""Of a member's name and attributes, which tarfile holds in memory."""
+"""The largest header (name and attributes) of a member; tarfile holds it in memory."""
 
 _FILE_NAME = re.compile(r"chunk-(\d{1,9})-(trace\.csv|dataset\.json)", re.ASCII)
 _TAR_MAGIC, _TAR_MAGIC_AT, _TAR_BLOCK_BYTES = b"ustar", 257, 512
@@ -36,7 +36,7 @@ class ClientFile(NamedTuple):
 
 
 def holds_clients(path: Path) -> bool:
-    """Whether it is a folder of clients, or a tar. False for whatever cannot be read."""
+    """Whether the path is a folder of clients or a tar; False if it cannot be read."""
     try:
         if path.is_dir():
             return any(_FILE_NAME.fullmatch(each.name) for each in path.iterdir())
@@ -53,17 +53,17 @@ def client_files(path: Path, *, unpacked_limit_bytes: int = ARCHIVE_LIMIT_BYTES)
     """All files of clients, one in memory at a time.
 
     Raises:
-        InvalidTrace: one cannot be read, is too large or comes twice; an archive is damaged, unpacks to too much, has
-            members that no archive of data has, or the clients of several workloads.
+        InvalidTrace: a file cannot be read, is too large or comes twice; or an archive is damaged, unpacks to too much,
+            has unsafe members, or has the clients of several workloads.
     """
     seen = set()
     for file in _in_folder(path) if path.is_dir() else _in_archive(path, unpacked_limit_bytes):
         if file.content.startswith(LFS_MAGIC):
             raise InvalidTrace(
-                f"{path}: {file.name} is a Git LFS pointer, not the data: run `git lfs pull` where it came from"
+                f"{path}: {file.name} is a Git LFS pointer, not the data: run `git lfs pull` in its repository"
             )
         if (file.client, file.kind) in seen:
-            raise InvalidTrace(f"{path}: client {file.client} has more than one {file.kind}: leave one")
+            raise InvalidTrace(f"{path}: client {file.client} has more than one {file.kind}: keep one")
         seen.add((file.client, file.kind))
         yield file
 
@@ -95,21 +95,20 @@ def _in_archive(path: Path, limit_bytes: int) -> Iterator[ClientFile]:
                     continue
                 folders.add(str(place.parent))
                 if len(folders) > 1:
-                    names = " and ".join(ascii(folder) for folder in sorted(folders))
-                    raise InvalidTrace(f"{path} has clients of several workloads, in {names}: pack one alone")
+                    names = " and ".join(quoted(folder) for folder in sorted(folders))
+                    raise InvalidTrace(f"{path} has clients of several workloads, in {names}: pack only one")
                 yield ClientFile(int(found[1]), found[2], place.name, content.read())
     except _DAMAGES as error:
-        reason = ascii(str(error).partition("\n")[0][:80])
-        raise InvalidTrace(f"{path} is a damaged or truncated archive ({reason}): fetch it again") from None
+        raise InvalidTrace(f"{path} is a damaged or truncated archive ({quoted(str(error))}): fetch it again") from None
 
 
 def _archive(path: Path, packed: IO[bytes], limit_bytes: int) -> tarfile.TarFile:
-    stream: Any = _Limited(path, packed, limit_bytes)  # of a stream tarfile calls read alone
+    stream: Any = _Limited(path, packed, limit_bytes)  # tarfile only calls read on a stream
     return tarfile.open(fileobj=stream, mode="r|", tarinfo=_Member)
 
 
 class _Member(tarfile.TarInfo):
-    """A member of which the header is read before anything that it announces."""
+    """A member whose announced size is checked before anything is read."""
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
@@ -122,16 +121,16 @@ class _Member(tarfile.TarInfo):
 def _check_member(path: Path, member: tarfile.TarInfo, earlier: int) -> None:
     place = PurePosixPath(member.name)
     if place.is_absolute() or ".." in place.parts or not (member.isreg() or member.isdir()):
-        kind = "is outside of it" if member.isreg() or member.isdir() else "is a link or a device"
-        raise InvalidTrace(f"{path}: {member.name[:80]!a} {kind}: no archive of data has such a member")
+        kind = "lies outside the archive" if member.isreg() or member.isdir() else "is a link or a device"
+        raise InvalidTrace(f"{path}: {quoted(member.name)} {kind}: pack plain files alone")
     _check_size(path, member.name, member.size)
     if earlier >= MOST_MEMBERS:
-        raise InvalidTrace(f"{path} has more than {MOST_MEMBERS:,} members: pack the clients alone")
+        raise InvalidTrace(f"{path} has more than {MOST_MEMBERS:,} members: pack only the clients")
 
 
 def _check_size(path: Path, name: str, size: int) -> None:
     if not 0 <= size <= LARGEST_FILE_BYTES:
-        raise InvalidTrace(f"{path}: {name[:80]!a} has more than {LARGEST_FILE_BYTES >> 20} MiB")
+        raise InvalidTrace(f"{path}: {quoted(name)} is larger than {LARGEST_FILE_BYTES >> 20} MiB")
 
 
 def _unpacked(file: IO[bytes]) -> IO[bytes] | Any:
@@ -141,7 +140,7 @@ def _unpacked(file: IO[bytes]) -> IO[bytes] | Any:
 
 
 class _Limited:
-    """A stream that ends in an error where it gives more than it may."""
+    """A decompressed stream that raises InvalidTrace beyond its limit."""
 
     def __init__(self, path: Path, file: IO[bytes], limit_bytes: int) -> None:
         self._path, self._stream, self._limit = path, _unpacked(file), min(limit_bytes, ARCHIVE_LIMIT_BYTES)
@@ -151,5 +150,7 @@ class _Limited:
         piece: bytes = self._stream.read(size)
         self._given += len(piece)
         if self._given > self._limit:
-            raise InvalidTrace(f"{self._path} unpacks to more than {self._limit:,} bytes: name a folder instead")
+            raise InvalidTrace(
+                f"{self._path} unpacks to more than {self._limit:,} bytes: unpack it and name the folder"
+            )
         return piece

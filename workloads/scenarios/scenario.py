@@ -1,4 +1,4 @@
-"""Scenarios: a workload, a model, a device and what they are meant to show, as TOML."""
+"""Scenarios: a workload, a model, a device and what they are meant to show, read from TOML."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -9,22 +9,23 @@ from typing import Any
 import msgspec
 
 from ...errors import InvalidScenario, UnknownName, WarpGroupError
-from ..models.arrivals import check_arrivals, process_named
-from ..models.generator import GeneratorSpec
-from ..models.workload_model import built_in_workloads
+from ..decoding import decode_struct
+from ..models import GeneratorSpec, built_in_workloads, check_arrivals, process_named
 from ..quantities import parse_bytes
-from ..specs.model_folder import model_named
-from ..specs.specs import load_device
+from ..specs import load_device, model_named
 
 
 class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A scenario file.
 
-    `workload` imitates a public trace, so that nothing has to be fetched; `real_trace` says which file can take its
-    place with `--trace`. `kv_budget_tokens` or `vram` replace what the device would leave for the KV cache: one large
-    GPU can then stand in for a small one. A request that would wait longer than `max_wait_s` is rejected (0: never).
-    `arrivals` is what `with_arrivals` takes: `trace` (the workload's or the file's own), `at-zero`, users or a process.
-    `control` is the scenario to compare with: a built-in one, or a file, relative to this one.
+    Attributes:
+        workload: imitates a public trace, so that no file is needed.
+        real_trace: the file that can take the place of the workload with `--trace`.
+        kv_budget_tokens, vram: at most one; it replaces the device's own memory limit, so that a large GPU can stand in
+            for a small one. 0 or empty: the device's own.
+        max_wait_s: a request that would wait longer is rejected; 0: no request is.
+        arrivals: what `with_arrivals` accepts: `trace` (of the workload or the file), `at-zero`, users or a process.
+        control: the scenario to compare with: a built-in one, or a file relative to this one.
     """
 
     name: str
@@ -47,25 +48,25 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     policies: tuple[str, ...] = ("count-static", "count-continuous", "paged", "ffd")
 
 
-def _built_in() -> dict[str, str]:
+def _built_in() -> dict[str, bytes]:
     folder = files(__package__)
     return {
-        entry.name.removesuffix(".toml"): entry.read_text()
+        entry.name.removesuffix(".toml"): entry.read_bytes()
         for entry in folder.iterdir()
         if entry.name.endswith(".toml")
     }
 
 
 def scenario_names() -> list[str]:
-    """Every built-in scenario."""
+    """The names of all built-in scenarios."""
     return sorted(_built_in())
 
 
 def load_scenario(name_or_path: str) -> Scenario:
-    """A built-in scenario by name, or a file.
+    """A built-in scenario by name, or one from a file.
 
     Raises:
-        UnknownName: neither a built-in name nor a path.
+        UnknownName: it is neither a built-in name nor a file.
         InvalidScenario: the file cannot be read, or a key in it is wrong (the message names file and key).
     """
     built_in = _built_in()
@@ -75,27 +76,20 @@ def load_scenario(name_or_path: str) -> Scenario:
     if path.suffix != ".toml" and not path.exists():
         raise UnknownName("scenario", name_or_path, built_in)
     try:
-        return _decode(path.read_text(), name_or_path)
+        text = path.read_bytes()
     except OSError as error:
         raise InvalidScenario(f"cannot read scenario {path}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise InvalidScenario(f"scenario {path} is not a text file") from None
+    return _decode(text, name_or_path)
 
 
-def _decode(text: str, source: str) -> Scenario:
-    try:
-        scenario = msgspec.toml.decode(text, type=Scenario)
-    except msgspec.ValidationError as error:
-        what, _, where = str(error).partition(" - at `$.")
-        raise InvalidScenario(f"scenario {source}: {where.rstrip('`') or 'top level'}: {what}") from None
-    except msgspec.DecodeError as error:
-        raise InvalidScenario(f"scenario {source} is not TOML: {error}") from None
+def _decode(text: bytes, source: str) -> Scenario:
+    scenario = decode_struct(text, Scenario, toml=True, what=f"scenario {source}")
     _check(scenario, source)
     return scenario
 
 
 def _check(scenario: Scenario, source: str) -> None:
-    """Refuse what could not be run. Policies are not known here: `experiment_from` reads them."""
+    """Refuse settings that cannot be run. The policies are checked where they are read, in `experiment_from`."""
     _apply({**_CHECKS, "control": _control_beside(Path(source))}, scenario, f"scenario {source}: ")
     _apply(_WORKLOAD_CHECKS, scenario.workload, f"scenario {source}: workload.")
     components = scenario.workload.components
@@ -108,11 +102,15 @@ def _check(scenario: Scenario, source: str) -> None:
             alone and len(components) > 1,
             f"{', '.join(alone)} has sessions, which cannot be mixed: expected it alone",
         ),
-        ("vram", scenario.vram and scenario.kv_budget_tokens, "contradicts kv_budget_tokens, expected one of them"),
+        (
+            "vram",
+            scenario.vram and scenario.kv_budget_tokens,
+            "contradicts kv_budget_tokens, expected only one of them",
+        ),
         (
             "rate_scale",
             scenario.rate_scale != 1 and scenario.arrivals.startswith("users"),
-            f"is {scenario.rate_scale:g}, expected 1: users come when they are answered",
+            f"is {scenario.rate_scale:g}, expected 1: users send their next request after an answer, at no rate",
         ),
     ):
         if wrong:
@@ -148,7 +146,7 @@ def _not_negative(value: float) -> None:
 def _whole(least: int) -> Callable[[int], None]:
     def check(value: int) -> None:
         if not least <= value < 2**53:
-            raise InvalidScenario(f"is {value}, expected {least} to below 2^53")
+            raise InvalidScenario(f"is {value}, expected {least} or more, below 2^53")
 
     return check
 

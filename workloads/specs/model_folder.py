@@ -6,7 +6,8 @@ from typing import Any
 
 import msgspec
 
-from ...errors import InvalidModel
+from ...errors import InvalidModel, quoted
+from ..decoding import problem_of
 from .specs import ModelSpec, RopeScaling, load_model
 
 FAMILIES = ("llama", "mistral", "qwen2", "qwen3")
@@ -18,17 +19,17 @@ _WHOLE = (
 
 
 def model_named(name: str) -> ModelSpec:
-    """A model of the catalogue, or that of a folder. Raises UnknownName, InvalidModel."""
+    """A model of the catalogue, or the model in a folder. Raises UnknownName, InvalidModel."""
     if os.sep in name or Path(name).is_dir():
         return read_model_folder(Path(name))
     return load_model(name)
 
 
 def read_model_folder(folder: Path) -> ModelSpec:
-    """The model that a folder describes; its weights are not looked at.
+    """The model that a folder describes. Its weights are not read.
 
     Raises:
-        InvalidModel: no config.json, one that is not JSON or lacks a field, or a family that is not supported.
+        InvalidModel: config.json is missing, is not JSON or lacks a field, or the family is not supported.
     """
     path = folder / "config.json"
     try:
@@ -38,23 +39,23 @@ def read_model_folder(folder: Path) -> ModelSpec:
     except OSError as error:
         raise InvalidModel(f"cannot read {path}: {error.strerror}") from None
     except msgspec.MsgspecError as error:
-        raise InvalidModel(f"{path} is not a model's config: {error}") from None
+        raise InvalidModel(f"{path} is not a model's config: {problem_of(error)}") from None
     family = config.get("model_type")
     if family not in FAMILIES:
-        raise InvalidModel(f"{path}: model_type is '{family}', supported are {', '.join(FAMILIES)}")
-    _refuse_what_is_not_computed(config, path)
+        raise InvalidModel(f"{path}: model_type is {quoted(family)}, supported are {', '.join(FAMILIES)}")
+    _refuse_unsupported(config, path)
     try:
         return _spec(folder, family, config)
     except KeyError as error:
         raise InvalidModel(f"{path} lacks {error.args[0]}") from None
     except (TypeError, ValueError, AttributeError, msgspec.ValidationError) as error:
-        raise InvalidModel(f"{path}: {error}") from None
+        raise InvalidModel(f"{path}: {problem_of(error)}") from None
 
 
-def _refuse_what_is_not_computed(config: dict[str, Any], path: Path) -> None:
+def _refuse_unsupported(config: dict[str, Any], path: Path) -> None:
     biased = config.get("attention_bias") and config["model_type"] != "qwen2"
     for wrong, what in (
-        (config.get("hidden_act", "silu") != "silu", f"hidden_act '{config.get('hidden_act')}'"),
+        (config.get("hidden_act", "silu") != "silu", f"hidden_act {quoted(config.get('hidden_act'))}"),
         (biased, "attention_bias on the output projection"),
         (config.get("mlp_bias"), "mlp_bias"),
         (config.get("quantization_config"), "quantised weights"),
@@ -67,10 +68,12 @@ def _spec(folder: Path, family: str, config: dict[str, Any]) -> ModelSpec:
     rope = _rope(config)
     for name in _WHOLE:
         if not isinstance(config[name], int) or config[name] < 1:
-            raise InvalidModel(f"{folder / 'config.json'}: {name} is {config[name]!r}, expected a number from 1 on")
+            raise InvalidModel(
+                f"{folder / 'config.json'}: {name} is {quoted(config[name])}, expected a whole number of at least 1"
+            )
     context = config["max_position_embeddings"]
     if config.get("sliding_window") and config.get("use_sliding_window", True):
-        context = min(context, config["sliding_window"])  # within the window, attention is full attention
+        context = min(context, config["sliding_window"])  # attention is full attention within the window
     fields = {
         "name": folder.resolve().name,
         "layers": config["num_hidden_layers"],
@@ -94,7 +97,7 @@ def _spec(folder: Path, family: str, config: dict[str, Any]) -> ModelSpec:
 
 
 def _rope(config: dict[str, Any]) -> dict[str, Any]:
-    """`rope_parameters` since transformers 5, `rope_scaling` before."""
+    """The rotary settings: `rope_parameters` since transformers 5, `rope_scaling` before."""
     return config.get("rope_parameters") or config.get("rope_scaling") or {}
 
 
@@ -103,7 +106,7 @@ def _scaling(rope: dict[str, Any], folder: Path) -> RopeScaling | None:
     if kind == "default":
         return None
     if kind != "llama3":
-        raise InvalidModel(f"{folder / 'config.json'}: rope scaling '{kind}' is not supported, only 'llama3'")
+        raise InvalidModel(f"{folder / 'config.json'}: rope scaling {quoted(kind)} is not supported, expected 'llama3'")
     return RopeScaling(
         factor=float(rope["factor"]),
         low_freq_factor=float(rope["low_freq_factor"]),

@@ -1,4 +1,4 @@
-"""Model and device shapes, from the TOML files beside this one."""
+"""Shapes of models and devices, from the TOML files beside this one."""
 
 from functools import cache
 from importlib.resources import files
@@ -9,11 +9,11 @@ from ...errors import UnknownName
 
 DEFAULT_MODEL = "llama-3.1-8b"
 DEFAULT_DEVICE = "rtx-4090"
-"""What is run if nothing is said: a model that fills a 24 GB card, so that memory is tight."""
+"""The defaults: a model that fills a 24 GB card, so that memory is tight."""
 
 
 class RopeScaling(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Llama 3.1's stretched rotary embedding: low frequencies divided by `factor`, high ones kept, a ramp between."""
+    """Llama 3.1's scaled rotary embedding: low frequencies divided by `factor`, high ones kept, a ramp between."""
 
     factor: float
     low_freq_factor: float
@@ -44,11 +44,13 @@ class ModelSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class DeviceSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A GPU: what it holds and how fast it is.
+    """A GPU: its memory and its speed.
 
-    `measured` says whether bandwidth and FLOP/s were reached on the card, or are its datasheet's peaks.
-    `host_link_bytes_s` is what pinned copies to and from the host reach.
-    `context_bytes` is what CUDA takes outside the allocator; `step_tokens` and `max_seqs` are engine defaults.
+    Attributes:
+        measured: whether bandwidth and FLOP/s were measured on the card; if not, they are the peaks of its datasheet.
+        host_link_bytes_s: the rate of pinned copies to and from the host.
+        context_bytes: the memory that CUDA takes outside the allocator.
+        step_tokens, max_seqs: engine defaults.
     """
 
     name: str
@@ -81,12 +83,12 @@ def _data(file: str) -> bytes:
 
 
 def model_names() -> list[str]:
-    """Every model, in the order of the file."""
+    """The names of all models, in the order of the file."""
     return list(_models())
 
 
 def device_names() -> list[str]:
-    """Every device, in the order of the file."""
+    """The names of all devices, in the order of the file."""
     return list(_devices())
 
 

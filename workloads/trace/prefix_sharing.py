@@ -1,4 +1,4 @@
-"""How much of the prompts a prefix cache could save, going by which blocks they begin with."""
+"""How many prompt tokens a prefix cache could save, from the blocks that prompts begin with."""
 
 import msgspec
 import numpy as np
@@ -14,17 +14,17 @@ _AGES_S = (10, 30, 60, 300)
 
 
 class PrefixSharing(msgspec.Struct, frozen=True):
-    """Shares of all prompt tokens that were also at the beginning of an earlier prompt, and what that rests on.
+    """The share of prompt tokens that an earlier prompt also began with, and the counts behind it.
 
     Attributes:
         block_tokens: tokens in a block.
-        requests: of which the blocks are known. Of the others nothing is shared.
-        blocks: that all prompts have together.
-        distinct_blocks: how many of them there are when equal ones are counted once.
-        used_once: share of those that one request alone has.
-        hit: share of prompt tokens that a cache without end would save.
-        hit_within: the same if a block is kept for so long after its last use only; empty where the requests have no
-            times of their own, since nobody knows then how much later they come.
+        requests: those whose blocks are known; the others share nothing.
+        blocks: of all prompts.
+        distinct_blocks: the number of different blocks.
+        used_once: the share of distinct blocks that only one request has.
+        hit: the share of prompt tokens that an unlimited cache would save.
+        hit_within: the same if a block is only kept for this long after its last use, by duration; empty where requests
+            have no times of their own, since the time between two uses is then unknown.
     """
 
     block_tokens: int
@@ -37,7 +37,7 @@ class PrefixSharing(msgspec.Struct, frozen=True):
 
 
 def prefix_sharing(trace: Trace) -> PrefixSharing | None:
-    """What an infinite cache would save, with requests in order of arrival; None where no blocks are known."""
+    """What a cache would save if requests run in order of arrival; None where no blocks are known."""
     prefix = trace.prefix
     if prefix is None or not len(prefix.ids):
         return None
@@ -56,13 +56,13 @@ def prefix_sharing(trace: Trace) -> PrefixSharing | None:
 
 
 def has_ages(trace: Trace) -> bool:
-    """Whether it is known how long after each other requests come."""
+    """Whether the time between two requests is known before a run."""
     return trace.has_times and not trace.is_closed_loop
 
 
 def block_ages_ns(prefix: PrefixBlocks, arrival_ns: Column) -> Column:
-    """Of each block how long before a request had the same one; `NEVER_NS` where none had."""
-    order = np.argsort(prefix.ids, kind="stable")  # the uses of a block one after another
+    """For each block the time since its previous use, (blocks,); `NEVER_NS` where it is new."""
+    order = np.argsort(prefix.ids, kind="stable")  # puts the uses of a block next to each other
     ids, time_ns = prefix.ids[order], np.repeat(arrival_ns, prefix.counts)[order]
     ages_ns = np.full(len(ids), NEVER_NS, dtype=np.int64)
     is_again = ids[1:] == ids[:-1]
@@ -71,12 +71,12 @@ def block_ages_ns(prefix: PrefixBlocks, arrival_ns: Column) -> Column:
 
 
 def hits_of(trace: Trace, prefix: PrefixBlocks, is_hit: Flags) -> Column:
-    """Tokens of each prompt in these blocks; one that is hit comes after others that are."""
+    """Tokens of each prompt in these blocks, (requests,). The blocks before a hit are hits too."""
     until = np.concatenate([[0], np.cumsum(is_hit)])
     hits = np.diff(until[prefix.ends], prepend=0)
     return np.asarray(np.minimum(hits * prefix.block_tokens, trace.prompt_tokens))
 
 
 def share_of(trace: Trace, tokens: Column) -> float:
-    """Of all prompt tokens."""
+    """The share that these tokens are of all prompt tokens."""
     return int(tokens.sum()) / int(trace.prompt_tokens.sum())

@@ -1,47 +1,44 @@
-"""A trace made into another. What was done stands in the source of the new one, beside what became of every row."""
+"""Transforms: functions from a trace to another one, whose source says what was done and what became of every row."""
 
-import math
 from dataclasses import replace
-from typing import Any
 
 import msgspec
 import numpy as np
 
 from ...errors import InvalidScenario, InvalidTrace
 from .. import streams
-from ..quantities import NS
+from ..quantities import LONGEST_SPAN_S, NS
 from ..streams import stream
-from .loops import begun_at, dealt, starts_ns
+from .loops import begun_at, shuffle_loops, starts_ns
 from .trace import Trace, TraceSource
-from .turns import LONGEST_SPAN_S, Turns
+from .transform_text import reshuffle_text, seeded
+from .turns import Flags, Turns
 
-_Flags = np.ndarray[Any, np.dtype[np.bool_]]
+_RATE_FACTORS = (1e-9, 1e9)
+"""Beyond, seconds become nanoseconds or decades: such a factor is a mistake."""
 
 
 def scale_rate(trace: Trace, factor: float) -> Trace:
-    """Multiply the arrival rate: the same sequence of requests, its time divided by `factor`.
+    """Multiply the arrival rate: the same sequence of requests, with arrival times divided by `factor`.
 
-    How long a request comes after the answer to another is left: users do not think faster where there are more.
+    Times are rounded to a nanosecond, so requests that come closer together than that arrive at once. Think times stay:
+    users do not think faster where there are more of them.
 
-    Raises InvalidScenario: the factor is no positive number, or leaves no two times apart, or times of centuries.
+    Raises:
+        InvalidScenario: the factor is not within 1e-9 to 1e9, or the trace would last longer than times can say.
     """
-    if not 0 < factor < math.inf:
-        raise InvalidScenario(f"the rate is to be scaled by {factor:g}, expected a positive number")
-    if factor == 1.0:
-        return trace
-    span_s = int(trace.arrival_ns[-1]) / NS / factor
-    if span_s > LONGEST_SPAN_S or (span_s > 0 and span_s * NS < 1):
-        raise InvalidScenario(f"the rate is to be scaled by {factor:g}: {trace.name} would then last {span_s:.3g} s")
-    arrival_ns = np.rint(trace.arrival_ns / factor).astype(np.int64)
-    return _noted(replace(trace, arrival_ns=arrival_ns), f"rate x{factor:g}")
+    lowest, highest = _RATE_FACTORS
+    if not lowest <= factor <= highest:
+        raise InvalidScenario(f"the rate factor is {factor:g}, expected {lowest:g} to {highest:g}")
+    return _rescaled(trace, factor)
 
 
 def slice_time(trace: Trace, start_s: float, end_s: float) -> Trace:
-    """The requests that arrive from `start_s` on and before `end_s`, the first of them at 0.
+    """The requests that arrive from `start_s` on and before `end_s`; the first of them arrives at 0.
 
     Raises:
-        InvalidScenario: the slice is empty by its bounds.
-        InvalidTrace: nothing arrives within it.
+        InvalidScenario: the bounds are not 0 <= start < end.
+        InvalidTrace: no request arrives between them.
     """
     if not 0 <= start_s < end_s:
         raise InvalidScenario(f"slice {start_s:g}s to {end_s:g}s: expected 0 <= start < end")
@@ -52,27 +49,29 @@ def slice_time(trace: Trace, start_s: float, end_s: float) -> Trace:
 
 
 def head(trace: Trace, count: int) -> Trace:
-    """The first requests alone, so many or all that there are; the others are counted as dropped."""
+    """The first `count` requests, or all if there are fewer; the others are counted as dropped."""
     if count >= len(trace):
         return trace
     return _kept(trace, np.arange(len(trace)) < count, "after_the_first_ones", f"the first {count}")
 
 
 def drop_beyond_context(trace: Trace, context_tokens: int) -> Trace:
-    """Without the requests of which prompt and output together are longer than the context.
+    """The requests whose prompt and output together fit the context; the others are counted as dropped.
 
     Raises:
-        InvalidTrace: all of them are.
+        InvalidTrace: no request fits.
     """
     fits = trace.prompt_tokens + trace.output_tokens <= context_tokens
     return _kept(trace, fits, "longer_than_the_context", f"dropped beyond {context_tokens} tokens")
 
 
 def clip_context(trace: Trace, context_tokens: int) -> Trace:
-    """Prompts cut so that prompt and output together are within the context; an output as long as all of it as well.
+    """All requests, with prompts cut so that prompt and output together fit the context.
+
+    An output that would fill the context leaves one token for its prompt. Cut requests are counted as repaired.
 
     Raises:
-        InvalidScenario: the context has no room for a prompt and an output of one token.
+        InvalidScenario: the context is shorter than one prompt token and one output token.
     """
     if context_tokens < 2:
         raise InvalidScenario(f"context is {context_tokens} tokens, expected at least 2")
@@ -87,30 +86,31 @@ def clip_context(trace: Trace, context_tokens: int) -> Trace:
 
 
 def dequantize(trace: Trace, seed: int, quantum_s: float | None = None) -> Trace:
-    """Spread arrivals that a clock rounded down over the tick that they fell into, evenly and at random.
+    """Spread arrivals that a clock rounded down evenly and at random over the tick that they fell into.
 
-    Requests of one tick change their order. The first one is at 0.
+    Requests of the same tick may change their order. The first request arrives at 0.
 
     Args:
-        quantum_s: length of a tick; default: as `quantum_ns` finds it.
+        quantum_s: length of a tick in seconds; default: what `quantum_ns` finds.
 
     Raises:
-        InvalidTrace: the trace has no times.
-        InvalidScenario: the length of a tick is not positive.
+        InvalidTrace: all requests arrive at once, so the trace has no tick.
+        InvalidScenario: the length of a tick is not positive, or the trace would last longer than times can say.
     """
-    if quantum_s is not None and not 0 < quantum_s < math.inf:
-        raise InvalidScenario(f"the quantum of arrival times is {quantum_s:g} s, expected a positive number")
+    if quantum_s is not None and not 0 < quantum_s < LONGEST_SPAN_S:
+        raise InvalidScenario(f"the quantum of arrival times is {quantum_s:g} s, expected a positive number of seconds")
     quantum = round(quantum_s * NS) if quantum_s is not None else quantum_ns(trace)
     starts = starts_ns(trace)
+    _check_span(trace, (int(starts[-1]) + quantum) / NS)
     jittered = starts + stream(seed, streams.JITTER).integers(0, max(quantum, 1), len(starts))
-    return _noted(begun_at(trace, jittered - jittered.min()), f"dequantized by {quantum / NS:g}s, seed {seed}")
+    return _noted(begun_at(trace, jittered - jittered.min()), seeded(f"dequantized by {quantum / NS:g}s", seed))
 
 
 def quantum_ns(trace: Trace) -> int:
-    """The tick of the clock that a trace's times were taken by.
+    """The tick, in nanoseconds, of the clock that took a trace's times.
 
-    Every time is a multiple of it; or, where most requests share a tick with another, ticks lie so far apart: those of
-    Mooncake do by 3 s, give or take some ms.
+    It is the largest duration that divides all gaps between arrivals. Where most requests share their time with another
+    one, it is the median gap between different times instead: Mooncake's ticks are 3 s apart, give or take some ms.
 
     Raises:
         InvalidTrace: all requests arrive at once.
@@ -124,19 +124,19 @@ def quantum_ns(trace: Trace) -> int:
 
 
 def mix(first: Trace, other: Trace, share: float) -> Trace:
-    """Two traces as one, in order of arrival, as long as both last.
+    """The requests of two traces in order of arrival, until the shorter one ends.
 
-    The first keeps its rate; the time of the other is scaled so that it brings `1 - share` of the requests. Which
-    prompts begin alike is not known of a mix.
+    The first trace keeps its rate; the rate of the other one is scaled so that it brings `1 - share` of the requests.
+    The mix has no prefix blocks, since those of two traces cannot be compared.
 
     Raises:
-        InvalidScenario: the share is not between 0 and 1.
-        InvalidTrace: one has no arrival times.
+        InvalidScenario: the share is not between 0 and 1, or the scaled trace would last longer than times can say.
+        InvalidTrace: one of the traces has no arrival times.
     """
     if not 0 < share < 1:
         raise InvalidScenario(f"share of {first.name} in the mix is {share:g}, expected more than 0 and less than 1")
     rates = [_rate_s(first), _rate_s(other)]
-    parts = (first, scale_rate(other, rates[0] / rates[1] * (1 - share) / share))
+    parts = (first, _rescaled(other, rates[0] / rates[1] * (1 - share) / share))
     end_ns = min(int(part.arrival_ns[-1]) for part in parts)
     times = np.concatenate([part.arrival_ns for part in parts])
     merged = Trace(
@@ -153,21 +153,38 @@ def mix(first: Trace, other: Trace, share: float) -> Trace:
     return _kept(merged, merged.arrival_ns <= end_ns, "after_the_end_of_the_mix", what)
 
 
-def dealt_anew(trace: Trace, seed: int) -> Trace:
-    """The same arrival times and the same requests, but who comes when is drawn anew: prompt and output stay together,
-    and so do requests that wait for each other.
+def reshuffled(trace: Trace, seed: int) -> Trace:
+    """The same arrival times and the same requests, with each request moved to a random one of these times.
 
-    What another seed means where nothing is drawn at random. Any drift of lengths that the trace has is lost.
+    Prompt and output stay together, and so do requests that wait for each other. This is how a seed varies a trace that
+    was not drawn at random. A drift of lengths over time is lost.
     """
-    return _noted(dealt(trace, starts_ns(trace), stream(seed, streams.DEAL)), f"dealt anew, seed {seed}")
+    shuffled = shuffle_loops(trace, starts_ns(trace), stream(seed, streams.RESHUFFLE))
+    return _noted(shuffled, reshuffle_text(seed))
 
 
 def shuffle_lengths(trace: Trace, seed: int) -> Trace:
-    """The same prompts and the same outputs, each shuffled apart: an output no longer hangs on its prompt."""
+    """The same prompts and outputs, shuffled independently: an output no longer depends on its prompt."""
     prompt = stream(seed, streams.SHUFFLED_PROMPTS).permutation(trace.prompt_tokens)
     output = stream(seed, streams.SHUFFLED_OUTPUTS).permutation(trace.output_tokens)
     shuffled = replace(trace, prompt_tokens=prompt, output_tokens=output, prefix=None)
-    return _noted(shuffled, f"lengths shuffled, seed {seed}")
+    return _noted(shuffled, seeded("lengths shuffled", seed))
+
+
+def _rescaled(trace: Trace, factor: float) -> Trace:
+    """Arrival times divided by `factor`. Rounding keeps their order, so every result is a trace."""
+    if factor == 1.0:
+        return trace
+    _check_span(trace, int(trace.arrival_ns[-1]) / NS / factor)
+    arrival_ns = np.rint(trace.arrival_ns / factor).astype(np.int64)
+    return _noted(replace(trace, arrival_ns=arrival_ns), f"rate x{factor:g}")
+
+
+def _check_span(trace: Trace, last_s: float) -> None:
+    """Raise InvalidScenario where a trace whose last arrival is then would last longer than times can say."""
+    span_s = last_s + (trace.turns.pauses_s if trace.turns else 0.0)
+    if not span_s <= LONGEST_SPAN_S:
+        raise InvalidScenario(f"{trace.name} would last {span_s:.3g} s, expected at most {LONGEST_SPAN_S:g} s")
 
 
 def _noted(trace: Trace, what: str) -> Trace:
@@ -175,8 +192,8 @@ def _noted(trace: Trace, what: str) -> Trace:
     return replace(trace, source=source)
 
 
-def _kept(trace: Trace, wanted: _Flags, reason: str, what: str) -> Trace:
-    """The wanted requests alone; the others are counted as dropped."""
+def _kept(trace: Trace, wanted: Flags, reason: str, what: str) -> Trace:
+    """The wanted requests; the others are counted as dropped."""
     if not wanted.any():
         raise InvalidTrace(f"{trace.name}: {what}: no request is left")
     dropped = int((~wanted).sum())
@@ -191,7 +208,7 @@ def _kept(trace: Trace, wanted: _Flags, reason: str, what: str) -> Trace:
 def _rate_s(trace: Trace) -> float:
     span_ns = int(trace.arrival_ns[-1] - trace.arrival_ns[0])
     if span_ns == 0:
-        raise InvalidTrace(f"{trace.name} has no arrival times to be mixed by: give it some, as poisson:RATE")
+        raise InvalidTrace(f"{trace.name} has no arrival times to be mixed by: give it some, such as poisson:RATE")
     return (len(trace) - 1) * NS / span_ns
 
 

@@ -113,7 +113,7 @@ def test_a_hidden_rate_is_found_again():
 def test_bursts_that_no_renewal_process_has_are_reported_and_given_a_hidden_rate():
     found = fit_arrivals(arrivals_ns(OnOff(10.0, 8.0, 22.0), 20_000, seed=1), seed=0)
     *renewals, hidden = found.candidates
-    assert all(candidate.remarks[0].startswith("gaps are at a distance") for candidate in renewals)
+    assert all(candidate.remarks[0].startswith("the gaps differ from the trace by") for candidate in renewals)
     assert found.chosen is hidden
     assert hidden.ks < 0.1 * min(candidate.ks for candidate in renewals)
 

@@ -21,7 +21,7 @@ from warpgroup.workloads.models.arrival_processes import (
     arrivals_ns,
 )
 from warpgroup.workloads.models.arrivals import process_named
-from warpgroup.workloads.trace.trace_summary import dispersion
+from warpgroup.workloads.trace.summary import dispersion
 
 DAY = tuple(float(hour % 12) for hour in range(24))
 EACH_KIND: list[Process] = [
@@ -152,7 +152,7 @@ def test_short_forms(spec, process):
     [
         ("gamma:5", "expected trace, at-zero, users:N[:PAUSE_S], poisson:RATE, gamma:RATE:SHAPE"),
         ("bwb", "expected trace, at-zero"),  # it has lengths only
-        ("gamma:5:x", "what follows gamma: must be numbers"),
+        ("gamma:5:x", "expected numbers after gamma:"),
         ("gamma:5:0", "shape is 0, expected a positive number"),
         ("weibull:inf:1", "rate is inf, expected a positive number"),
         ("weibull:1:0.01", "expected at least 0.05"),
@@ -168,15 +168,15 @@ def test_a_mistake_in_a_short_form_is_named(spec, message):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: PoissonHmm((1.0, 2.0), ((1.0,),), (1.0,)), "are not of 2 states"),
-        (lambda: PoissonHmm((1.0,), ((0.5,),), (1.0,)), "does not sum to 1"),
-        (lambda: PoissonHmm((), (), ()), "are not of 0 states"),
+        (lambda: PoissonHmm((1.0, 2.0), ((1.0,),), (1.0,)), "rates has 2 states"),
+        (lambda: PoissonHmm((1.0,), ((0.5,),), (1.0,)), "must sum to 1"),
+        (lambda: PoissonHmm((), (), ()), "rates has 0 states"),
         (lambda: PoissonHmm((0.0,), ((1.0,),), (1.0,)), r"rates\[0\] is 0"),
-        (lambda: PoissonHmm((1e-300,), ((1.0,),), (1.0,)), "0.0001 to 1,000,000 requests a step"),
-        (lambda: OnOff(1.0, 1e-300, 1.0), "1e-300 requests a burst"),
+        (lambda: PoissonHmm((1e-300,), ((1.0,),), (1.0,)), "0.0001 to 1,000,000 requests per step"),
+        (lambda: OnOff(1.0, 1e-300, 1.0), "1e-300 requests per burst"),
         (lambda: OnOff(1.0, 1.0, 1.0, off_rate=-1.0), "off_rate is -1"),
-        (lambda: Hourly((1.0,) * 23, Poisson(1.0)), "not 24 rates"),
-        (lambda: Hourly((0.0,) * 24, Poisson(1.0)), "not 24 rates"),
+        (lambda: Hourly((1.0,) * 23, Poisson(1.0)), "must have 24 rates"),
+        (lambda: Hourly((0.0,) * 24, Poisson(1.0)), "must have 24 rates"),
         (lambda: Hourly(DAY, Poisson(1.0), start_hour=24.0), "start_hour is 24"),
         (lambda: arrivals_ns(Poisson(1e-9), 1000, 0), "longer than 292 years"),
     ],

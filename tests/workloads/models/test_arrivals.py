@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from support.experiments import trace
 
 from warpgroup.errors import InvalidScenario, InvalidTrace
-from warpgroup.workloads import are_drawn, dealt_anew, describe, scale_rate, with_arrivals
+from warpgroup.workloads import are_drawn, reshuffled, scale_rate, summarize_trace, with_arrivals
 from warpgroup.workloads.models.arrival_processes import arrivals_ns
 from warpgroup.workloads.models.arrivals import process_named
 
@@ -28,7 +28,7 @@ def test_scaling_the_rate_keeps_the_order_and_divides_the_span(times, factor):
 
 
 def test_a_poisson_stream_has_its_rate_and_the_burstiness_of_one():
-    summary = describe(with_arrivals(lengths_only(20_000), "poisson:4", seed=1))
+    summary = summarize_trace(with_arrivals(lengths_only(20_000), "poisson:4", seed=1))
     assert summary.rate_s is None  # the trace still says that it has no times of its own
     arrival_ns = with_arrivals(lengths_only(20_000), "poisson:4", seed=1).arrival_ns
     gaps = np.diff(arrival_ns) / 1e9
@@ -75,16 +75,16 @@ def test_a_trace_without_times_cannot_give_them():
 )
 def test_dealing_anew_keeps_the_times_and_the_requests_but_not_who_comes_when(rows, seed):
     before = trace(rows)
-    after = dealt_anew(before, seed)
+    after = reshuffled(before, seed)
     assert np.array_equal(after.arrival_ns, before.arrival_ns)
     assert sorted(zip(after.prompt_tokens, after.output_tokens, strict=True)) == sorted(row[1:] for row in rows)
     assert after.max_new_tokens == before.max_new_tokens
-    assert dealt_anew(before, seed).content_hash == after.content_hash
+    assert reshuffled(before, seed).content_hash == after.content_hash
 
 
 def test_every_seed_deals_otherwise():
     before = trace([(i, 1 + i, 1 + i) for i in range(50)])
-    assert len({dealt_anew(before, seed).content_hash for seed in range(20)} | {before.content_hash}) == 21
+    assert len({reshuffled(before, seed).content_hash for seed in range(20)} | {before.content_hash}) == 21
 
 
 @pytest.mark.parametrize("spec", ["", "poisson", "poisson:", "poisson:0", "poisson:-1", "poisson:nan", "uniform:3"])

@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 from warpgroup.cli.experiments import experiment_from
 from warpgroup.cli.options import Options
 from warpgroup.errors import InvalidScenario, UnknownName
-from warpgroup.workloads import GeneratorSpec, describe, generate, generate_from, load_workload, workload_names
+from warpgroup.workloads import (
+    GeneratorSpec,
+    generate_from,
+    generate_trace,
+    load_workload,
+    summarize_trace,
+    workload_names,
+)
 from warpgroup.workloads.models.generator import Component
 
 
@@ -21,7 +28,7 @@ def spec(*mixtures: str, arrivals: str = "") -> GeneratorSpec:
 
 @given(name=st.sampled_from(workload_names()), count=st.integers(1, 200), seed=st.integers(0, 2**31))
 def test_lengths_are_within_the_models_range(name, count, seed):
-    trace = generate(spec(name), requests=count, seed=seed, max_new_tokens=100)
+    trace = generate_trace(spec(name), requests=count, seed=seed, max_new_tokens=100)
     longest = load_workload(name).clip[0]
     assert len(trace) == count
     assert ((trace.prompt_tokens >= 1) & (trace.prompt_tokens <= longest)).all()
@@ -31,7 +38,7 @@ def test_lengths_are_within_the_models_range(name, count, seed):
 def test_two_processes_generate_the_same_trace():
     script = (
         "from warpgroup.workloads import *; s = load_scenario('chat-24');"
-        "t = generate(s.workload, requests=500, seed=3, max_new_tokens=1000); print(t.content_hash)"
+        "t = generate_trace(s.workload, requests=500, seed=3, max_new_tokens=1000); print(t.content_hash)"
     )
     hashes = {subprocess.run([sys.executable, "-c", script], capture_output=True, check=True).stdout for _ in range(2)}
     assert len(hashes) == 1
@@ -39,21 +46,21 @@ def test_two_processes_generate_the_same_trace():
 
 def test_streams_are_seeded_apart():
     """Lengths do not change when only the arrival process does."""
-    one = generate(spec("bwb", arrivals="poisson:1"), requests=100, seed=5, max_new_tokens=4096)
-    other = generate(spec("bwb", arrivals="azure-conv"), requests=100, seed=5, max_new_tokens=4096)
+    one = generate_trace(spec("bwb", arrivals="poisson:1"), requests=100, seed=5, max_new_tokens=4096)
+    other = generate_trace(spec("bwb", arrivals="azure-conv"), requests=100, seed=5, max_new_tokens=4096)
     assert np.array_equal(one.prompt_tokens, other.prompt_tokens)
     assert not np.array_equal(one.arrival_ns, other.arrival_ns)
 
 
 def test_shares_are_kept():
     mixed = GeneratorSpec([Component("azure-conv", 0.8), Component("mooncake", 0.2, max_prompt_tokens=3000)])
-    trace = generate(mixed, requests=5000, seed=0, max_new_tokens=2000)
+    trace = generate_trace(mixed, requests=5000, seed=0, max_new_tokens=2000)
     assert 0.08 < (trace.prompt_tokens == 3000).mean() < 0.2  # most of mooncake's prompts are longer
 
 
 def test_the_swell_is_burstier_than_poisson_over_a_minute():
-    trace = generate(spec("azure-conv", arrivals="azure-conv"), requests=20_000, seed=0, max_new_tokens=1000)
-    summary = describe(trace)
+    trace = generate_trace(spec("azure-conv", arrivals="azure-conv"), requests=20_000, seed=0, max_new_tokens=1000)
+    summary = summarize_trace(trace)
     assert summary.rate_s == pytest.approx(5.5, rel=0.15)
     assert summary.cv == pytest.approx(1.07, abs=0.05)
     assert summary.idc["60s"] > 5
@@ -82,7 +89,7 @@ def test_what_a_scenario_generated_it_still_generates(name):
 
 def test_a_model_alone_is_the_mixture_of_it_alone():
     one = generate_from(load_workload("azure-conv"), requests=200, seed=4)
-    other = generate(spec("azure-conv", arrivals="azure-conv"), requests=200, seed=4, max_new_tokens=1000)
+    other = generate_trace(spec("azure-conv", arrivals="azure-conv"), requests=200, seed=4, max_new_tokens=1000)
     assert one.content_hash == other.content_hash
     assert one.source.sha256 != other.source.sha256
 
@@ -95,16 +102,16 @@ def test_a_model_without_arrivals_gives_lengths_alone():
 
 def test_mistakes_are_named():
     with pytest.raises(UnknownName, match="did you mean 'lmsys'"):
-        generate(spec("lmsy"), requests=1, seed=0, max_new_tokens=1)
+        generate_trace(spec("lmsy"), requests=1, seed=0, max_new_tokens=1)
     with pytest.raises(InvalidScenario, match="components is empty"):
-        generate(GeneratorSpec([]), requests=1, seed=0, max_new_tokens=1)
+        generate_trace(GeneratorSpec([]), requests=1, seed=0, max_new_tokens=1)
     with pytest.raises(InvalidScenario, match="share of bwb is -1"):
-        generate(GeneratorSpec([Component("bwb", -1)]), requests=1, seed=0, max_new_tokens=1)
+        generate_trace(GeneratorSpec([Component("bwb", -1)]), requests=1, seed=0, max_new_tokens=1)
     with pytest.raises(InvalidScenario, match="share of bwb is inf"):
-        generate(GeneratorSpec([Component("bwb", float("inf"))]), requests=1, seed=0, max_new_tokens=1)
+        generate_trace(GeneratorSpec([Component("bwb", float("inf"))]), requests=1, seed=0, max_new_tokens=1)
     with pytest.raises(InvalidScenario, match="max_prompt_tokens of bwb is -1"):
-        generate(GeneratorSpec([Component("bwb", max_prompt_tokens=-1)]), requests=1, seed=0, max_new_tokens=1)
+        generate_trace(GeneratorSpec([Component("bwb", max_prompt_tokens=-1)]), requests=1, seed=0, max_new_tokens=1)
     with pytest.raises(InvalidScenario, match="requests is 0"):
         generate_from(load_workload("bwb"), requests=0, seed=0)
     with pytest.raises(InvalidScenario, match="arrivals 'often'"):
-        generate(spec("bwb", arrivals="often"), requests=1, seed=0, max_new_tokens=1)
+        generate_trace(spec("bwb", arrivals="often"), requests=1, seed=0, max_new_tokens=1)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from warpgroup.errors import InvalidScenario
-from warpgroup.workloads import GeneratorSpec, generate, generate_from, load_workload, with_arrivals
+from warpgroup.workloads import GeneratorSpec, generate_from, generate_trace, load_workload, with_arrivals
 from warpgroup.workloads.models.arrival_processes import Gamma, Poisson
 from warpgroup.workloads.models.generator import Component
 from warpgroup.workloads.models.length_mixture import LengthMixture
@@ -106,7 +106,7 @@ def test_short_prompts_grow_as_early_ones_do():
 
 def test_a_limit_below_the_sessions_own_is_kept_and_counted():
     spec = GeneratorSpec([Component("claude-code", max_prompt_tokens=50_000)])
-    made = generate(spec, requests=2_000, seed=3, max_new_tokens=1_000)
+    made = generate_trace(spec, requests=2_000, seed=3, max_new_tokens=1_000)
     assert made.prompt_tokens.max() <= 50_000
     repaired = made.source.repaired
     # From 45,000 tokens on, say, to the limit: that is what sessions come to again and again.
@@ -137,13 +137,13 @@ def test_without_arrivals_users_begin_sessions():
 
 def test_sessions_are_not_mixed():
     for pair in (("claude-code", "bwb"), ("bwb", "claude-code"), ("claude-code", "claude-code")):
-        with pytest.raises(InvalidScenario, match="claude-code has sessions, which cannot be mixed: name it alone"):
-            generate(GeneratorSpec([Component(name) for name in pair]), requests=9, seed=0, max_new_tokens=9)
+        with pytest.raises(InvalidScenario, match="claude-code has sessions, which cannot be mixed: use it alone"):
+            generate_trace(GeneratorSpec([Component(name) for name in pair]), requests=9, seed=0, max_new_tokens=9)
 
 
 def test_a_model_has_either_lengths_or_sessions():
     for changes in ({"sessions": None}, {"mixture": load_workload("bwb").mixture}):
-        with pytest.raises(InvalidScenario, match="either a mixture or sessions"):
+        with pytest.raises(InvalidScenario, match="a mixture or sessions, and not both"):
             msgspec.structs.replace(CODE, **changes)
 
 
@@ -171,12 +171,12 @@ def test_quantiles_are_drawn_as_often_as_they_say():
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("think_s", {"share": [0, 1], "value": [0]}, "share and value are not of one length"),
-        ("think_s", {"share": [0, 0.5], "value": [0, 1]}, "share does not rise from 0 to 1"),
-        ("think_s", {"share": [0, 1], "value": [2, 1]}, "value is negative or falls"),
-        ("think_s", {"share": [0, 1], "value": [0, float("inf")]}, "value is negative or falls"),
-        ("think_s", {"share": [0, 1], "value": [0, 1e9]}, "think_s is up to 1e\\+09"),
-        ("kept", {"share": [0, 1], "value": [0, 1.5]}, "kept is up to 1.5, expected a share"),
+        ("think_s", {"share": [0, 1], "value": [0]}, "share and value must have the same length"),
+        ("think_s", {"share": [0, 0.5], "value": [0, 1]}, "share must rise from 0 to 1"),
+        ("think_s", {"share": [0, 1], "value": [2, 1]}, "value must be 0 or more and must not fall"),
+        ("think_s", {"share": [0, 1], "value": [0, float("inf")]}, "value must be 0 or more and must not fall"),
+        ("think_s", {"share": [0, 1], "value": [0, 1e9]}, "think_s reaches 1e\\+09"),
+        ("kept", {"share": [0, 1], "value": [0, 1.5]}, "kept reaches 1.5, expected at most 1"),
     ],
 )
 def test_mistakes_in_a_model_are_named(key, value, message):

@@ -113,12 +113,15 @@ def test_all_kinds_of_files_tell_the_same_of_the_same_rows(tmp_path, prompts):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"columns": {"prompt": "in"}}, "no column is known to be output: name them, as in --columns output=NAME"),
-        ({"columns": {}}, "no column is known to be prompt and output"),
-        ({"columns": {"prompt": "x"}}, "has no column 'x' for prompt: there are when, model, out, in"),
+        (
+            {"columns": {"prompt": "in"}},
+            "no column with a known name for output: name it, as in --columns output=NAME",
+        ),
+        ({"columns": {}}, "has no column with a known name for prompt and output"),
+        ({"columns": {"prompt": "x"}}, "has no column 'x' for prompt: its columns are 'when', 'model', 'out', 'in'"),
         ({"columns": {"input": "in"}}, "--columns: 'input' is not one of arrival, prompt, output"),
         ({"columns": NAMED, "time_unit": "h"}, "the time unit is 'h', expected one of s, ms, us, ns"),
-        ({"columns": {"prompt": "in", "output": "out"}, "time_unit": "ms"}, "has no column of arrivals to be in ms"),
+        ({"columns": {"prompt": "in", "output": "out"}, "time_unit": "ms"}, "has no known column of arrivals in ms"),
         ({"columns": {"prompt": "model", "output": "out"}}, "holds no usable row: prompt_tokens_not_a_number 3"),
     ],
 )
@@ -140,7 +143,7 @@ def test_wide_tables_with_hostile_names_are_refused_in_one_short_line(tmp_path, 
 
 
 def test_a_parquet_file_of_something_else_is_refused(tmp_path):
-    with pytest.raises(InvalidTrace, match=r"is of no known trace format \(columns: [^)]+\): name its columns"):
+    with pytest.raises(InvalidTrace, match=r"has no known trace format \(columns [^)]+\): name its columns"):
         read_trace(written(tmp_path, parquet(TABLE)))
 
 

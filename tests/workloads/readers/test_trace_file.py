@@ -108,7 +108,7 @@ def test_a_file_that_is_not_packed_may_be_of_any_size(tmp_path):
 
 def test_a_line_without_end_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(trace_file, "LONGEST_LINE_BYTES", 3 << 20)
-    with pytest.raises(InvalidTrace, match="row 400: a line of more than 3 MiB"):
+    with pytest.raises(InvalidTrace, match="row 400: the line is longer than 3 MiB"):
         read_trace(written(tmp_path / "t", ROWS[:-4] + b"1" * (9 << 20)))
 
 
@@ -138,7 +138,7 @@ def test_a_long_first_line_is_not_parsed_to_recognise_it(tmp_path):
 
 
 def test_a_json_document_of_any_length_is_refused(tmp_path):
-    with pytest.raises(InvalidTrace, match="one JSON document of more than 64 MiB: write one object a line"):
+    with pytest.raises(InvalidTrace, match="one JSON document of more than 64 MiB: write one object per line"):
         read_trace(written(tmp_path / "t", b"[[1, 2]," + b"\n" * (65 << 20) + b"[3, 4]]"))
 
 

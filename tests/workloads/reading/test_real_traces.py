@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from support.paths import SHARED
 
-from warpgroup.workloads import describe, read_trace
+from warpgroup.workloads import read_trace, summarize_trace
 from warpgroup.workloads.trace.prefix_sharing import NEVER_NS, block_ages_ns, hits_of
 
 TRACES = SHARED / "traces"
@@ -44,13 +44,13 @@ WHOLE = {
 @pytest.mark.parametrize("file", WHOLE)
 def test_a_whole_trace_has_the_published_lengths(file):
     trace, (format, requests, prompt, output) = read(file), WHOLE[file]
-    summary = describe(trace)
+    summary = summarize_trace(trace)
     assert (trace.source.format, len(trace), trace.source.dropped, trace.source.repaired) == (format, requests, {}, {})
     assert (rounded(summary.prompt_tokens), rounded(summary.output_tokens)) == (prompt, output)
 
 
 def test_azure_has_the_published_arrivals():
-    summary = describe(read(AZURE))
+    summary = summarize_trace(read(AZURE))
     assert summary.span_s == pytest.approx(3501.7, abs=0.05)
     assert summary.rate_s == pytest.approx(5.53, abs=0.005)
     assert summary.cv == pytest.approx(1.09, abs=0.005)
@@ -97,7 +97,7 @@ def test_weka_has_all_requests_of_all_sessions_and_subagents():
 
 def test_mooncake_shares_what_is_published():
     """Of the whole: 37.4 %, and 4.4, 6.0, 10.5 and 29 % within 10, 30, 60 and 300 s; 76 % of blocks are used once."""
-    sharing = describe(read(MOONCAKE, prefix=True)).prefix
+    sharing = summarize_trace(read(MOONCAKE, prefix=True)).prefix
     assert sharing.requests == 7_851
     assert sharing.hit == pytest.approx(0.374, abs=0.02)
     assert list(sharing.hit_within.values()) == pytest.approx([0.044, 0.060, 0.105, 0.29], abs=0.005)
@@ -106,7 +106,7 @@ def test_mooncake_shares_what_is_published():
 
 def test_of_wekas_prompts_nearly_all_is_the_one_before():
     trace = read(WEKA, prefix=True)
-    conversations = describe(trace).conversations
+    conversations = summarize_trace(trace).conversations
     assert (conversations.conversations, conversations.waiting > 0.98) == (60, True)
     hits = hits_of(trace, trace.prefix, block_ages_ns(trace.prefix, trace.arrival_ns) < NEVER_NS)
     later = trace.turns.waits

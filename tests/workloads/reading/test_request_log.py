@@ -134,7 +134,7 @@ def test_times_beyond_nanoseconds_are_dropped(tmp_path, cell):
     ("content", "message"),
     [
         ("", "is empty: fetch it again"),
-        ("input,output\n1,2\n", "no column is known to be arrival, first, last"),
+        ("input,output\n1,2\n", "has no column with a known name for arrival, first, last"),
         ("input,output,arrival,first,last\n", "no usable row: it has no rows"),
         ("input,output,arrival,first,last\n5,0,1,2,3\n5,4,1,3,2\n", "output_out_of_range 1, last_token_before_the_fir"),
     ],

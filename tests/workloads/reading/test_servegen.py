@@ -85,7 +85,9 @@ def test_a_folder_and_an_archive_of_it_give_the_same(two, tmp_path, mode):
     assert (folder.name, folder.source.format, folder.has_times, folder.max_new_tokens) == (
         *("two", "servegen", True, 32_768),
     )
-    assert folder.source.transforms == ("drawn from 2 clients, 0 s to 3600 s, prompts and outputs each apart, seed 0",)
+    assert folder.source.transforms == (
+        "drawn from 2 clients, 0 s to 3600 s, prompts and outputs independently, seed 0",
+    )
 
 
 def test_a_seed_gives_the_same_trace_and_another_another(two):
@@ -187,7 +189,7 @@ def test_without_lengths_a_client_is_left_out_and_its_rate_said(two):
     add(two, 3, HOUR, {"0": lengths("{}", "{}")})
     source = accounted(two).source
     assert (source.rows_read, source.dropped) == (1_800 + 3_300, {"client_without_lengths": 1_500 + 1_800})
-    assert source.examples["client_without_lengths"] == "client 2: no dataset.json; with 1 more 0.917 requests/s"
+    assert source.examples["client_without_lengths"] == "client 2: no dataset.json; 0.917 requests/s with 1 more"
     with pytest.raises(InvalidTrace, match="client_without_lengths"):
         read_trace(two, strict=True)
 
@@ -197,7 +199,7 @@ def test_a_dataset_that_cannot_be_read_is_as_none(two, dataset):
     (two / "chunk-2-dataset.json").write_bytes(dataset)
     source = accounted(two).source
     assert source.dropped == {"client_without_lengths": 1_500}
-    assert "its dataset.json is no JSON by window" in source.examples["client_without_lengths"]
+    assert "its dataset.json does not map windows to lengths" in source.examples["client_without_lengths"]
 
 
 @pytest.mark.parametrize(
@@ -272,11 +274,11 @@ LINK = {"type": tarfile.SYMTYPE, "linkname": "/etc/passwd"}
 @pytest.mark.parametrize(
     ("members", "kind", "message"),
     [
-        ({"../chunk-1-trace.csv": b""}, {}, "is outside of it"),
-        ({"/c/other": b""}, {}, "is outside of it"),
+        ({"../chunk-1-trace.csv": b""}, {}, "lies outside the archive"),
+        ({"/c/other": b""}, {}, "lies outside the archive"),
         ({"c/chunk-1-trace.csv": b""}, LINK, "is a link or a device"),
-        ({"c/other": b"7" * 1001}, {}, "'c/other' has more than"),
-        ({"c/chunk-1-trace.csv": b"7" * 1001}, {}, "has more than"),
+        ({"c/other": b"7" * 1001}, {}, "'c/other' is larger than"),
+        ({"c/chunk-1-trace.csv": b"7" * 1001}, {}, "is larger than"),
         ({f"c/{i}": b"7" * 900 for i in range(15)}, {}, "unpacks to more than 20,000 bytes"),
         ({f"c/{i}": b"" for i in range(16)}, {}, "has more than 15 members"),
         ({**FILES, "d/chunk-2-trace.csv": b""}, {}, "has clients of several workloads, in 'c' and 'd'"),
@@ -315,9 +317,9 @@ def test_damaged_archives_are_refused_or_read_with_every_row_accounted_for(two, 
 
 def test_what_nobody_sends_or_no_memory_holds_is_refused(tmp_path):
     folder = add(tmp_path / "c", 1, [*HOUR, f"36000,1e300,1,{POISSON}", f"40000,0.1,1,{POISSON}"])
-    with pytest.raises(InvalidTrace, match="no client sends anything from 7200 s to 10800 s"):
+    with pytest.raises(InvalidTrace, match="no client sends a request from 7200 s to 10800 s"):
         read_trace(folder, start_s=7200)
-    with pytest.raises(InvalidTrace, match="take a shorter span"):
+    with pytest.raises(InvalidTrace, match="choose a shorter span"):
         read_trace(folder, end_s=40_000)
     for bounds in ({"start_s": -1}, {"end_s": 0}, {"start_s": 5, "end_s": 5}, {"end_s": float("nan")}):
         with pytest.raises(InvalidScenario, match="expected 0 <= start < end"):
@@ -341,7 +343,7 @@ def test_a_user_takes_another_span_and_seed(two, tmp_path):
         *("--seed", "5", "--head", "500"),
     )
     assert done.returncode == 0, done.stderr
-    assert "drawn from 2 clients, 600 s to 1200 s, prompts and outputs each apart, seed 5" in done.stderr
+    assert "drawn from 2 clients, 600 s to 1200 s, prompts and outputs independently, seed 5" in done.stderr
     converted = read_trace(tmp_path / "t.parquet")
     assert rows(converted) == rows(head(read_trace(two, start_s=600, end_s=1200, seed=5), 500))
     assert converted.source.format == "servegen"

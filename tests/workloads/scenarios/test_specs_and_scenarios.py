@@ -99,7 +99,7 @@ def test_a_users_scenario_is_read_from_any_path(tmp_path):
     ("change", "message"),
     [
         (("requests = 3", "requests = 'three'"), "requests: Expected `int`, got `str`"),
-        (("requests = 3", "requests = 0"), "requests: is 0, expected 1 to below 2^53"),
+        (("requests = 3", "requests = 0"), "requests: is 0, expected 1 or more, below 2^53"),
         (("requests = 3", ""), "top level: Object missing required field `requests`"),
         (("requests = 3", "requests = 3\nreqests = 4"), "unknown field `reqests`"),
         (("mixture", "mixtur"), "workload.components[0]: Object"),
@@ -182,8 +182,12 @@ def test_every_key_is_in_the_table(tmp_path):
         ("arrivals", "users:2:nan", "expected at least 1"),
         ("vram", "12 parsecs", "expected a number with GiB"),
         ("vram", "9" * 400, "expected a number with GiB"),
-        *[(key, value, "expected 1 to") for key in ("requests", "max_new_tokens") for value in (0, -1, 2**53)],
-        *[(key, -5, "expected 0 to below 2^53") for key in ("kv_budget_tokens", "seed")],
+        *[
+            (key, value, "expected 1 or more, below 2^53")
+            for key in ("requests", "max_new_tokens")
+            for value in (0, -1, 2**53)
+        ],
+        *[(key, -5, "expected 0 or more, below 2^53") for key in ("kv_budget_tokens", "seed")],
         *[
             (key, value, "expected a positive number")
             for key in ("rate_scale", "slo_ttft_s", "slo_tpot_s")

@@ -117,8 +117,8 @@ def test_what_is_no_list_of_ids_is_left_out_and_counted(tmp_path, ids):
     trace = read(tmp_path, text)
     assert lists(trace.prefix) == [GOOD, [], []]
     assert (len(trace), trace.source.dropped, trace.source.repaired) == (3, {}, {UNREADABLE: 1})
-    assert trace.source.examples == {UNREADABLE: "row 2: no list of block ids"}
-    with pytest.raises(InvalidTrace, match="row 2: no list of block ids .*strict"):
+    assert trace.source.examples == {UNREADABLE: "row 2: the prefix blocks are not a list of ids"}
+    with pytest.raises(InvalidTrace, match="row 2: the prefix blocks are not a list of ids .*strict"):
         read(tmp_path, text, strict=True)
     assert read(tmp_path, text, strict=True, prefix=False).source.repaired == {}
 
@@ -145,7 +145,7 @@ def test_ids_that_say_nothing_of_what_is_before_them_are_not_believed(tmp_path):
     trace = read(tmp_path, text)
     reason = "prefix_blocks_do_not_say_what_is_before"
     assert (trace.prefix, trace.source.repaired) == (None, {reason: 1})
-    assert trace.source.examples[reason] == "row 3: block 2 comes after another one than earlier"
+    assert trace.source.examples[reason] == "row 3: block 2 follows another block than it did earlier"
     with pytest.raises(InvalidTrace, match="strict"):
         read(tmp_path, text, strict=True)
 

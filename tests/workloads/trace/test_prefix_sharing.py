@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.prefixes import CONTENTS, trace_of
 
-from warpgroup.workloads import Trace, describe
+from warpgroup.workloads import Trace, summarize_trace
 from warpgroup.workloads.trace.prefix_sharing import NEVER_NS, block_ages_ns, hits_of, prefix_sharing, share_of
 from warpgroup.workloads.trace.turns import Turns
 
@@ -55,7 +55,7 @@ def test_the_share_is_that_of_a_cache_that_is_played_through(contents, data, spa
 
 def test_blocks_are_counted_by_hand():
     """Four distinct: a, ab, ac, d; only a is used more than once."""
-    sharing = describe(trace_of(BLOCK, [[0, 1], [0, 2], [], [3], [0]])).prefix
+    sharing = summarize_trace(trace_of(BLOCK, [[0, 1], [0, 2], [], [3], [0]])).prefix
     assert (sharing.block_tokens, sharing.requests, sharing.blocks, sharing.distinct_blocks) == (BLOCK, 4, 6, 4)
     assert sharing.used_once == 3 / 4
     assert sharing.hit == pytest.approx(20 / 61)
@@ -70,4 +70,4 @@ def test_without_times_of_their_own_requests_have_no_ages():
 
 
 def test_a_trace_without_blocks_shares_nothing_that_is_known():
-    assert describe(Trace.of_rows([(0, 5, 5)], max_new_tokens=9)).prefix is None
+    assert summarize_trace(Trace.of_rows([(0, 5, 5)], max_new_tokens=9)).prefix is None

@@ -1,9 +1,11 @@
 """Traces made into others: what is kept, what is counted, and that it is written down."""
 
+from dataclasses import replace
+
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from support.experiments import TINY_DEVICE, TINY_MODEL
 from support.paths import SHARED
@@ -16,17 +18,18 @@ from warpgroup.records.outcome import restore
 from warpgroup.sim import simulate
 from warpgroup.workloads import (
     Trace,
+    Turns,
     clip_context,
-    dealt_anew,
     dequantize,
-    describe,
     drop_beyond_context,
     mix,
     quantum_ns,
     read_trace,
+    reshuffled,
     scale_rate,
     shuffle_lengths,
     slice_time,
+    summarize_trace,
 )
 
 MOONCAKE = SHARED / "traces/mooncake_fast25/conversation_trace.0-2400s.jsonl.gz"
@@ -62,7 +65,7 @@ TRANSFORMS = {
     "dropped beyond 1000 tokens": lambda t: drop_beyond_context(t, 1000),
     "clipped to 300 tokens": lambda t: clip_context(t, 300),
     "dequantized by 2s, seed 5": lambda t: dequantize(t, 5, quantum_s=2),
-    "dealt anew, seed 5": lambda t: dealt_anew(t, 5),
+    "reshuffled, seed 5": lambda t: reshuffled(t, 5),
     "lengths shuffled, seed 5": lambda t: shuffle_lengths(t, 5),
 }
 
@@ -152,7 +155,7 @@ def test_mooncake_is_nearly_poisson_once_its_ticks_of_three_seconds_are_spread()
     """Published: CV 1.02; dispersion 1.07, 1.46 and 2.73 over 1, 10 and 60 s."""
     before = read_trace(MOONCAKE)
     assert quantum_ns(before) == 3 * S
-    summary = describe(dequantize(before, seed=1))
+    summary = summarize_trace(dequantize(before, seed=1))
     assert summary.cv == pytest.approx(1.02, abs=0.03)
     assert list(summary.idc.values()) == pytest.approx([1.07, 1.46, 2.73], abs=0.15)
 
@@ -177,11 +180,11 @@ def test_the_first_trace_keeps_its_rate_and_its_share(share):
     assert len(own) / len(mixed) == pytest.approx(share, abs=0.01)
 
 
-def test_shuffling_breaks_up_pairs_and_dealing_does_not():
+def test_shuffling_lengths_breaks_up_pairs_and_reshuffling_does_not():
     before = trace([(i, 1 + i, 1 + i) for i in range(400)])
-    dealt, shuffled = dealt_anew(before, 1), shuffle_lengths(before, 1)
-    assert requests(dealt) == requests(before)
-    assert (dealt.prompt_tokens == dealt.output_tokens).all()
+    paired, shuffled = reshuffled(before, 1), shuffle_lengths(before, 1)
+    assert requests(paired) == requests(before)
+    assert (paired.prompt_tokens == paired.output_tokens).all()
     assert sorted(shuffled.prompt_tokens) == sorted(before.prompt_tokens)
     assert sorted(shuffled.output_tokens) == sorted(before.output_tokens)
     assert abs(np.corrcoef(shuffled.prompt_tokens, shuffled.output_tokens)[0, 1]) < 0.2
@@ -216,6 +219,8 @@ TWO = [(0, 1, 1), (S, 1, 1)]
         (lambda: slice_time(trace(TWO), 5, 9), InvalidTrace, "no request is left"),
         (lambda: clip_context(trace(TWO), 1), InvalidScenario, "context is 1 tokens, expected at least 2"),
         (lambda: dequantize(trace(TWO), 0, 0), InvalidScenario, "is 0 s, expected a positive number"),
+        (lambda: dequantize(trace(TWO), 0, 9e9 - 0.5), InvalidScenario, "would last"),
+        (lambda: dequantize(trace(TWO), 0, 1e300), InvalidScenario, "expected a positive number"),
         (lambda: mix(trace(TWO), trace(TWO), 1), InvalidScenario, "more than 0 and less than 1"),
         (lambda: mix(trace(TWO), trace([(0, 1, 1)]), 0.5), InvalidTrace, "no arrival times to be mixed by"),
     ],
@@ -225,8 +230,39 @@ def test_what_makes_no_sense_is_refused(make, error, message):
         make()
 
 
+@given(rows=ROWS, factor=st.floats(1e-9, 1e9))
+@example(rows=[(0, 1, 1), (1, 1, 1)], factor=2.0)  # closer together than a nanosecond afterwards
+@example(rows=[(0, 1, 1), (0, 1, 1)], factor=3.0)  # a span of 0
+@example(rows=[(0, 1, 1), (100 * S, 1, 1)], factor=1e-9)  # a span of centuries
+def test_every_rate_factor_gives_a_trace_with_the_same_requests_in_the_same_order(rows, factor):
+    before = trace(rows)
+    if before.arrival_ns[-1] / S / factor > 9e9:
+        with pytest.raises(InvalidScenario, match="would last"):
+            scale_rate(before, factor)
+        return
+    after = scale_rate(before, factor)
+    assert_sound(after)
+    assert after.prompt_tokens.tolist() == before.prompt_tokens.tolist()
+    assert after.arrival_ns == pytest.approx(before.arrival_ns / factor, rel=1e-9, abs=0.51)
+
+
+@given(first=ROWS, other=ROWS)
+@example(first=[(0, 1, 1), (1, 1, 1)], other=[(0, 1, 1), (100 * S, 1, 1)])
+def test_traces_of_any_two_rates_can_be_mixed(first, other):
+    rows = [trace([(0, 1, 1), *each[1:]]) for each in (first, other)]
+    if all(each.arrival_ns[-1] > 0 for each in rows):
+        assert_sound(mix(*rows, 0.5))
+
+
+def test_pauses_count_when_a_trace_is_stretched():
+    looped = replace(trace(TWO), turns=Turns(*(np.array(c) for c in ([0, 0], [-1, 0], [-1, 8 * 10**18]))))
+    with pytest.raises(InvalidScenario, match="would last"):
+        scale_rate(replace(looped, arrival_ns=np.array([2 * S, 2 * S])), 1e-9)
+    assert scale_rate(replace(looped, arrival_ns=np.array([S, S])), 0.5).arrival_ns.tolist() == [2 * S, 2 * S]
+
+
 @pytest.mark.parametrize("factor", [0.0, -1.0, float("nan"), float("inf"), 1e-300, 1e12])
 def test_a_rate_that_no_trace_can_have_is_refused(factor):
     trace = Trace.of_rows([(0, 1, 1), (2 * S, 1, 1)], max_new_tokens=1)
-    with pytest.raises(InvalidScenario, match="the rate is to be scaled by "):
+    with pytest.raises(InvalidScenario, match="the rate factor is"):
         scale_rate(trace, factor)

@@ -165,7 +165,7 @@ def test_a_pause_that_cannot_be_is_none_and_counted(tmp_path, delay):
     trace = read_trace(tmp_path / "t")
     assert trace.turns.think_ns.tolist() == [-1, 0, 0, 0]
     assert trace.source.repaired == {"pause_taken_for_none": 3}
-    with pytest.raises(InvalidTrace, match="row 2: the pause before it cannot be"):
+    with pytest.raises(InvalidTrace, match="row 2: the pause before it is negative or too long"):
         read_trace(tmp_path / "t", strict=True)
     agent = {"id": "a", "t": 0, "in": 1, "requests": [{"t": 0, "in": 1, "out": 1, "think_time": delay}] * 3}
     (tmp_path / "w").write_text(json_lines([agent]))

@@ -1,4 +1,4 @@
-"""A trace in numbers: lengths, rate, burstiness, conversations, and how much of its prompts begin alike."""
+"""A trace in numbers: lengths, rate, burstiness, conversations, and how much prompts share their beginnings."""
 
 import msgspec
 import numpy as np
@@ -26,10 +26,10 @@ class Conversations(msgspec.Struct, frozen=True):
     """Requests that belong together.
 
     Attributes:
-        conversations: how many there are; one may have a single turn.
-        turns: requests of each.
-        waiting: share of all requests that come only when the one before them has ended: a closed loop.
-        think_s: from that end to their arrival: p50, p90, p99; empty where none waits.
+        conversations: their number; a conversation may have a single turn.
+        turns: requests per conversation.
+        waiting: the share of all requests that arrive only when the one before them has ended: a closed loop.
+        think_s: the time from that end to their arrival: p50, p90, p99; empty where no request waits.
     """
 
     conversations: int
@@ -41,7 +41,7 @@ class Conversations(msgspec.Struct, frozen=True):
 class TraceSummary(msgspec.Struct, frozen=True):
     """What a trace is like. Arrival figures are None where the trace has no times, or too few of them.
 
-    They are of the `arrivals` requests that come by themselves: when one comes that waits for another, no trace says.
+    They describe the `arrivals` requests that do not wait; when a waiting request arrives, only a run decides.
     `cv` is the coefficient of variation of the gaps between arrivals (1 for Poisson). `idc` is the index of dispersion
     of counts, variance / mean, over windows of 1, 10 and 60 s (1 for Poisson).
     """
@@ -62,8 +62,8 @@ class TraceSummary(msgspec.Struct, frozen=True):
     prefix: PrefixSharing | None
 
 
-def describe(trace: Trace) -> TraceSummary:
-    """Summarise all that a trace holds."""
+def summarize_trace(trace: Trace) -> TraceSummary:
+    """Summarise a trace. Closed loops count as one arrival each."""
     prompt, output, starts = trace.prompt_tokens, trace.output_tokens, starts_ns(trace)
     span_s = float(starts[-1]) / NS if trace.has_times and len(starts) > 1 else 0.0
     gaps = np.diff(starts)
@@ -87,7 +87,7 @@ def describe(trace: Trace) -> TraceSummary:
 
 
 def turns_of_conversations(turns: Turns) -> Column:
-    """How many requests each conversation has."""
+    """The number of requests of each conversation."""
     counts = np.bincount(turns.session[turns.session >= 0])
     return counts[counts > 0]
 
@@ -110,7 +110,10 @@ def _lengths(tokens: Column) -> LengthSummary:
 
 
 def dispersion(arrival_ns: Column) -> dict[str, float]:
-    """Variance / mean of the counts in whole windows of 1, 10 and 60 s, where there are at least two."""
+    """The index of dispersion (variance / mean) of counts over whole windows of 1, 10 and 60 s.
+
+    A length with fewer than two windows is left out.
+    """
     found = {}
     for window_s in _IDC_WINDOWS_S:
         windows = int(arrival_ns[-1] // (window_s * 10**9))  # whole ones only
