@@ -258,7 +258,14 @@ class PolicyInfo:
     @property
     def id(self) -> str: ...
     @property
-    def stands_for(self) -> str: ...
+    def stands_for(self) -> str:
+        """What it does, and which engine or paper it follows."""
+    @property
+    def engine(self) -> str:
+        """The engine that runs this policy, such as "vLLM V1"; empty if none does."""
+    @property
+    def formula(self) -> str:
+        """When a request is admitted, as one line."""
     @property
     def parameters(self) -> list[PolicyParameter]: ...
 
@@ -287,6 +294,12 @@ class Policy:
     sees_memory: Final[bool]
     sees_lengths: Final[bool]
     is_padded: Final[bool]
+    def switches(self) -> dict[str, str | int | bool]:
+        """Every field that decides how the policy behaves, by name.
+
+        Choices (batching, admission, promise, order, mixing, victim) are names such as "prompt-fits"; the others are
+        numbers, or on and off. Two policies with equal switches make the same plans.
+        """
 
 class BlockedBy:
     """Why the first request in the queue was not admitted."""

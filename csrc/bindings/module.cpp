@@ -23,6 +23,8 @@ void bind_policy(py::module_& m) {
   py::class_<PolicyInfo>(m, "PolicyInfo")
       .def_readonly("id", &PolicyInfo::id)
       .def_readonly("stands_for", &PolicyInfo::stands_for)
+      .def_readonly("engine", &PolicyInfo::engine)
+      .def_readonly("formula", &PolicyInfo::formula)
       .def_readonly("parameters", &PolicyInfo::parameters);
   m.def("policy_catalogue", &policy_catalogue);
 
@@ -36,7 +38,12 @@ void bind_policy(py::module_& m) {
       .def_readonly("swap_bytes", &Policy::swap_bytes)
       .def_property_readonly("sees_memory", &Policy::sees_memory)
       .def_readonly("sees_lengths", &Policy::sees_lengths)
-      .def_property_readonly("is_padded", &Policy::is_padded);
+      .def_property_readonly("is_padded", &Policy::is_padded)
+      .def("switches", [](const Policy& policy) {
+        py::dict by_name;
+        for (const auto& [name, value] : switches(policy)) by_name[py::str(name)] = value;
+        return by_name;
+      });
 }
 
 void bind_plan(py::module_& m) {

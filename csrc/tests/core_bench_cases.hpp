@@ -11,7 +11,7 @@
 
 #include "warpgroup/packing/bin_packer.hpp"
 #include "warpgroup/packing/packing.hpp"
-#include "warpgroup/scheduler/forecast.hpp"
+#include "warpgroup/scheduler/admission/skyline.hpp"
 #include "warpgroup/scheduler/scheduler.hpp"
 #include "warpgroup/simulation/simulated_engine.hpp"
 #include "warpgroup/simulation/step_time.hpp"

@@ -12,7 +12,8 @@
 #include <vector>
 
 #include "warpgroup/packing/packing.hpp"
-#include "warpgroup/scheduler/forecast.hpp"
+#include "warpgroup/scheduler/admission/future_peak.hpp"
+#include "warpgroup/scheduler/admission/skyline.hpp"
 #include "warpgroup/scheduler/scheduler.hpp"
 
 namespace {
@@ -46,7 +47,7 @@ Policy random_policy(Random& random) {
   for (const PolicyParameter& parameter : info.parameters) {
     if (random.between(0, 1) == 0) continue;
     const double highest = std::min(parameter.highest, parameter.whole ? 64.0 : 30.0);
-    // Of whole numbers the highest too: it is what turns a switch on.
+    // Whole numbers reach their highest value, which turns a switch on.
     const std::int64_t steps = parameter.whole ? std::llround(highest - parameter.lowest) : 1000;
     const double share = static_cast<double>(random.between(0, steps)) / static_cast<double>(steps);
     const double value = parameter.lowest + share * (highest - parameter.lowest);
@@ -60,7 +61,7 @@ struct Live {
   std::int64_t generated;
 };
 
-// A run from the first request to the last on a machine that never behaves: requests are aborted,
+// A run from the first request to the last on an unreliable machine: requests are aborted,
 // steps run out of memory, the budget shrinks and grows, with notice or without.
 class Run {
  public:
@@ -77,17 +78,17 @@ class Run {
     for (std::int64_t turn = 0; ended_ < requests_; ++turn) {
       require(turn < 200'000, "no end in sight");
       submit_some();
-      abort_somebody();
+      abort_one();
       change_the_budget();
       take_a_turn();
     }
     const StepPlan& last = scheduler_.plan(now_);
     require(last.horizon == 0, "there is something to run when all have ended");
-    require(scheduler_.running() == 0, "somebody still runs");
-    require(scheduler_.waiting() == 0, "somebody still waits");
-    require(scheduler_.used_blocks() == 0, "blocks are held by nobody");
-    require(scheduler_.reserved_blocks() == 0, "blocks are promised to nobody");
-    require(scheduler_.host_bytes() == 0, "host memory is held by nobody");
+    require(scheduler_.running() == 0, "a request still runs");
+    require(scheduler_.waiting() == 0, "a request still waits");
+    require(scheduler_.used_blocks() == 0, "blocks are held by no request");
+    require(scheduler_.reserved_blocks() == 0, "blocks are promised to no request");
+    require(scheduler_.host_bytes() == 0, "host memory is held by no request");
     return scheduler_.plan_hash();
   }
 
@@ -109,7 +110,7 @@ class Run {
     }
   }
 
-  void abort_somebody() {
+  void abort_one() {
     if (submitted_ == 0 || random_.between(0, 20) > 0) return;
     const std::int64_t id = random_.between(0, submitted_ - 1);
     if (!scheduler_.abort(id)) return;
@@ -129,7 +130,7 @@ class Run {
   void take_a_turn() {
     if (scheduler_.running() == 0) forming_ = true;
     const StepPlan& plan = scheduler_.plan(now_);
-    require(!policy_.barrier || forming_ || plan.admitted.empty(), "somebody joined a full batch");
+    require(!policy_.barrier || forming_ || plan.admitted.empty(), "a request joined a complete batch");
     forming_ = forming_ && plan.blocked_by == BlockedBy::kTokens;
     for (const Evicted& evicted : plan.evicted) decoding_.erase(evicted.id);
     for (const Failed& failed : plan.failed) {
@@ -271,7 +272,7 @@ void learn_lengths_at_random(Random& random) {
 }
 
 // What must hold of a probabilistic forecast whatever the lengths: a larger pool never hurts, one
-// more request never helps, and blocks that everybody holds at once are always enough.
+// more request never helps, and blocks that all requests hold at once are always enough.
 void forecast_the_skyline_at_random(Random& random) {
   LengthPredictor predictor;
   for (std::int64_t i = random.between(0, 200); i > 0; --i) {

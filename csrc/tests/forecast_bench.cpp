@@ -1,12 +1,13 @@
 // Nanoseconds of one admission check against the forecast of k running requests, and of making that
-// forecast anew. Usage: forecast_bench
+// forecast again. Usage: forecast_bench
 
 #include <chrono>
 #include <cstdio>
 #include <random>
 #include <vector>
 
-#include "warpgroup/scheduler/forecast.hpp"
+#include "warpgroup/scheduler/admission/future_peak.hpp"
+#include "warpgroup/scheduler/admission/skyline.hpp"
 
 namespace {
 

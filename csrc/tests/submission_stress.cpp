@@ -67,7 +67,7 @@ struct History {
   std::vector<Call> pushes, pops;
 };
 
-// Several producers, of whom some claim places side by side, and a consumer that counts.
+// Several producers, some of which claim places side by side, and a consumer that counts.
 History run_ring(std::size_t capacity, std::int64_t each) {
   Ring ring(capacity);
   std::vector<std::vector<Call>> pushes(kProducers);

@@ -9,8 +9,8 @@ std::int64_t output(const Request& request) {
   return request.output_tokens > 0 ? request.output_tokens : request.max_new_tokens;
 }
 
-// Smaller keys come first. All are fixed at submission, so that the order never changes while a
-// request waits.
+// Requests with smaller keys come first. A key is fixed at submission, so that the order never
+// changes while a request waits.
 std::int64_t key(Order order, const Request& request) {
   switch (order) {
     case Order::kArrival:
@@ -52,7 +52,7 @@ void WaitingQueue::push_back(Sequence* sequence) {
   }
 }
 
-// The window may grow beyond its size by those who were evicted; they come first anyway.
+// Evicted requests may make the window larger than its size; they come first anyway.
 void WaitingQueue::push_front(Sequence* sequence) {
   sequence->place = by_arrival_.insert(by_arrival_.begin(), sequence);
   enter(sequence);

@@ -60,3 +60,28 @@ def test_a_mistake_is_named(text, error, message):
     with pytest.raises(error) as caught:
         parse_policies(text)
     assert message in str(caught.value)
+
+
+def test_switches_name_every_choice_of_a_policy():
+    switches = parse_policy("sarathi(chunk=256)").build().switches()
+    assert switches["batching"] == "continuous"
+    assert switches["admission"] == "prompt-fits"
+    assert switches["step_tokens"] == 256
+    assert switches["overtake"] is False
+
+
+def test_policies_differ_in_at_least_one_switch():
+    switches = [tuple(parse_policy(info.id).build().switches().items()) for info in policy_catalogue()]
+    assert len(set(switches)) == len(switches)
+
+
+@pytest.mark.parametrize("info", policy_catalogue(), ids=lambda info: info.id)
+def test_a_policy_says_when_it_admits_a_request(info):
+    assert info.formula
+    assert "\n" not in info.formula
+
+
+def test_the_policy_of_an_engine_names_it():
+    engines = {info.id: info.engine for info in policy_catalogue()}
+    assert engines["paged"] == "vLLM V1"
+    assert engines["skyline"] == ""

@@ -9,14 +9,14 @@ namespace warpgroup {
 
 // Why the first request in the queue was not admitted.
 enum class BlockedBy : std::uint8_t {
-  kNone,     // nobody waits
+  kNone,     // no request waits
   kMemory,   // its KV does not fit
   kCount,    // as many requests run as the policy or the engine allows
   kTokens,   // the step's token budget is used up
   kCompute,  // a static batch is running and cannot be joined
 };
 
-// What an executor needs to know of a step's size, padding included.
+// The size of a step, padding included: what an executor needs to know.
 struct StepWork {
   std::int64_t prefill_tokens = 0;   // prompt positions computed
   std::int64_t prefill_pairs = 0;    // query-key pairs of causal attention over those positions
@@ -39,7 +39,7 @@ struct Chunk {
   std::int64_t tokens;  // how many
 };
 
-// A request whose prefill is complete with this step: from the next one on it decodes.
+// A request whose prefill this step completes: from the next step on it decodes.
 struct Joined {
   std::int64_t id;
   std::int64_t generated;  // output tokens that it has after this step
@@ -61,7 +61,7 @@ struct Restored {
 
 // What the scheduler gives up first when memory falls short (eviction and rejection come after).
 enum class Degradation : std::uint8_t {
-  kAdmitLess,      // nobody is admitted until a request ends
+  kAdmitLess,      // no request is admitted until one ends
   kSmallerChunks,  // prefill chunks are halved; they grow again as requests end
 };
 
@@ -72,8 +72,9 @@ struct Failed {
                        // the pool
 };
 
-// One decision of the scheduler. It holds for `horizon` steps, all alike but for the decode rows'
-// caches growing by one token each: the executor may run any number of them, from one on.
+// One decision of the scheduler. It holds for `horizon` steps, which are all alike, except that the
+// caches of the decode rows grow by one token in each. The executor may run any number of them, at
+// least one.
 struct StepPlan {
   std::int64_t step = 0;  // index of the first step that it covers
   std::int64_t plan_ns = 0;
@@ -82,7 +83,7 @@ struct StepPlan {
   std::int64_t wake_ns = -1;  // with horizon 0: when to plan again at the latest; -1: on an arrival
   std::int64_t predicted_bytes = 0;  // VRAM needed by the first step
   std::int64_t kv_bytes = 0;         // KV bytes held in the first step
-  std::int64_t paused_rows = 0;      // requests that could decode but get no turn
+  std::int64_t paused_rows = 0;      // requests that could decode but get no token in this step
   StepWork work;
   BlockedBy blocked_by = BlockedBy::kNone;
   std::vector<std::int64_t> admitted;
@@ -95,7 +96,7 @@ struct StepPlan {
   std::vector<std::int64_t> decode;
 };
 
-// What the core knows of the steps that were run: one row of steps.parquet, but for the clock.
+// What the core knows about the steps that ran: one row of steps.parquet, without the clock.
 struct StepRecord {
   std::int64_t step;
   std::int64_t steps;

@@ -11,9 +11,8 @@
 
 namespace warpgroup {
 
-// Requests that wait, in arrival order; and of the first `window` of them, those in the order in
-// which the policy wants to take them. Evicted requests rejoin at the front: they were admitted
-// before everybody behind them.
+// The waiting requests in arrival order; and the first `window` of them in the order in which the
+// policy takes them. Evicted requests return to the front: they were admitted before all others.
 class WaitingQueue {
  public:
   // window: 0 for the whole queue.
