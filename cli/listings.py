@@ -13,7 +13,7 @@ DEVICES_EXAMPLES = examples("warpgroup devices", "warpgroup devices --json")
 
 
 def policies_command(json: JsonOption = False) -> None:
-    """List the batching policies, what each stands for and its parameters."""
+    """List the batching policies: what each stands for, when it admits a request, and its parameters."""
     infos = policy_catalogue()
     if not json:
         show_policies(infos)
@@ -23,6 +23,8 @@ def policies_command(json: JsonOption = False) -> None:
             {
                 "id": info.id,
                 "stands_for": info.stands_for,
+                "engine": info.engine,
+                "formula": info.formula,
                 "parameters": {p.name: {"default": p.default, "meaning": p.meaning} for p in info.parameters},
             }
             for info in infos

@@ -15,10 +15,11 @@ from ..terminal import stdout
 
 
 def show_policies(infos: Sequence[PolicyInfo]) -> None:
-    """The policies: for each, what it stands for and its parameters."""
+    """The policies: for each, the engine that runs it, what it stands for, when it admits, and its parameters."""
     for info in infos:
+        name = f"{info.id} ({info.engine})" if info.engine else info.id
         parameters = [f"{p.name}={p.default:g}: {p.meaning}" for p in info.parameters]
-        _show_block(info.id, info.stands_for, *parameters)
+        _show_block(name, info.stands_for, f"Admits: {info.formula}", *parameters)
 
 
 def show_scenarios(listed: Sequence[Scenario]) -> None:

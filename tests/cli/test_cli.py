@@ -169,6 +169,15 @@ def test_listings_are_for_people_and_for_programs(listing):
     assert len(json.loads(warpgroup(listing, "--json").stdout)) >= 4
 
 
+def test_policies_are_listed_with_engine_and_admission_formula():
+    shown = {each["id"]: each for each in json.loads(warpgroup("policies", "--json").stdout)}
+    assert "vLLM" in shown["paged"]["engine"]
+    assert all(each["formula"] for each in shown.values())
+    text = " ".join(warpgroup("policies").stdout.split())
+    assert f"paged ({shown['paged']['engine']})" in text
+    assert text.count("Admits: ") == len(shown)
+
+
 def test_inspect_shows_lengths_and_dropped_rows(place):
     (place / "some.csv").write_text(TRACE + "0,5\n")
     done = warpgroup("trace", "inspect", "some.csv")
