@@ -143,13 +143,13 @@ class _Bars:
 
 
 def _claim(folder: Path, *, force: bool, resume: bool) -> None:
-    from ..reports import LADDER
+    from ..reports import ABLATION_FOLDER
     from ..sim import take_down
 
     claim_folder(folder, force=force, resume=resume)
     if force and not resume:
         _remove_earlier(folder)
-    take_down(folder / LADDER)
+    take_down(folder / ABLATION_FOLDER)
 
 
 def _remove_earlier(folder: Path) -> None:
@@ -201,41 +201,34 @@ def _read_study(folders: list[Path]) -> "Study":
 
 def _with_ablation(study: "Study", case: _Case, folders: list[Path], bars: _Bars) -> "Study":
     """The study with the runs between the baseline and the winner, if there are any."""
-    from ..reports import LADDER
+    from ..reports import ABLATION_FOLDER
     from ..sim import climb
 
     rungs = _ladder(study, case.experiment)
     if not rungs:
         return study
-    ladder = climb(
+    steps = climb(
         case.experiment,
         rungs,
-        case.folder / LADDER,
+        case.folder / ABLATION_FOLDER,
         step_time=case.step_time,
         reuse={run.info.policy: each for run, each in zip(study.runs, folders, strict=False)},
         command=command_line(),
         on_progress=partial(bars.show, seeds=1),
     )
-    return replace(study, ladder=[read_run(each) for each in ladder])
+    return replace(study, ablation=[read_run(each) for each in steps])
 
 
 def _ladder(study: "Study", experiment: Experiment) -> "list[Rung]":
     """From the first padded count policy of the study to the winner; empty if either is missing."""
-    from ..reports import verdict
     from ..sim import ladder
 
     infos = [run.info for run in study.runs]
-    baseline = next((spec for spec in (parse_policy(info.policy) for info in infos) if _is_baseline(spec)), None)
-    best = verdict(infos, study.replicates).winner
-    if baseline is None or best is None or infos[best].upper_bound:
+    baseline = next((info for info in infos if info.counts_requests and info.is_padded), None)
+    best = study.judged.winner if study.judged is not None else None
+    if baseline is None or best is None or infos[best].upper_bound or infos[best].policy == baseline.policy:
         return []
-    winner = parse_policy(infos[best].policy)
-    return [] if winner == baseline else ladder(winner, baseline, experiment.max_seqs)
-
-
-def _is_baseline(policy: PolicySpec) -> bool:
-    """Whether the policy is the classic one: padded batches of a fixed number of requests, as `count-static`."""
-    return policy.counts_requests and policy.build().is_padded
+    return ladder(parse_policy(infos[best].policy), parse_policy(baseline.policy), experiment.max_seqs)
 
 
 def _write_report(study: "Study", path: Path, bars: _Bars) -> None:
@@ -249,5 +242,5 @@ def _show(study: "Study", folders: list[Path], *, json: bool) -> None:
     if json:
         infos = [read_info(each) for each in folders]
         terminal.print_json([info.summary | {"seed": info.seed} for info in infos])
-    else:
-        show_runs([run.info for run in study.runs], study.replicates)
+    elif study.judged is not None:
+        show_runs(study.judged)

@@ -137,5 +137,7 @@ def _show(folders: list[Path], folder: Path, *, json: bool) -> None:
     if json:
         terminal.print_json([info.summary | {"seed": info.seed} for info in infos])
     else:
-        show_runs(infos)
+        from ..reports import verdict
+
+        show_runs(verdict(infos))
     terminal.show_path("runs", folder)

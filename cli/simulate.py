@@ -105,5 +105,7 @@ def _show(run: Run, folder: Path, *, json: bool) -> None:
     if json:
         terminal.print_json([run.info.summary | {"seed": run.info.seed}])
     else:
-        show_runs([run.info])
+        from ..reports import verdict
+
+        show_runs(verdict([run.info]))
     terminal.show_path("run", folder)

@@ -1,9 +1,9 @@
 """The record of a run or a sweep, on disk and in memory, and every metric computed from it."""
 
 from .run import (
-    AS_RECORDED,
     BLOCKED_BY,
     Columns,
+    Kind,
     MachineInfo,
     MemoryInfo,
     Run,
@@ -26,9 +26,9 @@ from .store import (
 )
 
 __all__ = [
-    "AS_RECORDED",
     "BLOCKED_BY",
     "Columns",
+    "Kind",
     "MachineInfo",
     "MemoryInfo",
     "Run",

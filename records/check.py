@@ -1,15 +1,15 @@
-"""Whether the four files of a run folder belong together: what whoever reads a run may rely on."""
+"""Checks that the four files of a run folder belong to one run, so that readers can rely on them."""
 
 from collections.abc import Iterator
 
 import msgspec
 import numpy as np
 
-from ..csrc import EVENTS, STATUSES, STEP_EVENTS, STEP_FIELDS, policy_catalogue
+from ..csrc import EVENTS, STATUSES, STEP_EVENTS, STEP_FIELDS
 from ..workloads import TURN_COLUMNS
 from .metrics import Summary, makespan_ns, running_mean
 from .requests import requests_of
-from .run import Columns, Run, RunInfo
+from .run import Columns, Run, RunInfo, known_policy
 
 _KINDS = ("simulated", "real")
 _TEXT = "reason"
@@ -21,32 +21,32 @@ _COLUMNS = {
     "steps": STEP_FIELDS,
     "events": ("t_ns", "request", "event", "bytes"),
 }
-_LETTERS = 60  # of what a damaged record says, so that it is one line
+_LONGEST_QUOTE = 60  # characters: a quote of a damaged record stays on one line
 _EVICTIONS = ("preempt", "swap-out")
 _LOOP = ("ticket", *TURN_COLUMNS)
-"""Where requests wait for each other, these too."""
+"""Further columns of a closed loop."""
 
 
 def fault_of_info(info: RunInfo) -> str | None:
-    """What is wrong with a `run.json` of the right form, in words; None: nothing."""
+    """What is wrong with a `run.json` that has the right types, in words; None if nothing is."""
     if info.kind not in _KINDS:
-        return f"kind is {info.kind[:_LETTERS]!r}, expected {' or '.join(_KINDS)}"
-    if info.policy.partition("(")[0] not in [policy.id for policy in policy_catalogue()]:
-        return f"policy {info.policy[:_LETTERS]!r} is unknown to this version"
+        return f"kind is {info.kind[:_LONGEST_QUOTE]!r}, expected {' or '.join(_KINDS)}"
+    if known_policy(info.policy) is None:
+        return f"policy {info.policy[:_LONGEST_QUOTE]!r} is unknown to this version"
     try:
         msgspec.convert(info.summary, Summary)
     except msgspec.ValidationError as error:
-        return f"its summary is not one: {error}"
+        return f"its summary is not valid: {error}"
     return None
 
 
 def fault_of(run: Run) -> str | None:
-    """What is wrong with the tables, or contradicts `run.json`, in words; None: nothing."""
+    """What is wrong with the tables, or contradicts `run.json`, in words; None if nothing does."""
     return next(_faults(run), None)
 
 
 def _faults(run: Run) -> Iterator[str]:
-    """Each check relies on those before it."""
+    """All faults, in order. Each check relies on the checks before it."""
     for name, expected in _COLUMNS.items():
         columns: Columns = getattr(run, name)
         loop = _LOOP if name == "requests" and any(each in columns for each in _LOOP) else ()
@@ -54,18 +54,18 @@ def _faults(run: Run) -> Iterator[str]:
             yield f"{name}.parquet has no column {', '.join(lacking)}"
         for each in (*expected, *loop):
             if each != _TEXT and not np.issubdtype(columns[each].dtype, np.integer):
-                yield f"{name}.parquet: column {each} holds more than whole numbers"
-    yield from _foreign_requests(run)
+                yield f"{name}.parquet: column {each} has values that are not whole numbers"
+    yield from _requests_of_another_run(run)
     count = len(run.requests["id"])
     told = run.events["request"][run.events["event"] != EVENTS.index("budget")]
     if len(told) and not -1 <= told.min() <= told.max() < count:
-        yield f"events.parquet is of another run: it tells of request {int(told.max()):,} of {count:,}"
+        yield f"events.parquet is of another run: it names request {int(told.max()):,} of {count:,}"
     if (seen := int(run.steps["ticket"].max(initial=-1)) + 1) > count:
-        yield f"steps.parquet is of another run: it has seen {seen:,} of {count:,} requests"
-    yield from _foreign_outcomes(run)
+        yield f"steps.parquet is of another run: it has {seen:,} of {count:,} requests"
+    yield from _results_of_another_run(run)
 
 
-def _foreign_requests(run: Run) -> Iterator[str]:
+def _requests_of_another_run(run: Run) -> Iterator[str]:
     told, requests = run.info.scenario.trace, run.requests
     here = len(requests["id"])
     if here != told.requests:
@@ -73,13 +73,13 @@ def _foreign_requests(run: Run) -> Iterator[str]:
     if TURN_COLUMNS[0] in requests:
         before, waits = requests["after_id"], requests["think_ns"] >= 0
         if not ((before >= np.where(waits, 0, -1)) & (before < np.arange(here))).all():
-            yield "requests.parquet: a request waits for none that came before it"
+            yield "requests.parquet: a request waits for a request that is not before it"
     if requests_of(run).content_hash != told.content_hash:
         yield "requests.parquet is of another run: its requests are not those of run.json"
 
 
-def _foreign_outcomes(run: Run) -> Iterator[str]:
-    """What the summary says of each table that other runs of the same requests would hardly have in common."""
+def _results_of_another_run(run: Run) -> Iterator[str]:
+    """Compare the tables with those figures of the summary that rarely agree between two runs of the same requests."""
     s = msgspec.convert(run.info.summary, Summary)
     r, steps, events = run.requests, run.steps, run.events["event"]
     figures: dict[str, list[tuple[str, float, float]]] = {
@@ -103,4 +103,4 @@ def _foreign_outcomes(run: Run) -> Iterator[str]:
     for name, compared in figures.items():
         for what, here, there in compared:
             if here != there:
-                yield f"{name}.parquet is of another run: {what} {here:,} there, {there:,} in run.json"
+                yield f"{name}.parquet is of another run: {what}: {here:,} in it, {there:,} in run.json"

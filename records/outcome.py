@@ -1,4 +1,4 @@
-"""The record of a run from what its executor has in the end, the same for simulated and real runs; and back."""
+"""From the end of a run to its record, for simulated and real runs alike; and from a record back to its experiment."""
 
 import msgspec
 import numpy as np
@@ -9,7 +9,7 @@ from ..experiment import Experiment, Inputs, Slo, build_experiment
 from ..workloads import TURN_COLUMNS
 from .metrics import Summary, summarize
 from .requests import requests_of
-from .run import Columns, MachineInfo, MemoryInfo, Run, RunInfo, ScenarioInfo, TraceInfo, versions
+from .run import Columns, Kind, MachineInfo, MemoryInfo, Run, RunInfo, ScenarioInfo, TraceInfo, versions
 
 
 def conclude(
@@ -18,24 +18,25 @@ def conclude(
     scheduler: Scheduler,
     recorder: Recorder,
     *,
-    kind: str,
+    kind: Kind,
     step_time: str,
     complete: bool,
+    recorded_times: bool = False,
     note: str = "",
     command: str = "",
     machine: MachineInfo | None = None,
 ) -> Run:
-    """The run, with its summary; of a complete one it is checked that nothing was lost or counted twice.
+    """The run with its summary. A complete run is checked: nothing is lost, nothing is counted twice.
 
     Args:
-        kind: simulated | real.
         step_time: the step-time model, or the machine that was measured.
-        complete: whether it came to its end.
+        complete: whether the run came to its end.
+        recorded_times: the step durations are those that `step_time` measured, not a model's.
     """
     info = RunInfo(
         kind=kind,
         policy=str(policy),
-        scenario=describe(experiment, step_time),
+        scenario=scenario_info(experiment, step_time, recorded_times=recorded_times),
         seed=experiment.seed,
         plan_hash=f"{scheduler.plan_hash:016x}",
         complete=complete,
@@ -60,7 +61,7 @@ def _requests(experiment: Experiment, recorder: Recorder) -> Columns:
     ticket, arrival_ns = outcomes.pop("ticket"), outcomes.pop("arrival_ns")
     return {
         "id": np.arange(count, dtype=np.int64),
-        # Those that never came would not have come before.
+        # A request that never arrived keeps the earliest time at which it could have arrived.
         "arrival_ns": np.where(ticket >= 0, arrival_ns, trace.arrival_ns),
         "prompt_tokens": trace.prompt_tokens,
         "output_tokens": trace.output_tokens,
@@ -72,12 +73,12 @@ def _requests(experiment: Experiment, recorder: Recorder) -> Columns:
 
 
 def _check_conservation(run: Run, summary: Summary, scheduler: Scheduler) -> None:
-    """Nothing is lost and nothing is counted twice: requests, tokens and blocks."""
+    """Assert that no request, token or block is lost or counted twice."""
     ended = summary.finished + summary.rejected + summary.failed
     assert ended == summary.requests, f"{summary.requests - ended} requests neither finished nor were turned away"
-    assert scheduler.used_blocks == 0, f"{scheduler.used_blocks} KV blocks are held by nobody"
+    assert scheduler.used_blocks == 0, f"{scheduler.used_blocks} KV blocks are held, but no request runs"
     if summary.failed:
-        return  # what a failed request had computed is in the steps, but in no request's needs
+        return  # the steps hold what a failed request computed, but no request needed it
     r, steps = run.requests, run.steps
     done = r["finish_ns"] >= 0
     needed = int((r["prompt_tokens"] + r["output_tokens"] - 1)[done].sum()) + int(r["recomputed_tokens"].sum())
@@ -87,7 +88,7 @@ def _check_conservation(run: Run, summary: Summary, scheduler: Scheduler) -> Non
 
 
 def _named(activation: Activation) -> dict[str, int]:
-    """Its tensors by name, in bytes."""
+    """The bytes of each tensor, by name."""
     names = (
         *("residual", "projections", "attention_output", "log_sum_exp", "split_accumulators"),
         *("mlp", "logits", "rounding"),
@@ -95,65 +96,75 @@ def _named(activation: Activation) -> dict[str, int]:
     return {name: size for name in names if (size := getattr(activation, name))}
 
 
-def describe(experiment: Experiment, step_time: str) -> ScenarioInfo:
-    """The experiment as the record keeps it."""
-    trace, memory = experiment.trace, experiment.memory
-    longest = trace.prompt_tokens + trace.output_tokens
+def scenario_info(experiment: Experiment, step_time: str, *, recorded_times: bool = False) -> ScenarioInfo:
+    """The experiment as the record keeps it. For `recorded_times` see `conclude`."""
     return ScenarioInfo(
         name=experiment.name,
-        trace=TraceInfo(
-            name=trace.name,
-            content_hash=trace.content_hash,
-            format=trace.source.format,
-            file=trace.source.path,
-            file_sha256=trace.source.sha256,
-            requests=len(trace),
-            rows_read=trace.source.rows_read,
-            dropped=trace.source.dropped,
-            repaired=trace.source.repaired,
-            max_new_tokens=trace.max_new_tokens,
-            arrivals=experiment.arrivals,
-            rate_scale=experiment.rate_scale,
-            over_context=int((longest > experiment.model.context_tokens).sum()),
-            waiting=int(trace.turns.waits.sum()) if trace.turns else 0,
-            transforms=trace.source.transforms,
-        ),
+        trace=_trace_info(experiment),
         model=experiment.model.name,
         device=experiment.device.name,
-        memory=MemoryInfo(
-            budget_bytes=memory.budget_bytes,
-            weight_bytes=memory.geometry.weight_bytes,
-            context_bytes=memory.context_bytes,
-            graph_pool_bytes=memory.graph_pool_bytes,
-            largest_prefill=_named(memory.activation(prefill_tokens=experiment.step_tokens, sampled_rows=1)),
-            largest_decode=_named(memory.activation(decode_rows=experiment.max_seqs, sampled_rows=experiment.max_seqs)),
-            activation_reserve_bytes=memory.activation_reserve_bytes,
-            kv_pool_bytes=memory.pool_blocks * memory.block_bytes,
-            kv_bytes_per_token=memory.geometry.kv_bytes_per_token,
-            block_tokens=memory.block_tokens,
-            pool_blocks=memory.pool_blocks,
-        ),
+        memory=_memory_info(experiment),
         max_seqs=experiment.max_seqs,
         step_tokens=experiment.step_tokens,
         slo_ttft_s=experiment.slo.ttft_s,
         slo_tpot_s=experiment.slo.tpot_s,
         step_time=step_time,
+        recorded_times=recorded_times,
         inputs=Inputs(experiment.model, experiment.device, experiment.limits),
     )
 
 
-def restore(run: Run) -> tuple[Experiment, PolicySpec]:
-    """What a run was made of: the inverse of `describe`.
+def _trace_info(experiment: Experiment) -> TraceInfo:
+    trace, source = experiment.trace, experiment.trace.source
+    lengths = trace.prompt_tokens + trace.output_tokens
+    return TraceInfo(
+        name=trace.name,
+        content_hash=trace.content_hash,
+        format=source.format,
+        file=source.path,
+        file_sha256=source.sha256,
+        requests=len(trace),
+        rows_read=source.rows_read,
+        dropped=source.dropped,
+        repaired=source.repaired,
+        max_new_tokens=trace.max_new_tokens,
+        arrivals=experiment.arrivals,
+        rate_scale=experiment.rate_scale,
+        over_context=int((lengths > experiment.model.context_tokens).sum()),
+        waiting=int(trace.turns.waits.sum()) if trace.turns else 0,
+        transforms=source.transforms,
+    )
 
-    Raises InvalidRun: the record is of a version that did not keep it, or does not fit together.
+
+def _memory_info(experiment: Experiment) -> MemoryInfo:
+    memory = experiment.memory
+    return MemoryInfo(
+        budget_bytes=memory.budget_bytes,
+        weight_bytes=memory.geometry.weight_bytes,
+        context_bytes=memory.context_bytes,
+        graph_pool_bytes=memory.graph_pool_bytes,
+        largest_prefill=_named(memory.activation(prefill_tokens=experiment.step_tokens, sampled_rows=1)),
+        largest_decode=_named(memory.activation(decode_rows=experiment.max_seqs, sampled_rows=experiment.max_seqs)),
+        activation_reserve_bytes=memory.activation_reserve_bytes,
+        kv_pool_bytes=memory.pool_blocks * memory.block_bytes,
+        kv_bytes_per_token=memory.geometry.kv_bytes_per_token,
+        block_tokens=memory.block_tokens,
+        pool_blocks=memory.pool_blocks,
+    )
+
+
+def restore(run: Run) -> tuple[Experiment, PolicySpec]:
+    """The experiment and policy of a run: the inverse of `scenario_info`.
+
+    Raises InvalidRun: the record is too old to have them, or its requests are not those of the run.
     """
     scenario, told = run.info.scenario, run.info.scenario.trace
     inputs = scenario.inputs
     if inputs is None:
-        raise InvalidRun("the record does not say what the run was made of: make it again with this version")
+        raise InvalidRun("the record lacks the model, device and limits of the run: run it again with this version")
     trace = requests_of(run)
     if trace.content_hash != told.content_hash:
-        raise InvalidRun("requests.parquet and run.json are not of one run: their requests differ")
+        raise InvalidRun("requests.parquet and run.json are not of one run: their requests differ; run it again")
     experiment = build_experiment(
         trace,
         inputs.model,

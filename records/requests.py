@@ -1,11 +1,11 @@
-"""The requests that a run was made of, read back from its record."""
+"""The requests of a run, read back from its record."""
 
 from ..workloads import TURN_COLUMNS, Trace, TraceSource, Turns
 from .run import Columns, Run
 
 
 def requests_of(run: Run) -> Trace:
-    """The requests as they were before the run; whether they are those of `run.json`, their hash tells."""
+    """The requests as they were before the run. Compare their hash with `run.json` to see whether they belong to it."""
     told, requests, turns = run.info.scenario.trace, run.requests, _turns(run.requests)
     return Trace(
         name=told.name,

@@ -1,4 +1,4 @@
-"""Run folders: claimed, written atomically, read back and checked. See `records.run` for the files."""
+"""Run folders: claim one, write a run atomically, read it back and check it. See `records.run` for the files."""
 
 import os
 import signal
@@ -15,11 +15,13 @@ from ..csrc import EVENTS, STATUSES, STEP_EVENTS, policy_catalogue
 from ..errors import InvalidRun, OutputRefused
 from .check import fault_of, fault_of_info
 from .run import BLOCKED_BY, SCHEMA, Columns, Run, RunInfo
+from .upgrade import upgrade_run
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 _INFO = "run.json"
+_LONGEST_REASON = 300  # characters: an error may quote a damaged file at any length
 
 _CODED: dict[str, dict[str, tuple[str, ...]]] = {
     "requests": {"status": STATUSES},
@@ -29,10 +31,10 @@ _CODED: dict[str, dict[str, tuple[str, ...]]] = {
 
 
 def claim_folder(folder: Path, *, force: bool = False, resume: bool = False) -> None:
-    """Make `folder` ready to be written into.
+    """Make `folder` ready for output.
 
     Raises:
-        OutputRefused: it holds something (and neither `force` nor `resume` was said), is a file, or cannot be
+        OutputRefused: the folder is not empty (and neither `force` nor `resume` is set), is a file, or cannot be
             written.
     """
     try:
@@ -49,14 +51,14 @@ def claim_folder(folder: Path, *, force: bool = False, resume: bool = False) -> 
 
 
 def fresh_folder() -> Path:
-    """The next numbered one in warpgroup-runs."""
+    """The next free numbered folder in warpgroup-runs."""
     base = Path("warpgroup-runs")
     taken = [int(each.name) for each in base.glob("[0-9]*") if each.name.isdigit()]
     return base / f"{max(taken, default=0) + 1:03d}"
 
 
 def refuse_existing(output: Path, option: str, *, force: bool) -> None:
-    """Raises OutputRefused: a file is there already and `force` was not said, or its folder is missing."""
+    """Raises OutputRefused: the file exists and `force` is not set, or its folder is missing."""
     if output.exists() and not force:
         raise OutputRefused(f"{output} exists: choose another {option}, or --force to overwrite it")
     if not output.parent.is_dir():
@@ -64,7 +66,7 @@ def refuse_existing(output: Path, option: str, *, force: bool) -> None:
 
 
 def write_run(folder: Path, run: Run) -> None:
-    """Write all four files. Raises OutputRefused if that is impossible; what was there is replaced."""
+    """Write all four files and replace what was there. Raises OutputRefused if that is impossible."""
     import pyarrow.parquet as pq
 
     try:
@@ -82,7 +84,7 @@ def write_run(folder: Path, run: Run) -> None:
 
 
 def remove_run(folder: Path) -> None:
-    """Delete the four files, and the folder if that was all in it. Raises OutputRefused if that is impossible."""
+    """Delete the four files, and the folder if it is then empty. Raises OutputRefused if that is impossible."""
     try:
         for name in (_INFO, *(f"{table}.parquet" for table in _CODED)):
             (folder / name).unlink(missing_ok=True)
@@ -94,7 +96,9 @@ def remove_run(folder: Path) -> None:
 
 @contextmanager
 def _interrupts_deferred() -> Iterator[None]:
-    """Ctrl-C waits until the block is done: half a folder could not be read. (Other threads never get it.)"""
+    """Ctrl-C takes effect after the block, because a half-written folder cannot be read. (Python delivers signals to
+    the main thread only.)
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -112,8 +116,8 @@ def read_info(folder: Path) -> RunInfo:
     """`run.json` alone. Raises InvalidRun."""
     path = folder / _INFO
     try:
-        info = msgspec.json.decode(path.read_bytes(), type=RunInfo)
-        msgspec.json.encode(info)  # some of what can be read is too large to be written again
+        info = msgspec.convert(upgrade_run(msgspec.json.decode(path.read_bytes())), RunInfo)
+        msgspec.json.encode(info)  # a number can be too large to be written again
     except (FileNotFoundError, NotADirectoryError):
         raise InvalidRun(_no_run(folder)) from None
     except OSError as error:
@@ -128,27 +132,31 @@ def read_info(folder: Path) -> RunInfo:
 
 
 def _no_run(folder: Path) -> str:
-    """Why there is no run in it, and where there is one."""
+    """Why the folder is not a run, and which folders in it are."""
     if not folder.exists():
         return f"there is no file or folder {folder}: expected the folder of a run"
     if not folder.is_dir():
-        return f"{folder} is a file: expected the folder of a run{', its own' if folder.name == _INFO else ''}"
+        hint = f", here {folder.parent}" if folder.name == _INFO else ""
+        return f"{folder} is a file: expected the folder of a run{hint}"
     refuse_stripped(folder)
     inside = ", ".join(str(each.parent) for each in sorted(folder.glob(f"*/{_INFO}")))
     return f"{folder} is not a run: it has no {_INFO}{f'; runs in it: {inside}' if inside else ''}"
 
 
 def refuse_stripped(folder: Path) -> None:
-    """Raises InvalidRun: a folder with tables of a run, whole or in parts, that has lost its `run.json`."""
+    """Raises InvalidRun: the folder has tables of a run, complete or partial, but no `run.json`."""
     if (folder / _INFO).exists():
         return
     names = [f"{_INFO}.part", *(f"{table}.parquet{end}" for table in _CODED for end in ("", ".part"))]
     if left := [name for name in names if (folder / name).exists()]:
-        raise InvalidRun(f"{folder} has {left[0]}, but no {_INFO}: run it again, or take it away")
+        raise InvalidRun(f"{folder} has {left[0]}, but no {_INFO}: run it again, or delete it")
 
 
 def read_run(folder: Path) -> Run:
-    """A whole run, complete or not. Raises InvalidRun: it cannot be read, or its files do not belong together."""
+    """A run with its tables, complete or not.
+
+    Raises InvalidRun: a file cannot be read, or the files do not belong to one run.
+    """
     info = read_info(folder)
     run = Run(info, **{name: _read_table(folder / f"{name}.parquet", codes) for name, codes in _CODED.items()})
     if fault := fault_of(run):
@@ -169,14 +177,14 @@ def _read_table(path: Path, codes: Mapping[str, tuple[str, ...]]) -> Columns:
 
 
 def _reason(error: Exception) -> str:
-    """In one line that can be gone on with."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+    """The first line of the error, without its full stop, so that a sentence can go on after it."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:_LONGEST_REASON].rstrip(".")
 
 
 def run_folders(path: Path) -> list[Path]:
-    """The folder itself, or the runs in it, in the order of the policies' catalogue.
+    """The folder itself, or the runs in it, in the order of the policy catalogue.
 
-    Raises InvalidRun: a folder without a run, or with one that has lost its `run.json`.
+    Raises InvalidRun: there is no run in the folder, or a run in it has no `run.json`.
     """
     if (path / _INFO).exists() or not path.is_dir():
         return [path]
@@ -185,9 +193,9 @@ def run_folders(path: Path) -> list[Path]:
         refuse_stripped(each)
     shown = [info.id for info in policy_catalogue()]
     below = [each.parent for each in sorted(path.glob(f"*/{_INFO}"))]
-    below.sort(key=lambda folder: shown.index(read_info(folder).policy.partition("(")[0]))
+    below.sort(key=lambda folder: shown.index(read_info(folder).policy_id))
     if not below:
-        raise InvalidRun(f"{path} holds no run: expected {_INFO} in it, or in a folder below it")
+        raise InvalidRun(f"{path} has no run: expected {_INFO} in it, or in a folder below it")
     return below
 
 

@@ -1,9 +1,9 @@
-"""The record of a sweep: what each policy can take under an SLO. A sweep is a folder:
+"""The record of a sweep: the capacity of each policy under an SLO. A sweep is a folder:
 
-    sweep.json     what was asked, and for each policy its capacity and all rates that were measured
-    trials.jsonl   one line a simulation, written as soon as it ended; see `sim.sweep.trials`
+    sweep.json     the question, and for each policy its capacity and every rate that was measured
+    trials.jsonl   one line per simulation, written as soon as it ends; see `sim.sweep.trials`
 
-Neither says where or how fast it ran: the same question has the same answer, byte for byte but for the command.
+Neither file says where or how fast the sweep ran: the same question gives the same bytes, except for the command.
 """
 
 from pathlib import Path
@@ -12,20 +12,22 @@ import msgspec
 
 from ..errors import InvalidRun, OutputRefused
 from .metrics import Summary
-from .run import ScenarioInfo
+from .run import ScenarioInfo, known_policy
+from .upgrade import upgrade_sweep
 
 SCHEMA = 1
 FILE = "sweep.json"
 
 
-class Point(msgspec.Struct, frozen=True):
+class RatePoint(msgspec.Struct, frozen=True):
     """One policy at one rate.
 
     Attributes:
         rate: requests per second.
-        attainment: share of the requests of all seeds that kept the SLO; rejected and failed ones did not.
-        by_seed: the same of each seed alone.
-        summary: counts added up over the seeds, all else their mean.
+        attainment: share of the requests of all seeds that kept the SLO; rejected and failed requests count as
+            requests that did not.
+        by_seed: the attainment of each seed.
+        summary: counts are sums over the seeds, all other figures are means.
     """
 
     rate: float
@@ -35,31 +37,37 @@ class Point(msgspec.Struct, frozen=True):
 
 
 class PolicySweep(msgspec.Struct, frozen=True):
-    """What one policy can take.
+    """The capacity of one policy, and how it was found.
 
     Attributes:
-        upper_bound: the policy saw true output lengths: no engine could do this.
-        capacity: the highest rate below the first that failed; None: the lowest that was measured failed.
-        first_failing: the lowest rate that failed; None: none did.
+        upper_bound: the policy saw true output lengths, which no engine can.
+        capacity: the highest rate below the first rate that failed; None if the lowest measured rate failed.
+        first_failing: the lowest rate that failed; None if no rate did.
         points: what was measured, by rate.
-        notes: how a count was chosen, and where attainment does not fall with the rate.
+        notes: how a count was chosen, and where attainment rises with the rate.
     """
 
     policy: str
     upper_bound: bool
     capacity: float | None
     first_failing: float | None
-    points: list[Point]
+    points: list[RatePoint]
     notes: list[str]
 
     @property
     def label(self) -> str:
-        """The policy as it is shown."""
+        """The policy as reports show it."""
         return f"{self.policy} (upper bound)" if self.upper_bound else self.policy
 
     @property
-    def at_capacity(self) -> Point | None:
-        """What was measured there."""
+    def counts_requests(self) -> bool:
+        """Whether the policy caps a batch by its number of requests, and so ignores memory."""
+        spec = known_policy(self.policy)
+        return spec is not None and spec.counts_requests
+
+    @property
+    def at_capacity(self) -> RatePoint | None:
+        """What was measured at capacity; None if no rate passed."""
         return next((point for point in self.points if point.rate == self.capacity), None)
 
 
@@ -67,10 +75,10 @@ class Sweep(msgspec.Struct, frozen=True):
     """`sweep.json`.
 
     Attributes:
-        scenario: as in a run's record; the requests are those of the first seed.
+        scenario: as in the record of a run; the requests are those of the first seed.
         rates: the grid, in requests per second, ascending.
-        attainment: the share of requests that have to keep the SLO.
-        every_rate: all of the grid was measured; else bisection chose.
+        attainment: the share of requests that must keep the SLO.
+        every_rate: whether every rate of the grid was measured; otherwise bisection chose the rates.
     """
 
     scenario: ScenarioInfo
@@ -85,7 +93,7 @@ class Sweep(msgspec.Struct, frozen=True):
 
 
 def write_sweep(folder: Path, sweep: Sweep) -> None:
-    """Whole or not at all. Raises OutputRefused."""
+    """Write `sweep.json` atomically. Raises OutputRefused if that is impossible."""
     part = folder / f"{FILE}.part"
     try:
         part.write_bytes(msgspec.json.format(msgspec.json.encode(sweep, order="sorted"), indent=1) + b"\n")
@@ -95,10 +103,13 @@ def write_sweep(folder: Path, sweep: Sweep) -> None:
 
 
 def read_sweep(folder: Path) -> Sweep:
-    """Raises InvalidRun: no sweep, one that has not come to its end, or of a newer schema."""
+    """The sweep in a folder.
+
+    Raises InvalidRun: there is no finished sweep, its record is damaged, or its schema is newer than this version.
+    """
     path = folder / FILE
     try:
-        sweep = msgspec.json.decode(path.read_bytes(), type=Sweep)
+        sweep = msgspec.convert(upgrade_sweep(msgspec.json.decode(path.read_bytes())), Sweep)
     except (FileNotFoundError, NotADirectoryError):
         raise InvalidRun(f"{folder} is not a finished sweep: it has no {FILE}; --resume continues it") from None
     except OSError as error:
@@ -107,13 +118,13 @@ def read_sweep(folder: Path) -> Sweep:
         raise InvalidRun(f"{path} is not the record of a sweep: {error}; --resume makes it again") from None
     if sweep.schema > SCHEMA:
         raise InvalidRun(f"{path} has schema {sweep.schema}, this version reads up to {SCHEMA}: update warpgroup")
-    if not _fits_together(sweep):
-        raise InvalidRun(f"{path} does not fit together: a policy, rate or seed is missing; --resume makes it again")
+    if not _is_consistent(sweep):
+        raise InvalidRun(f"{path} contradicts itself: a policy, rate or seed is missing; --resume makes it again")
     return sweep
 
 
-def _fits_together(sweep: Sweep) -> bool:
-    """Whether of every policy there are points on the grid, each with all seeds, and its capacity is one of them."""
+def _is_consistent(sweep: Sweep) -> bool:
+    """Whether every policy has points on the grid, each with all seeds, and its capacity is one of these points."""
     return bool(sweep.rates and sweep.seeds) and all(
         bool(policy.points)
         and {policy.capacity, policy.first_failing} - {None} <= {point.rate for point in policy.points}

@@ -1,19 +1,19 @@
-"""What came out: verdict, table and the HTML page. Reads run records and nothing else."""
+"""Reports on runs: the verdict, tables and pages. They read run records and nothing else."""
 
 from .comparison.html import render, write_report
-from .judging.study import LADDER, Study, read_study
-from .judging.table import Table, comparison
+from .judging.study import ABLATION_FOLDER, Study, read_study
+from .judging.table import ReportTable, comparison_table
 from .judging.verdict import Verdict, verdict
 from .validation.validation import Validation, as_table, validate, write_validation
 
 __all__ = [
-    "LADDER",
+    "ABLATION_FOLDER",
+    "ReportTable",
     "Study",
-    "Table",
     "Validation",
     "Verdict",
     "as_table",
-    "comparison",
+    "comparison_table",
     "read_study",
     "render",
     "validate",

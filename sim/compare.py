@@ -17,7 +17,7 @@ from ..csrc import PolicySpec, parse_policy
 from ..errors import InvalidRun
 from ..experiment import Experiment
 from ..records import RunInfo, read_run, write_run
-from ..records.outcome import describe
+from ..records.outcome import scenario_info
 from .count_search import best_safe_count
 from .simulate import as_step_time, simulate
 from .step_time.roofline import StepTime
@@ -160,7 +160,7 @@ def _complete_info(experiment: Experiment, folder: Path, step_time: StepTime | N
         info = read_run(folder).info
     except InvalidRun:
         return None
-    same = info.scenario == describe(experiment, as_step_time(step_time, experiment).description)
+    same = info.scenario == scenario_info(experiment, as_step_time(step_time, experiment).description)
     return info if info.complete and info.seed == experiment.seed and same else None
 
 

@@ -3,11 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import msgspec
-
 from ..csrc import PolicySpec
 from ..experiment import Experiment
-from ..records.metrics import Summary, order_by_merit
+from ..records.merit import order_by_merit
+from ..records.metrics import Summary, summary_of
 from .simulate import simulate
 from .step_time.roofline import StepTime
 
@@ -44,7 +43,7 @@ def best_safe_count(
     step_time: StepTime | None = None,
     on_trial: Callable[[int], None] | None = None,
 ) -> BestCount:
-    """Search the count that serves this trace best (`metrics.order_by_merit`) without any out-of-memory step.
+    """Search the count that serves this trace best (`merit.order_by_merit`) without any out-of-memory step.
 
     Counts are doubled until one runs out of memory or none is reached any more, the edge is found by bisection, and
     the neighbourhood of the best is looked at more closely. This is hindsight that no operator has: the count
@@ -57,7 +56,7 @@ def best_safe_count(
             if on_trial:
                 on_trial(n)
             run = simulate(experiment, policy.with_count(n), step_time=step_time, stop_on_oom=True)
-            summary = msgspec.convert(run.info.summary, Summary)
+            summary = summary_of(run.info)
             if not run.info.complete and not summary.ooms:
                 raise KeyboardInterrupt
             trials[n] = None if summary.ooms else summary

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..csrc import EVENTS, STEP_EVENTS, STEP_FIELDS, ArrivalQueue, Recorder, SimulatedEngine
 from ..errors import InvalidRun
-from ..records import AS_RECORDED, Columns, Run
+from ..records import Columns, Run
 from ..records.outcome import conclude, restore
 from .simulate import as_step_time
 from .step_time.roofline import native
@@ -69,7 +69,8 @@ def follow(recorded: Run) -> Parity:
         scheduler,
         recorder,
         kind="simulated",
-        step_time=f"{AS_RECORDED}{recorded.info.scenario.step_time}",
+        step_time=recorded.info.scenario.step_time,
+        recorded_times=True,
         complete=recorded.info.complete and same,
     )
     difference = _first_difference(steps, run.steps)

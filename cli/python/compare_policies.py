@@ -57,7 +57,7 @@ def compare_policies(
         first.scheduler(spec)  # a contradiction with the limits shows here, before anything is simulated
     experiments = under_seeds(trace, first, seeds)
     runs = [_on_every_seed(spec, note, experiments) for spec, note in _counted(specs, first)]
-    return Comparison([RunResult.of(each[0]) for each in runs], [[run.info for run in each] for each in runs])
+    return Comparison.of([RunResult.of(each[0]) for each in runs], [[run.info for run in each] for each in runs])
 
 
 def _counted(specs: list[PolicySpec], experiment: Experiment) -> list[tuple[PolicySpec, str]]:

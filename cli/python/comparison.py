@@ -1,9 +1,8 @@
 """Several policies on the same requests, in a notebook."""
 
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from ...records import RunInfo
 from ...reports import Study, Verdict, verdict
@@ -13,22 +12,24 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Comparison:
     """Runs of the same requests under several policies.
 
     Attributes:
         runs: one for each policy, on the first seed.
-        by_seed: for each of these runs the records of all seeds, its own included.
+        by_seed: for each of these runs the records of all seeds, including its own.
+        verdict: who wins, by how much and why; `verdict.sentence` says it.
     """
 
     runs: list[RunResult]
     by_seed: list[list[RunInfo]]
+    verdict: Verdict
 
-    @cached_property
-    def verdict(self) -> Verdict:
-        """Who wins, by how much and why; `verdict.sentence` says it."""
-        return verdict([run.info for run in self.runs], self.by_seed)
+    @classmethod
+    def of(cls, runs: list[RunResult], by_seed: list[list[RunInfo]]) -> Self:
+        """Judge the runs once."""
+        return cls(runs, by_seed, verdict([run.info for run in runs], by_seed))
 
     @property
     def winner(self) -> RunResult | None:
@@ -38,7 +39,7 @@ class Comparison:
     @property
     def study(self) -> Study:
         """What a report shows of it."""
-        return replace(Study.of(self.runs), replicates=self.by_seed)
+        return Study(list(self.runs), self.by_seed, ablation=[], sweeps=[], judged=self.verdict)
 
     def table(self) -> "pd.DataFrame":
         """The figures of the summaries: one row for each policy and seed.
@@ -65,9 +66,9 @@ class Comparison:
         return f"<comparison of {len(self.runs)} policies: {self.verdict.headline}>"
 
     def _repr_html_(self) -> str:
-        from ...reports import comparison
+        from ...reports import comparison_table
 
-        shown = comparison([run.info for run in self.runs], self.verdict)
+        shown = comparison_table(self.verdict)
         heads = "".join(f'<th title="{escape(meaning)}">{escape(head)}</th>' for head, meaning in shown.heads)
         rows = "".join(
             "<tr>" + "".join(f"<td>{escape(cell.text)}</td>" for cell in row) + "</tr>" for row in shown.rows

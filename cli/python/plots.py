@@ -8,7 +8,7 @@ import numpy as np
 from ...experiment import GIB
 from ...records import Run
 from ...records.metrics import e2e_s, tpot_s, ttft_s
-from ...reports.figures.request_timeline import stays
+from ...reports.figures.request_timeline import request_timeline
 from ...reports.figures.vram import used_curve
 
 if TYPE_CHECKING:
@@ -65,13 +65,13 @@ class RunPlots:
         import seaborn as sns
 
         axes = _axes(ax)
-        timeline = stays(self.run)
-        rows = np.argsort(timeline.arrived, kind="stable")[:_MOST_REQUESTS]
+        phases_of = request_timeline(self.run)
+        rows = np.argsort(phases_of.arrival_ns, kind="stable")[:_MOST_REQUESTS]
         colours = sns.color_palette("colorblind", 3)
         phases = (
-            ("waiting", timeline.arrived, timeline.begun),
-            ("prefill", timeline.begun, timeline.first_token),
-            ("decode", timeline.first_token, timeline.end),
+            ("waiting", phases_of.arrival_ns, phases_of.admitted_ns),
+            ("prefill", phases_of.admitted_ns, phases_of.first_token_ns),
+            ("decode", phases_of.first_token_ns, phases_of.end_ns),
         )
         for (name, begin_ns, end_ns), colour in zip(phases, colours, strict=True):
             axes.hlines(np.arange(len(rows)), begin_ns[rows] / 1e9, end_ns[rows] / 1e9, color=colour, label=name)

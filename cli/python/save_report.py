@@ -1,7 +1,6 @@
 """`wg.report`: a report of runs, comparisons and sweeps, as a file."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from ...errors import InvalidScenario, OutputRefused
@@ -43,25 +42,24 @@ def _study_of(results: list[Reportable]) -> Study:
     if not results:
         raise InvalidScenario("there is nothing to report: give a run, a comparison, a sweep or a folder")
     folders = [Path(each) for each in results if isinstance(each, str | Path)]
-    study = read_study(folders) if folders else Study.of([])
-    for each in results:
-        match each:
-            case Run():
-                more = Study.of([each])
-            case Comparison():
-                more = each.study
-            case SweepResult():
-                more = replace(Study.of([]), sweeps=[each.record])
-            case str() | Path():
-                continue
-            case _:
-                raise InvalidScenario(
-                    f"cannot report on a {type(each).__name__}: give a run, a comparison, a sweep or a folder"
-                )
-        study = replace(
-            study,
-            runs=[*study.runs, *more.runs],
-            replicates=[*study.replicates, *more.replicates],
-            sweeps=[*study.sweeps, *more.sweeps],
-        )
-    return study
+    parts = [read_study(folders)] if folders else []
+    parts += [_part_of(each) for each in results if not isinstance(each, str | Path)]
+    if len(parts) == 1:
+        return parts[0]
+    return Study.of(
+        [run for part in parts for run in part.runs],
+        [seeds for part in parts for seeds in part.replicates],
+        [run for part in parts for run in part.ablation],
+        [sweep for part in parts for sweep in part.sweeps],
+    )
+
+
+def _part_of(result: Run | Comparison | SweepResult) -> Study:
+    match result:
+        case Run():
+            return Study.of([result])
+        case Comparison():
+            return result.study
+        case SweepResult():
+            return Study.of([], sweeps=[result.record])
+    raise InvalidScenario(f"cannot report on a {type(result).__name__}: give a run, a comparison, a sweep or a folder")

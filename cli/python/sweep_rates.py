@@ -53,14 +53,14 @@ class SweepResult:
         return pd.DataFrame(rows).set_index("policy")
 
     def __repr__(self) -> str:
-        from ...reports.comparison.frontier import sentence
+        from ...reports.comparison.frontier import capacity_sentence
 
-        return f"<sweep of {len(self.record.policies)} policies: {sentence(self.record)}>"
+        return f"<sweep of {len(self.record.policies)} policies: {capacity_sentence(self.record)}>"
 
     def _repr_html_(self) -> str:
-        from ...reports.comparison.frontier import sentence
+        from ...reports.comparison.frontier import capacity_sentence
 
-        return f"<p><b>{escape(sentence(self.record))}</b></p>{self.table().to_html()}"
+        return f"<p><b>{escape(capacity_sentence(self.record))}</b></p>{self.table().to_html()}"
 
 
 def sweep_rates(

@@ -1,21 +1,22 @@
 """The tables of a comparison and of a sweep."""
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rich.markup import escape
 from rich.table import Table
 
-from ...records import RunInfo
 from ...records.sweep import Sweep
 from ..terminal import print_lines, stdout
 
+if TYPE_CHECKING:
+    from ...reports import Verdict
 
-def show_runs(infos: list[RunInfo], replicates: Sequence[Sequence[RunInfo]] = ()) -> None:
-    """The table of a comparison, and the verdict under it; `replicates` as in `verdict`."""
-    from ...reports import comparison, verdict
 
-    judged = verdict(infos, replicates)
-    compared = comparison(infos, judged)
+def show_runs(judged: "Verdict") -> None:
+    """The table of a comparison, and the verdict under it."""
+    from ...reports import comparison_table
+
+    compared = comparison_table(judged)
     # Two tables, so that neither is wider than a terminal of 80 columns.
     half = next(i for i, (head, _) in enumerate(compared.heads) if head == "OOMs")
     for columns in (range(1, half), range(half, len(compared.heads))):
@@ -32,7 +33,7 @@ def show_runs(infos: list[RunInfo], replicates: Sequence[Sequence[RunInfo]] = ()
 
 def show_sweep(sweep: Sweep) -> None:
     """The capacity of each policy."""
-    from ...reports.comparison.frontier import capacities, notes, sentence
+    from ...reports.comparison.frontier import capacities, capacity_sentence, notes
 
     found = capacities(sweep)
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
@@ -41,5 +42,5 @@ def show_sweep(sweep: Sweep) -> None:
     for row in found.rows:
         table.add_row(*(escape(cell.text) for cell in row))
     stdout.print(table, "")
-    print_lines(sentence(sweep), style="bold")
+    print_lines(capacity_sentence(sweep), style="bold")
     print_lines(*(f"- {line}" for line in notes(sweep)))

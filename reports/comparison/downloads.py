@@ -1,4 +1,4 @@
-"""The data of a report inside its page: links that save a file, with no server and no JavaScript."""
+"""The data of a report inside its page, as links that save a file without a server or JavaScript."""
 
 import base64
 import csv
@@ -17,18 +17,18 @@ from ...csrc import STATUSES
 from ...records import Run, RunInfo
 from ...records.sweep import Sweep
 from ...workloads import TURN_COLUMNS
-from ..judging.verdict import labels_of
+from ..judging.contender import labels_of
 
 Array = np.ndarray[Any, Any]
 Row = Sequence[str | int | float | None]
 
 LIMIT_BYTES = 640 << 10
-"""All files together, as they stand in the page. Requests of which there are too many for it are left out."""
+"""The size of all files together, as encoded in the page. If the requests do not fit, they are left out."""
 SHARED = ("id", "prompt_tokens", "output_tokens", "max_new_tokens")
-"""What runs of the same requests have in common."""
+"""The columns that runs of the same requests have in common."""
 
-_ROWS = 1 << 12  # written at a time
-_CONTROLS = re.compile(r"[\x00-\x09\x0b-\x1f\x7f]")  # but for the newline
+_ROWS = 1 << 12  # rows that are encoded at a time
+_CONTROLS = re.compile(r"[\x00-\x09\x0b-\x1f\x7f]")  # all but the newline
 _GZIP = 16 + zlib.MAX_WBITS
 
 
@@ -37,8 +37,8 @@ class Download:
     """A file in the page.
 
     Attributes:
-        name: what it is saved as.
-        holds: what is in it, in a sentence.
+        name: the file name under which it is saved.
+        holds: its content, in words.
         href: the file itself, as a data: URL.
     """
 
@@ -48,7 +48,7 @@ class Download:
 
     @property
     def size(self) -> str:
-        """Of the file, not of the link."""
+        """The size of the file, which is smaller than the link."""
         return f"{max(1, round(len(self.href) * 3 / 4 / 1024)):,} KiB"
 
 
@@ -64,10 +64,10 @@ class Downloads:
 def downloads(
     runs: Sequence[Run], replicates: Sequence[Sequence[RunInfo]] = (), sweeps: Sequence[Sweep] = ()
 ) -> Downloads:
-    """The requests of these runs and their summaries, and what sweeps measured. The same input gives the same bytes.
+    """The requests and summaries of these runs, and the results of sweeps. The same input gives the same bytes.
 
     Args:
-        replicates: of each run the runs of all seeds, itself among them.
+        replicates: for each run the records of all its seeds, including its own.
     """
     infos = [run.info for run in runs]
     labels = labels_of(infos)
@@ -90,12 +90,12 @@ def _comparison(labels: Sequence[str], groups: Sequence[Sequence[RunInfo]]) -> D
         for label, group in zip(labels, groups, strict=True)
         for info in group
     ]
-    holds = "every figure of every run, one row a run and seed; times in seconds, sizes in bytes"
+    holds = "all figures of all runs, one row per run and seed; times in seconds, sizes in bytes"
     return Download("comparison.csv", holds, _data_url("text/csv", "".join(_csv_text(_table(rows))).encode()))
 
 
 def _table(rows: Sequence[dict[str, Any]]) -> Iterator[Row]:
-    """Heads first; what a row does not have is empty."""
+    """The heads, then the rows. A cell is empty if its row has no such value."""
     heads = list(dict.fromkeys(name for row in rows for name in row))
     yield heads
     for row in rows:
@@ -117,32 +117,32 @@ def _summary(labels: Sequence[str], infos: Sequence[RunInfo]) -> Download:
         facts = msgspec.to_builtins(info)
         runs.append({"run": label} | facts.pop("summary") | facts)
     content = msgspec.json.format(msgspec.json.encode(runs, order="sorted"), indent=1)
-    holds = "what --json prints of each run, with its scenario, versions and command"
+    holds = "the JSON summary of each run, with its scenario, versions and command"
     return Download("summary.json", holds, _data_url("application/json", content))
 
 
 def _capacities(sweeps: Sequence[Sweep]) -> list[Download]:
-    """A file for each sweep: its record without what was measured on the way."""
+    """A file for each sweep: its record without the measured points."""
     files = []
     for number, sweep in enumerate(sweeps, 1):
         facts = msgspec.to_builtins(sweep)
         for policy in facts["policies"]:
             del policy["points"]
         content = msgspec.json.format(msgspec.json.encode(facts, order="sorted"), indent=1)
-        holds = f"what each policy can take{_of(sweep, sweeps)}, with the scenario, versions and command"
+        holds = f"the capacity of each policy{_of(sweep, sweeps)}, with the scenario, versions and command"
         name = _numbered("capacities", number, sweeps)
         files.append(Download(f"{name}.json", holds, _data_url("application/json", content)))
     return files
 
 
 def _points(sweeps: Sequence[Sweep], room_bytes: int) -> list[Download] | None:
-    """A file for each sweep with every figure at every rate; None if they take more room than there is."""
+    """A file for each sweep with every figure at every rate; None if they are too large."""
     files: list[Download] = []
     for number, sweep in enumerate(sweeps, 1):
         content = _compressed(_table(_point_rows(sweep)), room_bytes * 3 // 4)
         if content is None:
             return None
-        holds = f"one row a policy and rate that was measured{_of(sweep, sweeps)}; times in seconds, sizes in bytes"
+        holds = f"one row per policy and measured rate{_of(sweep, sweeps)}; times in seconds, sizes in bytes"
         name = _numbered("points", number, sweeps)
         files.append(Download(f"{name}.csv.gz", holds, _data_url("application/gzip", content)))
         room_bytes -= len(files[-1].href)
@@ -168,7 +168,7 @@ def _of(sweep: Sweep, sweeps: Sequence[Sweep]) -> str:
 
 
 def _requests(labels: Sequence[str], runs: Sequence[Run], room_bytes: int) -> list[Download] | None:
-    """A file for each set of runs that share their requests; None if they take more room than there is."""
+    """A file for each set of runs with the same requests; None if they are too large."""
     groups: dict[bytes, list[int]] = {}
     for position, run in enumerate(runs):
         groups.setdefault(_identity(run), []).append(position)
@@ -178,7 +178,7 @@ def _requests(labels: Sequence[str], runs: Sequence[Run], room_bytes: int) -> li
         content = _compressed(_request_rows(named, [runs[position] for position in group]), room_bytes * 3 // 4)
         if content is None:
             return None
-        holds = "one row a request" if len(groups) == 1 else f"one row a request, under {', '.join(named)}"
+        holds = "one row per request" if len(groups) == 1 else f"one row per request, under {', '.join(named)}"
         name = f"{_numbered('requests', number, list(groups))}.csv.gz"
         files.append(Download(name, holds, _data_url("application/gzip", content)))
         room_bytes -= len(files[-1].href)
@@ -186,7 +186,7 @@ def _requests(labels: Sequence[str], runs: Sequence[Run], room_bytes: int) -> li
 
 
 def _identity(run: Run) -> bytes:
-    """The same for runs of the same requests; at the same times, but for closed loops, where each run has its own."""
+    """Equal for runs of the same requests and arrival times. In a closed loop the times differ and do not count."""
     digest = sha256()
     for name in (*SHARED, *TURN_COLUMNS) if _is_loop(run) else (*SHARED, "arrival_ns"):
         digest.update(run.requests[name].tobytes())
@@ -198,7 +198,7 @@ def _is_loop(run: Run) -> bool:
 
 
 def _request_rows(labels: Sequence[str], runs: Sequence[Run]) -> Iterator[Row]:
-    """Heads first."""
+    """The heads, then the rows."""
     count = len(runs[0].requests["id"])
     yield [_plain(head) for head in _request_columns(labels, runs, slice(0))]
     for start in range(0, count, _ROWS):
@@ -206,7 +206,7 @@ def _request_rows(labels: Sequence[str], runs: Sequence[Run]) -> Iterator[Row]:
 
 
 def _request_columns(labels: Sequence[str], runs: Sequence[Run], rows: slice) -> dict[str, list[Any]]:
-    """Of these rows. What hardly ever varies stands together, and so does what always does: that compresses best."""
+    """The columns of these rows. Columns that rarely vary stand together, because that compresses best."""
     shared = {name: column[rows] for name, column in runs[0].requests.items()}
     steady: dict[str, list[Any]] = {name: shared[name].tolist() for name in ("id", "max_new_tokens")}
     loop = _is_loop(runs[0])
@@ -228,18 +228,18 @@ def _request_columns(labels: Sequence[str], runs: Sequence[Run], rows: slice) ->
 
 
 def _microseconds(time_ns: Array) -> list[int | None]:
-    """Whole ones; None where nothing happened."""
+    """Whole microseconds; None if the event did not happen."""
     return [None if time < 0 else time for time in (time_ns // 1000).tolist()]
 
 
 def _plain(text: str) -> str:
-    """What no reader of CSV takes for more than text: spreadsheets run a cell that starts like a formula."""
+    """Text that a spreadsheet shows as text: it would run a cell that starts like a formula."""
     clean = _CONTROLS.sub(" ", text)
     return f"'{clean}" if clean.startswith(("=", "+", "-", "@")) else clean
 
 
 def _csv_text(rows: Iterable[Row]) -> Iterator[str]:
-    """As CSV, some rows at a time."""
+    """The rows as CSV, in parts of several rows."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     for number, row in enumerate(rows, 1):
@@ -252,8 +252,8 @@ def _csv_text(rows: Iterable[Row]) -> Iterator[str]:
 
 
 def _compressed(rows: Iterable[Row], most_bytes: int) -> bytes | None:
-    """As gzip, without a date; None as soon as it takes more than `most_bytes`."""
-    # Among digits most short matches are chance, and cost more than they save: filtered, they are not looked for.
+    """The rows as CSV in gzip format without a date; None if this is larger than `most_bytes`."""
+    # Most short matches among digits are chance and cost more than they save: this strategy does not look for them.
     packer = zlib.compressobj(9, zlib.DEFLATED, _GZIP, 9, zlib.Z_FILTERED)
     parts = []
     size = 0

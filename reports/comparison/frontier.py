@@ -1,4 +1,4 @@
-"""What each policy can take under an SLO: a sentence, a table and a figure of each sweep."""
+"""The capacity of each policy under an SLO: a sentence, a table and a figure for each sweep."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,24 +6,24 @@ from dataclasses import dataclass
 from ...experiment import Slo
 from ...records.sweep import PolicySweep, Sweep
 from ..figures.frontier import DESCRIPTION, TITLE, frontier_figure
-from ..judging.table import Cell, Table
-from ..page.numbers import typeset
+from ..judging.table import Cell, ReportTable
+from ..numbers import listed, typeset
 from ..page.svg import inline_svg
 from .sweep_validity import fits, sweep_validity
 from .validity import Answer
 
 _HEADS = [
-    ("policy", "what batched the requests"),
+    ("policy", "the rule that chose the batches"),
     ("capacity", "the highest rate, in requests per second, at which enough requests kept the SLO"),
     ("kept", "share of all requests that kept the SLO at that rate"),
-    ("fails at", "the lowest rate that was measured at which too few did"),
+    ("fails at", "the lowest measured rate at which too few requests kept the SLO"),
     (
         "of best count",
-        "capacity over that of the best policy that caps its batches by count, and the bounds that the grid leaves it",
+        "capacity divided by that of the best count policy, with the range that the steps of the grid allow",
     ),
-    ("tokens/s", "prompt and output tokens of finished requests over the makespan, at capacity"),
-    ("OOMs", "steps that ran out of memory at capacity, of all seeds"),
-    ("trials", "simulations that were made"),
+    ("tokens/s", "prompt and output tokens of finished requests, divided by the makespan, at capacity"),
+    ("OOMs", "steps that ran out of memory at capacity, over all seeds"),
+    ("trials", "number of simulations"),
 ]
 
 
@@ -32,16 +32,16 @@ class Frontier:
     """What the report shows of one sweep.
 
     Attributes:
-        facts: what was simulated, by name.
-        validity: what may be doubted.
-        notes: what has to be known of single policies.
-        command: what made the sweep.
+        facts: name and value of what was simulated.
+        validity: the answers to the questions of a critical reader.
+        notes: what a reader must know about single policies.
+        command: the command that made the sweep.
     """
 
     heading: str
     sentence: str
     svg: str
-    table: Table
+    table: ReportTable
     facts: list[tuple[str, str]]
     validity: list[Answer]
     notes: list[str]
@@ -49,7 +49,7 @@ class Frontier:
 
 
 def frontier(sweeps: Sequence[Sweep], known: Sequence[str] = ()) -> list[Frontier] | None:
-    """One a sweep; None without sweeps. Policies that are `known` from other figures look as they do there."""
+    """One section per sweep; None without sweeps. Policies that are `known` from other figures keep their look."""
     return [_section(sweep, number, known) for number, sweep in enumerate(sweeps, 1)] or None
 
 
@@ -59,7 +59,7 @@ def _section(sweep: Sweep, number: int, known: Sequence[str]) -> Frontier:
     figure = frontier_figure(sweep, known, best[0].label if len(best) == 1 else None)
     return Frontier(
         heading=f"{scenario.name}: {scenario.model} on {scenario.device}",
-        sentence=sentence(sweep),
+        sentence=capacity_sentence(sweep),
         svg=inline_svg(f"frontier{number}", figure, f"{TITLE}: {policies}", DESCRIPTION),
         table=capacities(sweep),
         facts=_facts(sweep),
@@ -69,31 +69,32 @@ def _section(sweep: Sweep, number: int, known: Sequence[str]) -> Frontier:
     )
 
 
-def sentence(sweep: Sweep) -> str:
-    """Who can take most, and how much more than the best count."""
+def capacity_sentence(sweep: Sweep) -> str:
+    """Which policy has the highest capacity, and how that compares with the best count policy."""
     best, baseline = _best(sweep), _best_count(sweep)
     if not best:
-        return _nobody(sweep)
+        return _no_capacity(sweep)
     verb = "keeps" if len(best) == 1 else "keep"
-    text = f"{' and '.join(each.label for each in best)} {verb} the SLO at {_most(best)}{_despite(best)}"
+    text = f"{listed([each.label for each in best])} {verb} the SLO at {_most(best)}{_despite(best)}"
     if baseline is None or baseline in best:
         return f"{text}."
     if baseline.capacity is None:
-        return f"{text}; the best count, {baseline.label}, does at none of these rates."
-    which = "best count" if fits(baseline) else "best count, which does not fit"
-    there = f"{baseline.capacity:g}{_despite([baseline])}"
-    return f"{text}, the {which} ({baseline.label}) at {there}: {_ratio(best[0], baseline)}."
+        return f"{text}. The best count, {baseline.label}, keeps it at none of these rates."
+    unfit = "" if fits(baseline) else ", which runs out of memory"
+    reached = f"keeps it at {baseline.capacity:g}{_despite([baseline])}: {_ratio(best[0], baseline)}"
+    return f"{text}. The best count, {baseline.label}{unfit}, {reached}."
 
 
 def _despite(policies: Sequence[PolicySweep]) -> str:
-    """How many steps ran out of memory at these capacities."""
+    """The number of out-of-memory steps at these capacities, in words; empty if there are none."""
     found = " and ".join(f"{at.summary.ooms:,}" for each in policies if (at := each.at_capacity) and at.summary.ooms)
     return f" with {found} out-of-memory steps" if found else ""
 
 
 def _best(sweep: Sweep) -> list[PolicySweep]:
-    """Who keeps the SLO at the highest rate; upper bounds are only among themselves, and so is who ran out of memory
-    there.
+    """The policies with the highest capacity.
+
+    Upper bounds are considered only if there is nothing else, and so are policies that run out of memory at capacity.
     """
     contest = [each for each in sweep.policies if not each.upper_bound] or sweep.policies
     return _highest([each for each in contest if fits(each)]) or _highest(contest)
@@ -109,21 +110,21 @@ def _most(best: Sequence[PolicySweep]) -> str:
     return f"{best[0].capacity:g} requests/s{edge}"
 
 
-def _nobody(sweep: Sweep) -> str:
-    """That no policy keeps the SLO, or none but such as know true lengths."""
+def _no_capacity(sweep: Sweep) -> str:
+    """The sentence if no policy keeps the SLO, or only upper bounds do."""
     bounds = _highest([each for each in sweep.policies if each.upper_bound])
     kind = "policy that an engine could run" if bounds else "policy"
-    text = f"No {kind} keeps the SLO for {_asked(sweep)} of the requests, not even at {sweep.rates[0]:g} requests/s"
+    text = f"No {kind} keeps the SLO for {_required(sweep)} of the requests, not even at {sweep.rates[0]:g} requests/s"
     if not bounds:
         return f"{text}."
-    names = " and ".join(each.policy for each in bounds)
-    verbs = "knows true lengths, does" if len(bounds) == 1 else "know true lengths, do"
-    return f"{text}; {names}, which {verbs} at {_most(bounds)}."
+    names = listed([each.policy for each in bounds])
+    verb = "knows the true output lengths and keeps" if len(bounds) == 1 else "know the true output lengths and keep"
+    return f"{text}. {names} {verb} the SLO at {_most(bounds)}."
 
 
 def notes(sweep: Sweep) -> list[str]:
-    """What has to be known of single policies."""
-    out = "" if any(not fits(each) for each in _best(sweep)) else ", and is out of the contest"
+    """What a reader must know about single policies, a line each."""
+    out = "" if any(not fits(each) for each in _best(sweep)) else ", so it cannot win"
     ooms = [
         f"{each.label} keeps the SLO at {each.capacity:g} requests/s{_despite([each])}{out}."
         for each in sweep.policies
@@ -132,10 +133,10 @@ def notes(sweep: Sweep) -> list[str]:
     return ooms + [f"{each.label}: {note}." for each in sweep.policies for note in each.notes]
 
 
-def capacities(sweep: Sweep) -> Table:
-    """One row a policy."""
+def capacities(sweep: Sweep) -> ReportTable:
+    """One row per policy."""
     baseline = _best_count(sweep)
-    return Table(_HEADS, [_row(each, baseline, len(sweep.seeds)) for each in sweep.policies])
+    return ReportTable(_HEADS, [_row(each, baseline, len(sweep.seeds)) for each in sweep.policies])
 
 
 def _row(policy: PolicySweep, baseline: PolicySweep | None, seeds: int) -> list[Cell]:
@@ -157,15 +158,16 @@ def _row(policy: PolicySweep, baseline: PolicySweep | None, seeds: int) -> list[
 
 
 def _best_count(sweep: Sweep) -> PolicySweep | None:
-    """Of the counts that did not run out of memory at their capacity, or else of all."""
-    counts = [each for each in sweep.policies if each.policy.startswith("count-")]
+    """The count policy with the highest capacity, among those that do not run out of memory there if there are any."""
+    counts = [each for each in sweep.policies if each.counts_requests]
     chosen = [each for each in counts if fits(each) and each.capacity] or counts
     return max(chosen, key=lambda each: each.capacity or 0, default=None)
 
 
 def _ratio(policy: PolicySweep, baseline: PolicySweep) -> str:
-    """Of their capacities, with its bounds: each capacity lies between a rate that passed and the next, which failed;
-    where none failed there is one bound.
+    """The ratio of two capacities with its range.
+
+    A capacity lies between a rate that passed and the next rate, which failed. If no rate failed, there is one bound.
     """
     if policy is baseline or policy.capacity is None or baseline.capacity is None:
         return "-"
@@ -176,17 +178,17 @@ def _ratio(policy: PolicySweep, baseline: PolicySweep) -> str:
     return f"{policy.capacity / baseline.capacity:.2f}x [{low:.2f}, {high:.2f}]"
 
 
-def _asked(sweep: Sweep) -> str:
+def _required(sweep: Sweep) -> str:
     return f"{100 * sweep.attainment:g} %"
 
 
 def _facts(sweep: Sweep) -> list[tuple[str, str]]:
     scenario, trace = sweep.scenario, sweep.scenario.trace
     slo = Slo(scenario.slo_ttft_s, scenario.slo_tpot_s)
-    how = "every rate was measured" if sweep.every_rate else "bisection chose where to measure"
+    how = "every rate was measured" if sweep.every_rate else "bisection chose the rates"
     grid = f"{sweep.rates[0]:g} to {sweep.rates[-1]:g} requests/s, {len(sweep.rates):,} rates; {how}"
     return [
-        ("SLO", f"{typeset(str(slo))}, for {_asked(sweep)} of all requests"),
+        ("SLO", f"{typeset(str(slo))}, for {_required(sweep)} of all requests"),
         ("requests", f"{trace.requests:,} of {trace.name} ({trace.format}), arriving as Poisson streams"),
         ("rates", grid),
         ("seeds", ", ".join(map(str, sweep.seeds))),

@@ -1,29 +1,30 @@
-"""How far every policy is from the best count, over seeds, with intervals."""
+"""The difference of every policy from the best count policy, seed by seed, with intervals."""
 
 from collections.abc import Callable, Sequence
 
 from ...records import RunInfo
-from ...records.metrics import Summary, averaged, order_by_merit
-from ..judging.paired import Estimate, difference, mean, ratio
+from ...records.merit import order_by_merit
+from ...records.metrics import Summary, averaged, summary_of
+from ..judging.contender import labels_of
+from ..judging.paired import SeedMean, difference, mean, ratio
 from ..judging.study import Study
-from ..judging.table import Cell, Table
-from ..judging.verdict import labels_of, summary_of
-from ..page.numbers import ENOUGH_FOR_P99, three_digits
+from ..judging.table import Cell, ReportTable
+from ..numbers import ENOUGH_FOR_P99, three_digits
 
 _NOTHING = Cell("-", float("inf"))
 
 _Pairs = list[tuple[Summary, Summary]]
-"""A policy's run and the baseline's on the same requests, one pair a seed."""
+"""The run of a policy and that of the baseline on the same requests, one pair per seed."""
 
 
-def paired_table(study: Study, best: int | None) -> Table | None:
-    """One row a policy, compared with the baseline seed by seed; None where everything was run on one seed alone.
+def paired_table(study: Study, best: int | None) -> ReportTable | None:
+    """One row per policy, compared with the baseline seed by seed; None if there is only one seed.
 
-    The baseline is the count policy that serves best of those that ran out of memory on no seed; without one the first
-    count policy, or else the first run.
+    The baseline is the best count policy that ran out of memory on no seed. If there is none, it is the first count
+    policy, or else the first run.
 
     Args:
-        best: position of the winning run, if one wins.
+        best: position of the winning run, if there is one.
     """
     if max(map(len, study.replicates), default=0) < 2:
         return None
@@ -34,26 +35,26 @@ def paired_table(study: Study, best: int | None) -> Table | None:
         marks = (" (best)" if i == best else "") + (" (baseline)" if i == baseline else "")
         pairs = _pairs(group, study.replicates[baseline])
         rows.append([Cell(label + marks, i), *_against(pairs), *_troubles(group), Cell(str(len(pairs)), len(pairs))])
-    return Table(_heads(labels[baseline]), rows)
+    return ReportTable(_heads(labels[baseline]), rows)
 
 
 def _heads(baseline: str) -> list[tuple[str, str]]:
     how = "arithmetic mean over the seeds and its 95 % interval"
-    over = f"over that of {baseline} on the same requests: geometric mean over the seeds and its 95 % interval"
+    over = f"divided by that of {baseline} on the same requests: geometric mean over the seeds and its 95 % interval"
     return [
-        ("policy", "what batched the requests"),
+        ("policy", "the rule that chose the batches"),
         ("throughput, ratio", f"tokens/s {over}; above 1 is better"),
-        ("goodput, difference", f"good requests/s, less those of {baseline} on the same requests: {how}"),
+        ("goodput, difference", f"requests/s that kept the SLO, minus that of {baseline} on the same requests: {how}"),
         ("mean E2E, ratio", f"mean end-to-end latency {over}; below 1 is better"),
         ("p99 E2E, ratio", f"99th percentile of end-to-end latency {over}; below 1 is better"),
         ("OOMs", "steps that ran out of memory, over all seeds"),
-        ("preempted", f"times a running request lost its place: {how}"),
-        ("seeds", f"on which both this and {baseline} came to their end"),
+        ("preempted", f"how often a running request was evicted: {how}"),
+        ("seeds", f"seeds that both this policy and {baseline} completed"),
     ]
 
 
 def _baseline(replicates: Sequence[Sequence[RunInfo]]) -> int:
-    counts = [i for i, group in enumerate(replicates) if group[0].policy.startswith("count-")]
+    counts = [i for i, group in enumerate(replicates) if group[0].counts_requests]
     summaries = {i: averaged([summary_of(info) for info in replicates[i]]) for i in counts}
     safe = [i for i in counts if not summaries[i].ooms and all(info.complete for info in replicates[i])]
     if safe:
@@ -62,7 +63,7 @@ def _baseline(replicates: Sequence[Sequence[RunInfo]]) -> int:
 
 
 def _pairs(mine: Sequence[RunInfo], other: Sequence[RunInfo]) -> _Pairs:
-    """Of the seeds on which both came to their end."""
+    """The pairs of the seeds that both completed."""
     theirs = {(info.seed, info.scenario.trace.content_hash): info for info in other if info.complete}
     both = ((info, theirs.get((info.seed, info.scenario.trace.content_hash))) for info in mine if info.complete)
     return [(summary_of(a), summary_of(b)) for a, b in both if b is not None]
@@ -102,8 +103,8 @@ def _troubles(group: Sequence[RunInfo]) -> list[Cell]:
     return [Cell(f"{ooms:,}{where}", ooms), _cell(mean([s.preemptions for s in summaries]), _times)]
 
 
-def _cell(estimate: Estimate, written: Callable[[float], str]) -> Cell:
-    """With the interval, if it has any width: the baseline differs from itself by nothing."""
+def _cell(estimate: SeedMean, written: Callable[[float], str]) -> Cell:
+    """The mean with its interval; without it if it has no width, as for the baseline itself."""
     text = written(estimate.value)
     if estimate.low is not None and estimate.high is not None and estimate.low < estimate.high:
         text += f" [{written(estimate.low)}, {written(estimate.high)}]"
@@ -115,5 +116,5 @@ def _signed(value: float) -> str:
 
 
 def _times(value: float) -> str:
-    """How often: never less than not at all."""
+    """A number of times. The end of an interval may be below 0, a number of times is not."""
     return three_digits(value) if value > 0 else "0"

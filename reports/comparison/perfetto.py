@@ -1,7 +1,7 @@
-"""Runs as a trace that ui.perfetto.dev and chrome://tracing open: what happened when, step by step.
+"""Runs as a trace file for ui.perfetto.dev and chrome://tracing, step by step.
 
-One process a run. In it: a thread of steps and one of events, counters of memory and of requests, and each request as
-a slice that holds its phases. The format is Chrome's trace-event JSON; times are in microseconds.
+Each run is a process. It has a thread of steps and one of events, counters of memory and of requests, and a slice for
+each request that contains its phases. The format is Chrome's trace-event JSON; times are in microseconds.
 """
 
 import gzip
@@ -16,22 +16,25 @@ import numpy as np
 from ...csrc import EVENTS, STATUSES
 from ...errors import InvalidRun, OutputRefused
 from ...records import BLOCKED_BY, Run
-from ..figures.request_timeline import arrivals_ns
-from ..judging.verdict import labels_of
+from ..figures.request_timeline import arrival_times_ns
+from ..judging.contender import labels_of
+from ..numbers import GIB
 from ..page.escaping import line
-from ..page.numbers import GIB
 
 Array = np.ndarray[Any, Any]
 
-_LEVEL = 3  # of compression: a higher one takes longer than writing the events does
+_LEVEL = 3  # of compression; a higher level takes longer than writing the events
 _ROWS = 1 << 14
-"""So many rows of a table are Python objects at a time."""
+"""Rows of a table that are Python objects at the same time."""
 _ENDINGS = [EVENTS.index(name) for name in ("reject", "fail")]
 
 
 def write_perfetto(runs: Sequence[Run], path: Path) -> None:
-    """Write the trace of these runs, whole or not at all; compressed if the name ends in .gz. The same runs give
-    the same bytes. Raises OutputRefused, or InvalidRun if there is no run.
+    """Write the trace of these runs atomically, compressed if the name ends in .gz. The same runs give the same bytes.
+
+    Raises:
+        InvalidRun: there is no run.
+        OutputRefused: the file cannot be written.
     """
     if not runs:
         raise InvalidRun("there is no run to draw")
@@ -51,7 +54,7 @@ def write_perfetto(runs: Sequence[Run], path: Path) -> None:
 
 
 def _process(position: int) -> int:
-    """Its id is that of its thread of steps as well; the next one is that of its thread of events."""
+    """The id of a run's process and of its thread of steps. The next id is that of its thread of events."""
     return 2 * position + 1
 
 
@@ -78,9 +81,9 @@ def _happened(run: Run, process: int) -> Iterator[str]:
 
 def _steps(run: Run, process: int) -> Iterator[str]:
     s = run.steps
-    # Viewers truncate binary fractions: a step that ends where the next one starts would reach into it.
-    room = np.append(s["start_ns"][1:] - s["start_ns"][:-1] - 1, np.iinfo(np.int64).max)
-    duration_ns = np.minimum(s["duration_ns"], np.maximum(room[: len(s["start_ns"])], 0))
+    # Viewers truncate binary fractions, so a step that ends where the next one starts would overlap it.
+    free_ns = np.append(s["start_ns"][1:] - s["start_ns"][:-1] - 1, np.iinfo(np.int64).max)
+    duration_ns = np.minimum(s["duration_ns"], np.maximum(free_ns[: len(s["start_ns"])], 0))
     prefills, decodes = s["prefill_tokens"] > 0, s["decode_rows"] > 0
     kind = np.select([prefills & decodes, prefills, decodes], [0, 1, 2], 3)
     kinds = ("prefill and decode", "prefill", "decode", "nothing computed")
@@ -123,8 +126,9 @@ def _counts(run: Run, process: int) -> Iterator[str]:
 
 
 def _changes(run: Run, values: Array, idle: int | None) -> tuple[Array, Array]:
-    """When (in microseconds) a value changes that holds for each step, and to what; `idle` after a step without a
-    next one at its end.
+    """The times (in microseconds) at which a value of the steps changes, and its new values.
+
+    `idle` is the value after a step that no other step follows at once.
     """
     start_ns = run.steps["start_ns"]
     end_ns = start_ns + run.steps["duration_ns"]
@@ -136,7 +140,7 @@ def _changes(run: Run, values: Array, idle: int | None) -> tuple[Array, Array]:
 
 
 def _requests(run: Run, process: int) -> Iterator[str]:
-    """Of each request a slice from its arrival to its end, and in it those of its phases."""
+    """A slice for each request from its arrival to its end, with the slices of its phases inside."""
     r, times_us = run.requests, _phases_ns(run) / 1e3
     names = ("prompt_tokens", "output_tokens", "preemptions", "recomputed_tokens", "status")
     for request, arrival, admitted, first, end, prompt, output, preemptions, recomputed, status in _rows(
@@ -156,7 +160,7 @@ def _requests(run: Run, process: int) -> Iterator[str]:
 
 
 def _phases_ns(run: Run) -> Array:
-    """Rows: arrival, admission, first token and end of every request. What never happened is put at the end."""
+    """Rows: arrival, admission, first token and end of every request. What did not happen is placed at the end."""
     r, steps, events = run.requests, run.steps, run.events
     end_of_run = int((steps["start_ns"] + steps["duration_ns"]).max(initial=0))
     ended = np.isin(events["event"], _ENDINGS)
@@ -165,8 +169,8 @@ def _phases_ns(run: Run) -> Array:
     end = np.where(r["finish_ns"] >= 0, r["finish_ns"], end)
     first = np.where(r["first_token_ns"] >= 0, r["first_token_ns"], end)
     admitted = np.where(r["admitted_ns"] >= 0, r["admitted_ns"], first)
-    # A step planned ahead may fail a request before its first token, of the step before, is there.
-    return np.asarray(np.maximum.accumulate(np.stack([arrivals_ns(run, end), admitted, first, end])))
+    # A step that was planned ahead may fail a request before the step before it has made its first token.
+    return np.asarray(np.maximum.accumulate(np.stack([arrival_times_ns(run, end), admitted, first, end])))
 
 
 def _rows(*columns: Array) -> Iterator[tuple[Any, ...]]:

@@ -1,4 +1,4 @@
-"""Can it be trusted? What a reader would ask of a comparison, answered one by one."""
+"""Can a comparison be trusted? The questions of a critical reader, each with its answer."""
 
 import re
 from collections.abc import Sequence
@@ -6,24 +6,24 @@ from dataclasses import dataclass
 from enum import Enum
 
 from ...records import Run, RunInfo
-from ...records.metrics import averaged, makespan_ns
-from ..judging.contest import case_of, on_common_seeds
+from ...records.metrics import averaged, makespan_ns, summary_of
+from ..judging.cases import case_of, on_common_seeds
+from ..judging.contender import labels_of
 from ..judging.differences import differences
-from ..judging.verdict import labels_of, summary_of
-from ..page.numbers import ENOUGH_FOR_P99, three_digits
+from ..numbers import ENOUGH_FOR_P99, listed, three_digits
 from ..validation.validation import LIMITS
 
 KEEPS_UP = 0.9
-"""A system that finishes less than this share of what is asked of it is overloaded, and its latencies grow as long as
-requests come."""
+"""If a system finishes less than this share of the requests per second that arrive, it is overloaded: its latencies
+grow as long as requests arrive."""
 
 _OF_A_KIND = {"kind", "step_time"}
 _STEP_LIMITS = (LIMITS["step median"], LIMITS["step p95"])
 _STEP_ERRORS = re.compile(r"([\d.]+)% in the median, ([\d.]+)% at p95")  # as a profile describes itself
 
 
-class Outcome(Enum):
-    """Of a question. The worst one is that of the whole."""
+class Trust(Enum):
+    """The result of a question. The worst answer decides for the whole report."""
 
     PASS = "pass"
     INCONCLUSIVE = "inconclusive"
@@ -31,79 +31,80 @@ class Outcome(Enum):
 
     @property
     def icon(self) -> str:
-        """A sign beside the word."""
+        """A sign that stands beside the word."""
         return {"pass": "✔", "inconclusive": "?", "fail": "✖"}[self.value]
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One of them, in a sentence."""
+    """The answer to one question, in a sentence."""
 
-    outcome: Outcome
+    outcome: Trust
     text: str
 
 
 def validity(runs: Sequence[Run], replicates: Sequence[Sequence[RunInfo]]) -> list[Answer]:
-    """All answers for runs that are compared with each other. `replicates`: of each run those of all seeds, itself too.
+    """All answers for a comparison. Settings, arrivals and lateness are checked on the first seed only.
 
-    What is asked of settings, arrivals and lateness is asked of the first seed.
+    Args:
+        replicates: for each run the records of all its seeds, including its own.
     """
     infos = [run.info for run in runs]
-    own = [info for info in infos if not info.is_planned_again]
+    own = [info for info in infos if not info.is_parity_check]
     return [
         *_origin(own),
-        *_planned_again(infos),
+        *_parity_checks(infos),
         *_settings(own),
         *_completeness(replicates),
         *_arrivals(runs),
         *_punctuality(infos),
         _sample(replicates),
         _repetition(replicates),
-        Answer(Outcome.PASS, "Nothing is cut as warm-up: figures are from the first arrival to the last finish."),
-        Answer(Outcome.PASS, "Prefix caching is in none of the runs."),
+        Answer(Trust.PASS, "No warm-up is cut off: figures cover the time from the first arrival to the last finish."),
+        Answer(Trust.PASS, "No run uses prefix caching."),
     ]
 
 
-def worst(answers: Sequence[Answer]) -> Outcome:
-    """Of all of them."""
+def worst(answers: Sequence[Answer]) -> Trust:
+    """The worst of all answers."""
     found = {answer.outcome for answer in answers}
-    return next((each for each in (Outcome.FAIL, Outcome.INCONCLUSIVE) if each in found), Outcome.PASS)
+    return next((each for each in (Trust.FAIL, Trust.INCONCLUSIVE) if each in found), Trust.PASS)
 
 
 def _origin(infos: Sequence[RunInfo]) -> list[Answer]:
     simulated = sorted({info.scenario.step_time for info in infos if info.kind == "simulated"})
     measured = sorted({info.scenario.step_time for info in infos if info.kind != "simulated"})
-    answers = [Answer(Outcome.PASS, f"Measured: {text}.") for text in measured]
+    answers = [Answer(Trust.PASS, f"Measured: {text}.") for text in measured]
     return answers + [simulated_as(text) for text in simulated]
 
 
 def simulated_as(step_time: str) -> Answer:
-    """What a simulation with this step-time model is worth."""
+    """How far a simulation with this step-time model can be trusted."""
     doubt = _doubt(step_time)
     told = f"Simulated, not measured. Step durations: {step_time}.{doubt}"
-    return Answer(Outcome.INCONCLUSIVE if doubt else Outcome.PASS, told)
+    return Answer(Trust.INCONCLUSIVE if doubt else Trust.PASS, told)
 
 
-def _planned_again(infos: Sequence[RunInfo]) -> list[Answer]:
-    """Whether the plans of simulations with a measurement's own times are those of the measurement."""
+def _parity_checks(infos: Sequence[RunInfo]) -> list[Answer]:
+    """Whether each parity check made the same plans as the run that it repeats."""
     answers = []
     for label, info in zip(labels_of(infos), infos, strict=True):
-        if not info.is_planned_again:
+        if not info.is_parity_check:
             continue
         hashes = [each.plan_hash for each in infos if each.kind == "real" and case_of(each) == case_of(info)]
-        outcome, plans = Outcome.PASS, "the measurement is not here"
+        outcome, plans = Trust.PASS, "that run is not in this comparison"
         if info.plan_hash in hashes:
             plans = "the plans agree"
         elif hashes:
-            outcome, plans = Outcome.FAIL, "the plans differ"
-        text = f"{label} is planned again with recorded times: {plans} (hash {info.plan_hash}), it predicts nothing."
-        answers.append(Answer(outcome, text))
+            outcome, plans = Trust.FAIL, "the plans differ"
+        text = f"It repeats a real run with the step times measured there: {plans} (hash {info.plan_hash})."
+        answers.append(Answer(outcome, f"{label} is a parity check. {text}"))
     return answers
 
 
 def _doubt(step_time: str) -> str:
-    """Of a step-time model that was not calibrated, or by its own errors misses what is asked of steps."""
-    rankings = " Rankings between policies are then more trustworthy than absolute times."
+    """The doubt about a step-time model that is not calibrated, or whose errors exceed the limits for steps."""
+    rankings = " So trust the ranking of the policies more than the absolute times."
     found = _STEP_ERRORS.search(step_time)
     if found is None:
         return rankings
@@ -111,7 +112,7 @@ def _doubt(step_time: str) -> str:
     if all(error <= limit for error, limit in zip(errors, _STEP_LIMITS, strict=True)):
         return ""
     median, p95 = (f"{100 * limit:g} %" for limit in _STEP_LIMITS)
-    return f" That is more than {median} in the median or {p95} at p95.{rankings}"
+    return f" These errors exceed the limits of {median} in the median or {p95} at p95.{rankings}"
 
 
 def _settings(infos: Sequence[RunInfo]) -> list[Answer]:
@@ -120,12 +121,13 @@ def _settings(infos: Sequence[RunInfo]) -> list[Answer]:
     found = [name for name, _ in differences(infos)]
     memory = [name for name in found if name.startswith("memory.")]
     if "kind" in found and set(found) <= {*_OF_A_KIND, *memory}:
-        text = "Some runs are simulated and some measured: their difference is the simulation's error, or the policy's"
-        parts = f", or that of their memory ({', '.join(memory)})" if memory else ""
-        return [Answer(Outcome.INCONCLUSIVE, f"{text}{parts}.")]
+        causes = ["the policy", "the error of the simulation"]
+        causes += [f"their memory ({', '.join(memory)})"] if memory else []
+        text = f"Some runs are simulated and some are measured: they can differ because of {listed(causes, 'or')}."
+        return [Answer(Trust.INCONCLUSIVE, text)]
     if found:
-        return [Answer(Outcome.FAIL, f"The runs differ in more than the policy: {', '.join(found)}.")]
-    return [Answer(Outcome.PASS, "The runs differ in nothing but the policy: same requests, device and limits.")]
+        return [Answer(Trust.FAIL, f"The runs differ in more than the policy: {', '.join(found)}.")]
+    return [Answer(Trust.PASS, "The runs differ only in the policy: they have the same requests, device and limits.")]
 
 
 def _completeness(replicates: Sequence[Sequence[RunInfo]]) -> list[Answer]:
@@ -136,24 +138,24 @@ def _completeness(replicates: Sequence[Sequence[RunInfo]]) -> list[Answer]:
         lost = [f"{count:,} {name}" for name in ("rejected", "failed", "aborted") if (count := getattr(s, name))]
         if interrupted:
             where = f" on {interrupted} of {len(group)} seeds" if len(group) > 1 else ""
-            text = f"{label} is INCOMPLETE{where}: it was interrupted, its figures are of what had run by then."
-            answers.append(Answer(Outcome.FAIL, text))
+            text = f"{label} is INCOMPLETE{where}: it was interrupted, and its figures cover what had run by then."
+            answers.append(Answer(Trust.FAIL, text))
         if lost:
-            outcome = Outcome.FAIL if s.failed or s.aborted or not s.finished else Outcome.INCONCLUSIVE
+            outcome = Trust.FAIL if s.failed or s.aborted or not s.finished else Trust.INCONCLUSIVE
             answers.append(Answer(outcome, f"{label}: {', '.join(lost)} of {s.requests:,} requests."))
-    return answers or [Answer(Outcome.PASS, "All runs came to their end, and every request finished.")]
+    return answers or [Answer(Trust.PASS, "All runs are complete, and every request finished.")]
 
 
 def _arrivals(runs: Sequence[Run]) -> list[Answer]:
-    """Whether what was finished kept up with what was asked, but for what was rejected: nobody waits for that."""
+    """Whether the runs finish requests as fast as they arrive. Rejected requests do not count: they never wait."""
     trace = runs[0].info.scenario.trace
     if trace.waiting:
-        text = f"A closed loop: {trace.waiting:,} of {trace.requests:,} requests come when another has ended"
-        return [Answer(Outcome.PASS, f"{text}, later under a slower policy; no rate is asked for.")]
+        text = f"Closed loop: {trace.waiting:,} of {trace.requests:,} requests arrive when another request has ended"
+        return [Answer(Trust.PASS, f"{text}, later under a slower policy. No rate is given to keep up with.")]
     arrival_ns = runs[0].requests["arrival_ns"]
     span_s = int(arrival_ns.max() - arrival_ns.min()) / 1e9 if len(arrival_ns) else 0.0
     if not span_s:
-        return [Answer(Outcome.PASS, "All requests are there from the start: no rate is asked for.")]
+        return [Answer(Trust.PASS, "All requests arrive at the start, so no rate is given to keep up with.")]
     asked = (len(arrival_ns) - 1) / span_s
     summaries = [summary_of(run.info) for run in runs]
     behind = []
@@ -163,11 +165,10 @@ def _arrivals(runs: Sequence[Run]) -> list[Answer]:
         if achieved < KEEPS_UP * asked * (1 - s.rejected / s.requests):
             behind.append(f"{label} finishes {three_digits(achieved)}")
     if behind:
-        text = f"Asked for {three_digits(asked)} requests/s; {', '.join(behind)}: overloaded"
-        return [Answer(Outcome.INCONCLUSIVE, f"{text}, latencies there grow as long as requests come.")]
-    aside = ", rejected ones aside" if any(s.rejected for s in summaries) else ""
-    text = f"All runs keep up with the {three_digits(asked)} requests/s that are asked for{aside}."
-    return [Answer(Outcome.PASS, text)]
+        text = f"{three_digits(asked)} requests/s arrive; {', '.join(behind)}. This is overload"
+        return [Answer(Trust.INCONCLUSIVE, f"{text}: the latencies grow as long as requests arrive.")]
+    aside = ", rejected requests aside" if any(s.rejected for s in summaries) else ""
+    return [Answer(Trust.PASS, f"All runs keep up with the {three_digits(asked)} requests/s that arrive{aside}.")]
 
 
 def _punctuality(infos: Sequence[RunInfo]) -> list[Answer]:
@@ -176,27 +177,28 @@ def _punctuality(infos: Sequence[RunInfo]) -> list[Answer]:
         machine = info.machine
         if machine is None:
             continue
-        late = f"{label}: requests were handed over {machine.schedule_lag_p99_s * 1e3:.2f} ms late (p99)"
+        late = f"{label}: requests were submitted {machine.schedule_lag_p99_s * 1e3:.2f} ms late (p99)"
         if machine.degraded:
-            answers.append(Answer(Outcome.FAIL, f"{late}: DEGRADED, this is not the load that was asked for."))
+            answers.append(Answer(Trust.FAIL, f"{late}. DEGRADED: the device did not get the load of the trace."))
         else:
-            answers.append(Answer(Outcome.PASS, f"{late}."))
+            answers.append(Answer(Trust.PASS, f"{late}."))
     return answers
 
 
 def _sample(replicates: Sequence[Sequence[RunInfo]]) -> Answer:
     few = min(summary_of(info).finished for group in replicates for info in group)
     if few < ENOUGH_FOR_P99:
-        text = f"p99 figures are withheld: {few:,} requests finished, {ENOUGH_FOR_P99} are wanted."
-        return Answer(Outcome.INCONCLUSIVE, text)
-    return Answer(Outcome.PASS, f"{few:,} requests finished, enough for p99 ({ENOUGH_FOR_P99}).")
+        text = f"p99 figures are withheld: {few:,} requests finished, and a p99 needs {ENOUGH_FOR_P99}."
+        return Answer(Trust.INCONCLUSIVE, text)
+    return Answer(Trust.PASS, f"{few:,} requests finished: enough for a p99, which needs {ENOUGH_FOR_P99}.")
 
 
 def _repetition(replicates: Sequence[Sequence[RunInfo]]) -> Answer:
     seeds = set.intersection(*({info.seed for info in group} for group in on_common_seeds(replicates)))
     if len(seeds) > 1:
         return Answer(
-            Outcome.PASS, f"{len(seeds)} seeds, the same requests for every policy: differences carry an interval."
+            Trust.PASS,
+            f"{len(seeds)} seeds, the same requests for every policy: differences have an interval.",
         )
     which = f"One seed ({min(seeds)})" if seeds else "No seed is common to all runs"
-    return Answer(Outcome.INCONCLUSIVE, f"{which}, so differences carry no interval.")
+    return Answer(Trust.INCONCLUSIVE, f"{which}, so differences have no interval.")

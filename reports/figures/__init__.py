@@ -1,1 +1,1 @@
-"""The figures of a run: one module a figure."""
+"""The figures of runs, one module per figure, and the time axis that they share."""

@@ -1,4 +1,4 @@
-"""What batches were made of over time: one panel a policy, and under it how many requests waited."""
+"""What batches consisted of over time: one panel per policy, and below it the number of waiting requests."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...records import Run
-from ..judging.verdict import labels_of
-from ..page.numbers import three_digits
+from ..judging.contender import labels_of
+from ..numbers import three_digits
 from ..page.svg import INK, PHASES, legend_above, page_style, title
-from ..page.time_axis import TimeAxis, area_under, envelope, time_mean
+from .time_axis import TimeAxis, area_under, envelope, time_mean
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 Array = np.ndarray[Any, Any]
 
-TITLE = "What batches were made of over time"
+TITLE = "What batches consisted of over time"
 DESCRIPTION = (
-    "One panel for each policy: the running requests, stacked by whether they decode, prefill, pause or have ended and "
-    "are computed on; under it the requests that waited."
+    "One panel for each policy: the running requests, stacked by what they do: decode, prefill, pause, or stay in the "
+    "batch after their end. Below it, the requests that waited."
 )
 _LAYERS = {
     "decoding": PHASES["decode"],
@@ -29,14 +29,14 @@ _LAYERS = {
     "ended, still in the batch": PHASES["padding"],
 }
 _WAITING = "waiting (below, logarithmic)"
-_VISIBLE = 0.02  # of the stack's height: less than that is a line's width
+_VISIBLE = 0.02  # of the height of the stack; a thinner layer is only a line
 
 
 def composition(run: Run) -> dict[str, Array]:
-    """The running requests of each step by what they do, from the bottom of the stack up: they sum up to `running`.
+    """The running requests of each step by what they do, from the bottom of the stack up. They add up to `running`.
 
-    Only static batches keep rows of requests that have ended. Who pauses has no turn in a step of prefills, or was in a
-    step that ran out of memory.
+    Only static batches keep the rows of requests that have ended. A request pauses if it has no turn in a step of
+    prefills, or if its step ran out of memory.
     """
     steps = run.steps
     decodes = (steps["steps"] > 0) & (steps["prefill_tokens"] == 0)
@@ -48,10 +48,10 @@ def composition(run: Run) -> dict[str, Array]:
 
 
 def composition_figure(runs: Sequence[Run], drawn: Sequence[int] | None = None) -> "Figure":
-    """A figure with one panel for each run, all with the same axes. Layers that no run has are not in the legend.
+    """A figure with one panel per run, all with the same axes. Layers that no run has are not in the legend.
 
     Args:
-        drawn: positions of the runs that have a panel; None: all. The axes are those of all in either case.
+        drawn: positions of the runs that get a panel; None for all. The axes always cover all runs.
     """
     from matplotlib.figure import Figure
 
@@ -82,11 +82,11 @@ def _facts(run: Run) -> str:
     chunk = float(steps["prefill_tokens"][prefills].mean()) if prefills.any() else 0.0
     count = steps["steps"] * (steps["decode_rows"] > 0)
     rows = float((steps["decode_rows"] * count).sum() / max(int(count.sum()), 1))
-    return f"{three_digits(rows)} rows a decode step, {three_digits(chunk)} tokens a prefill step"
+    return f"{three_digits(rows)} rows per decode step, {three_digits(chunk)} tokens per prefill step"
 
 
 def _draw_batch(panel: "Axes", layers: dict[str, Array], run: Run, axis: TimeAxis, legend: dict[str, Any]) -> None:
-    """Each layer reaches down to 0, and is covered by those below it."""
+    """Draw the layers from the top down: each reaches down to 0, and the layers below cover it."""
     heights = [time_mean(run.steps, layer, axis.edges_s) for layer in layers.values()]
     tops = np.cumsum(heights, axis=0)
     for name, height, top in reversed(list(zip(layers, heights, tops, strict=True))):
@@ -105,7 +105,7 @@ def _draw_queue(panel: "Axes", run: Run, axis: TimeAxis, legend: dict[str, Any])
 
 
 def _same_heights(runs: Sequence[Run], axis: TimeAxis, batches: "Sequence[Axes]", queues: "Sequence[Axes]") -> None:
-    """Room for the largest batch and the longest queue of all runs, as far as the axis reaches."""
+    """Set the heights of all panels for the largest batch and the longest queue on the time axis."""
     highest = max(float(time_mean(run.steps, run.steps["running"], axis.edges_s).max()) for run in runs)
     queued = [run.steps["waiting"][run.steps["start_ns"] < axis.end_s * 1e9] for run in runs]
     longest = float(max(each.max(initial=1) for each in queued))

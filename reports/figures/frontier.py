@@ -1,33 +1,33 @@
-"""Load against latency: what throughput costs each policy in waiting, and where it breaks the SLO."""
+"""Load against latency: how long requests wait at each throughput, and at which rate a policy breaks the SLO."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ...records.sweep import Point, PolicySweep, Sweep
+from ...records.sweep import PolicySweep, RatePoint, Sweep
 from ..page.svg import INK, legend_above, line_style, page_style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-TITLE = "Throughput against latency, and the SLO against the rate of requests"
+TITLE = "Latency against throughput, and SLO attainment against the rate of requests"
 DESCRIPTION = (
-    "For each policy, at every rate that was measured: throughput and a high percentile of the time to first token, "
-    "and the share of all requests that kept the SLO. Rings mark capacity, dotted lines what was asked."
+    "For each policy, at every measured rate: throughput and a high percentile of the time to first token, and the "
+    "share of all requests that kept the SLO. Rings mark the capacity, dotted lines the SLO and the required share."
 )
 _SHORTEST_S = 1e-3
-_P90_UP_TO = 0.95  # asked of a larger share than this, the 99th percentile is nearer to what decides
-_FEW = 20  # rates of a policy, up to which each one is shown as a point
+_P90_UP_TO = 0.95  # for a larger required share, the 99th percentile is closer to what decides
+_FEW = 20  # rates per policy up to which each rate is marked with a point
 _SMOOTH = 120
 _DOTTED: Any = (0, (1, 2))
 
 
 def frontier_figure(sweep: Sweep, known: Sequence[str] = (), winner: str | None = None) -> "Figure":
-    """Two panels, one line a policy in each: TTFT over throughput, and attainment over the rate.
+    """Two panels with one line per policy: TTFT over throughput, and attainment over the rate.
 
     Args:
-        known: the policies of other figures, in order, as often as they are there: here they look as they do there.
-        winner: the policy whose line is the thickest.
+        known: the policies of the other figures, in order and with repetitions; they keep their look here.
+        winner: the policy with the thickest line.
     """
     from matplotlib.figure import Figure
 
@@ -46,7 +46,7 @@ def frontier_figure(sweep: Sweep, known: Sequence[str] = (), winner: str | None 
 
 
 def _draw(latency: "Axes", attainment: "Axes", sweep: Sweep, policy: PolicySweep, look: dict[str, Any]) -> Any:
-    """One policy in both panels; its line in the first."""
+    """Draw one policy in both panels. Returns its line in the first."""
     marker = "o" if len(policy.points) <= _FEW else ""
     style = {**look, "marker": marker, "markersize": 2 + look["linewidth"]}
     points = _thinned(policy.points)
@@ -66,14 +66,14 @@ def _draw(latency: "Axes", attainment: "Axes", sweep: Sweep, policy: PolicySweep
     return line
 
 
-def _thinned(points: list[Point]) -> list[Point]:
-    """So many, evenly chosen and with both ends, that a line of them is smooth."""
+def _thinned(points: list[RatePoint]) -> list[RatePoint]:
+    """Enough points for a smooth line, evenly chosen, with both ends."""
     if len(points) <= _SMOOTH:
         return points
     return [points[round(i * (len(points) - 1) / (_SMOOTH - 1))] for i in range(_SMOOTH)]
 
 
-def _ttft_s(point: Point, sweep: Sweep) -> float:
+def _ttft_s(point: RatePoint, sweep: Sweep) -> float:
     value: float | None = getattr(point.summary.ttft_s, _percentile(sweep))
     return float("nan") if value is None else max(value, _SHORTEST_S)
 
@@ -106,7 +106,7 @@ def _name_attainment(panel: "Axes", sweep: Sweep) -> None:
 
 
 def _label(panel: "Axes", height: float, text: str) -> None:
-    """At the right end of a horizontal line, outside."""
+    """Write a text outside the panel, at the right end of a horizontal line."""
     panel.annotate(
         text,
         (1, height),

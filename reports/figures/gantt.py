@@ -1,4 +1,4 @@
-"""When requests waited and ran, a line each: one panel a policy. Of many requests a sample is drawn."""
+"""When requests waited and ran: one panel per policy, one line per request, or per request of a sample."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...records import Run
-from ..judging.verdict import labels_of, summary_of
-from ..page.numbers import seconds
+from ...records.metrics import summary_of
+from ..judging.contender import labels_of
+from ..numbers import seconds
 from ..page.svg import INK, PHASES, legend_above, page_style, title
-from ..page.time_axis import TimeAxis
-from .request_timeline import Stays, running, stays
+from .request_timeline import RequestTimeline, request_timeline, running_rows
+from .time_axis import TimeAxis
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,37 +20,37 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, Any]
 Window = tuple[float, float]
 Span = tuple[Array, Array, Array]
-"""Rows of requests, from and to in ns."""
+"""Rows of requests, and the start and end of their phase in ns."""
 
 TITLE = "When requests waited and ran"
 DESCRIPTION = (
-    "One panel for each policy, a line for each request or for each of an even sample, the first to arrive at the top: "
-    "thin while it is queued, then thick and coloured by whether it prefills, decodes, or was evicted and has not made "
-    "a token since. Of many requests a second panel shows those that ran in the middle of the run."
+    "One panel for each policy, with a line for each request or for each request of an even sample, the first to "
+    "arrive at the top. The line is thin while the request is queued, then thick, with a colour for prefill, decode, "
+    "and the time from an eviction to the next token. If there are many requests, a second panel shows those that ran "
+    "in the middle of the run."
 )
 _LINES = 60
-_NEEDS_CLOSE_UP = 4  # requests to a line, from which on a sample shows little of who ran together
+_NEEDS_CLOSE_UP = 4  # requests per line from which on a sample no longer shows which requests ran together
 _LEGEND = {"queued": "queued", "prefill": "prefilling", "decode": "decoding", "evicted": "evicted"}
 _PANEL_PT = 98
 _THIN_PT, _THICKEST_PT = 0.7, 6.0
-_FILLED = 0.75  # of a line's room
-_SHORTEST = 0.007  # of the axis: what is shorter is drawn as long, to be seen
+_FILLED = 0.75  # of the height that each line has
+_SHORTEST = 0.007  # share of the axis; a shorter phase is drawn with this length so that it is visible
 
 
 def gantt_figure(runs: Sequence[Run], drawn: Sequence[int] | None = None) -> "Figure":
-    """A figure with one panel for each run, all with the same axes, and beside it a close-up if there are many
-    requests.
+    """A figure with one panel per run, all with the same axes, and a close-up beside it if there are many requests.
 
     Args:
-        drawn: positions of the runs that have a panel; None: all. The axes are those of all in either case.
+        drawn: positions of the runs that get a panel; None for all. The axes always cover all runs.
     """
     from matplotlib.figure import Figure
     from matplotlib.ticker import StrMethodFormatter
 
     axis = TimeAxis.of(runs)
-    found = [stays(run) for run in runs]
+    found = [request_timeline(run) for run in runs]
     drawn = range(len(runs)) if drawn is None else drawn
-    most = max(len(each.arrived) for each in found)
+    most = max(len(each.arrival_ns) for each in found)
     has_close_up = most >= _NEEDS_CLOSE_UP * _LINES
     seen: set[str] = set()
     with page_style():
@@ -61,9 +62,11 @@ def gantt_figure(runs: Sequence[Run], drawn: Sequence[int] | None = None) -> "Fi
         labels = labels_of([run.info for run in runs])
         for position, panel in zip(drawn, panels[0], strict=True):
             run, each = runs[position], found[position]
-            order = np.argsort(each.arrived, kind="stable")
-            places = sample(len(order))
-            seen |= _draw(panel, each, order[places], places, (0, axis.end_s), axis.unit_s, len(sample(most)))
+            order = np.argsort(each.arrival_ns, kind="stable")
+            places = sampled_positions(len(order))
+            seen |= _draw(
+                panel, each, order[places], places, (0, axis.end_s), axis.unit_s, len(sampled_positions(most))
+            )
             title(panel, labels[position], f"{_facts(run, len(places))}{axis.beyond(run)}")
         panels[0, 0].set_ylim(most, -0.01 * most)
         panels[0, 0].yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
@@ -75,8 +78,8 @@ def gantt_figure(runs: Sequence[Run], drawn: Sequence[int] | None = None) -> "Fi
     return figure
 
 
-def sample(count: int) -> Array:
-    """Positions of so many that each can have its line, evenly chosen, the first and the last among them."""
+def sampled_positions(count: int) -> Array:
+    """Positions of the requests that get a line: all, or an even sample with the first and the last."""
     return np.linspace(0, count - 1, min(count, _LINES)).round().astype(np.int64)
 
 
@@ -89,40 +92,48 @@ def _facts(run: Run, shown: int) -> str:
     return f"{of}{told}, {evicted:,} evicted"
 
 
-def _draw_close_ups(panels: "Sequence[Axes]", found: Sequence[Stays], drawn: Sequence[int], axis: TimeAxis) -> set[str]:
+def _draw_close_ups(
+    panels: "Sequence[Axes]", found: Sequence[RequestTimeline], drawn: Sequence[int], axis: TimeAxis
+) -> set[str]:
     """From the middle of the axis on, for as long as few enough requests run to give each its line. As `_draw`."""
     window = _close_window(found, axis.end_s / 2)
-    chosen = [running(each, *window) for each in found]
-    lines = len(sample(max(map(len, chosen))))
+    chosen = [running_rows(each, *window) for each in found]
+    lines = len(sampled_positions(max(map(len, chosen))))
     seen: set[str] = set()
     for position, panel in zip(drawn, panels, strict=True):
-        rows = chosen[position][sample(len(chosen[position]))]
+        rows = chosen[position][sampled_positions(len(chosen[position]))]
         seen |= _draw(panel, found[position], rows, np.arange(len(rows)), window, 1, lines)
     panels[-1].set_xlim(*window)
     panels[-1].set_ylim(lines or 1, -1)
     panels[-1].set_yticks([])
     some = "some of " if max(len(chosen[position]) for position in drawn) > _LINES else ""
-    panels[-1].set_xlabel(f"close-up, {some}those that run: time (s)")
+    panels[-1].set_xlabel(f"close-up of {some}the running requests: time (s)")
     return seen
 
 
-def _close_window(found: Sequence[Stays], begin_s: float) -> Window:
-    """The longest window from then on in which few requests run; if many run at once, in which twice as many do."""
-    at_once = max(len(running(each, begin_s, begin_s)) for each in found)
+def _close_window(found: Sequence[RequestTimeline], begin_s: float) -> Window:
+    """The longest window from `begin_s` on in which a line per request fits.
+
+    If more requests than that run at once, twice as many may run in the window.
+    """
+    at_once = max(len(running_rows(each, begin_s, begin_s)) for each in found)
     windows = [(begin_s, begin_s * (1 + 0.9**power)) for power in range(80)]
     fitting = (
-        window for window in windows if max(len(running(each, *window)) for each in found) <= max(_LINES, 2 * at_once)
+        window
+        for window in windows
+        if max(len(running_rows(each, *window)) for each in found) <= max(_LINES, 2 * at_once)
     )
     return next(fitting, windows[-1])
 
 
 def _draw(
-    panel: "Axes", each: Stays, rows: Array, heights: Array, window_s: Window, unit_s: int, lines: int
+    panel: "Axes", each: RequestTimeline, rows: Array, heights: Array, window_s: Window, unit_s: int, lines: int
 ) -> set[str]:
-    """A line at its height for each row, in a panel that has room for so many; returns the phases that are in it. All
-    of a phase is one broken line: few bytes.
+    """Draw a line at its height for each row, in a panel for `lines` lines. Returns the phases that were drawn.
+
+    All lines of a phase are one broken line, which takes few bytes.
     """
-    height = np.full(len(each.arrived), -1)
+    height = np.full(len(each.arrival_ns), -1)
     height[rows] = heights
     thick = min(_THICKEST_PT, _FILLED * _PANEL_PT / max(lines, 1))
     seen = set()
@@ -152,14 +163,15 @@ def _draw_legend(figure: "Figure", seen: set[str]) -> None:
     legend_above(figure, handles, [_LEGEND[phase] for phase in shown])
 
 
-def spans(each: Stays, rows: Array) -> dict[str, Span]:
-    """When requests were in which phase, in the order in which they are painted: an eviction lies over the phase in
-    which it fell. The others follow one another and cover each request from its arrival to its end.
+def spans(each: RequestTimeline, rows: Array) -> dict[str, Span]:
+    """The spans of each phase, in the order of painting: an eviction lies over the phase in which it happened.
+
+    The other phases follow each other and cover each request from its arrival to its end.
     """
-    chosen = np.isin(each.away, rows)
+    chosen = np.isin(each.evicted, rows)
     return {
-        "queued": (rows, each.arrived[rows], each.begun[rows]),
-        "prefill": (rows, each.begun[rows], each.first_token[rows]),
-        "decode": (rows, each.first_token[rows], each.end[rows]),
-        "evicted": (each.away[chosen], each.away_from[chosen], each.away_to[chosen]),
+        "queued": (rows, each.arrival_ns[rows], each.admitted_ns[rows]),
+        "prefill": (rows, each.admitted_ns[rows], each.first_token_ns[rows]),
+        "decode": (rows, each.first_token_ns[rows], each.end_ns[rows]),
+        "evicted": (each.evicted[chosen], each.evicted_from_ns[chosen], each.evicted_to_ns[chosen]),
     }

@@ -1,4 +1,4 @@
-"""How TTFT, TPOT and E2E are spread over requests, one line a policy."""
+"""The distributions of TTFT, TPOT and E2E over requests, one line per policy."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -7,7 +7,7 @@ import numpy as np
 
 from ...records import Run
 from ...records.metrics import e2e_s, tpot_s, ttft_s
-from ..judging.verdict import labels_of
+from ..judging.contender import labels_of
 from ..page.svg import INK, legend_above, line_style, page_style
 
 if TYPE_CHECKING:
@@ -17,22 +17,24 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, Any]
 TITLE = "How long requests took"
 DESCRIPTION = (
-    "For each policy the share of finished requests whose first token (TTFT), whose tokens on average (TPOT) and whose "
-    "last token (E2E) came within a time, with the limits of the SLO. Above 90 % each tenth of those that are left has "
-    "as much room as the one before."
+    "For each policy, the share of finished requests whose time to the first token (TTFT), mean time per token (TPOT) "
+    "and time to the last token (E2E) is within a limit, with the limits of the SLO. The vertical axis is stretched "
+    "above 90 %: 90 to 99 % is as high as 99 to 99.9 %."
 )
 _POINTS = 160
 _SHORTEST_S = 1e-4
 _BODY = 0.9
-_DECADE = np.log(10) * (1 - _BODY) / _BODY  # in heights of the body, so that no line has a kink where the tail begins
+_DECADE = (
+    np.log(10) * (1 - _BODY) / _BODY
+)  # in heights of the body; with this value lines have no kink where the tail begins
 _HIGHEST = 0.9995
 
 
 def latency_figure(runs: Sequence[Run], winner: int | None = None) -> "Figure":
-    """Three panels: the share of finished requests that were served within a time, and the SLO where there is one.
+    """Three panels: the share of finished requests over the time that they took, and the SLO if there is one.
 
     Args:
-        winner: position of the run whose line is the thickest.
+        winner: position of the run with the thickest line.
     """
     from matplotlib.figure import Figure
 
@@ -69,7 +71,7 @@ def _draw(panel: "Axes", values: Array, position: int, *, wins: bool) -> Any:
 
 
 def quantiles(values: Array) -> tuple[Array, Array]:
-    """Times in seconds and the share of requests within each, evenly spaced on the page; NaN values are left out."""
+    """Values, and the share of values up to each, evenly spaced on the vertical axis. NaN values are left out."""
     values = values[~np.isnan(values)]
     if not len(values):
         return np.array([np.nan]), np.array([np.nan])
@@ -82,19 +84,19 @@ def _top(requests: int) -> float:
 
 
 def _height(share: Array) -> Array:
-    """Where a share is drawn: evenly up to 90 %, and from there on a decade of what is missing has a fixed height."""
+    """The height of a share on the axis: linear up to 90 %; above, each decade of the missing share is equally high."""
     missing = np.maximum(1 - np.asarray(share), 1e-9)
     return np.where(missing >= 1 - _BODY, share / _BODY, 1 + _DECADE * np.log10((1 - _BODY) / missing))
 
 
 def _share(height: Array) -> Array:
-    """The inverse."""
+    """The share at a height: the inverse of `_height`."""
     tail = 1 - (1 - _BODY) * 10.0 ** -((np.maximum(height, 1) - 1) / _DECADE)
     return np.where(height <= 1, height * _BODY, tail)
 
 
 def scale_shares(panel: "Axes", requests: int) -> None:
-    """A vertical axis of shares whose tail is drawn out, as far as so many requests fill it."""
+    """Set a vertical axis of shares with a stretched tail, up to the share that this number of requests can show."""
     top = _top(requests)
     ticks = [share for share in (0, 0.25, 0.5, 0.75, 0.9, 0.99, 0.999) if share <= top]
     panel.set_yscale("function", functions=(_height, _share))
@@ -104,7 +106,7 @@ def scale_shares(panel: "Axes", requests: int) -> None:
 
 
 def scale_seconds(panel: "Axes") -> None:
-    """A logarithmic axis of at least a decade, with ticks in plain numbers."""
+    """Set a logarithmic horizontal axis of at least a decade, with ticks in plain numbers."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
     panel.set_xscale("log")

@@ -12,64 +12,78 @@ Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Stays:
-    """When each request was in which phase, in ns, and by row of the request; a time that never came is the end.
+class RequestTimeline:
+    """The phases of all requests of a run. Times are in ns; a phase that was never reached begins at the end.
 
     Attributes:
-        away: the rows of requests that were evicted, once for each time, with from and to.
+        arrival_ns: when each request arrived, shape (requests,).
+        admitted_ns: when it was admitted.
+        first_token_ns: when it had its first token.
+        end_ns: when it finished, failed or was rejected, or when the run ended.
+        evicted: the row of the evicted request, one entry for each eviction, shape (evictions,).
+        evicted_from_ns: when it was evicted.
+        evicted_to_ns: when it made a token again.
     """
 
-    arrived: Array
-    begun: Array
-    first_token: Array
-    end: Array
-    away: Array
-    away_from: Array
-    away_to: Array
+    arrival_ns: Array
+    admitted_ns: Array
+    first_token_ns: Array
+    end_ns: Array
+    evicted: Array
+    evicted_from_ns: Array
+    evicted_to_ns: Array
 
 
-def stays(run: Run) -> Stays:
-    """The stays of all requests. One that was turned away ends when it comes, one that never came comes at the end."""
-    end = _ends_ns(run)
-    arrived = arrivals_ns(run, end)
-    first = _or(run.requests["first_token_ns"], end)
-    return Stays(arrived, np.minimum(_begun_ns(run, end), first), first, end, *evictions(run, end))
+def request_timeline(run: Run) -> RequestTimeline:
+    """The timeline of all requests.
+
+    A rejected request ends when it arrives. A request that never arrived, because the run was interrupted, arrives
+    when the run ends.
+    """
+    end_ns = _end_times_ns(run)
+    first_token_ns = _or_end(run.requests["first_token_ns"], end_ns)
+    admitted_ns = np.minimum(_admission_times_ns(run, end_ns), first_token_ns)
+    return RequestTimeline(
+        arrival_times_ns(run, end_ns), admitted_ns, first_token_ns, end_ns, *eviction_intervals(run, end_ns)
+    )
 
 
-def arrivals_ns(run: Run, end_ns: Array) -> Array:
-    """When each request came. Those of a closed loop that an interruption kept from coming: when they ended."""
+def arrival_times_ns(run: Run, end_ns: Array) -> Array:
+    """When each request arrived. In a closed loop an interruption keeps requests from arriving: theirs is the end."""
     r = run.requests
     return np.where(r["ticket"] < 0, end_ns, r["arrival_ns"]) if "ticket" in r else np.asarray(r["arrival_ns"])
 
 
-def running(each: Stays, from_s: float, to_s: float) -> Array:
-    """The rows of requests that were beyond the queue at some time of a window, in order of arrival."""
-    rows = np.flatnonzero((each.begun < to_s * 1e9) & (each.end > from_s * 1e9) & (each.end > each.begun))
-    return rows[np.argsort(each.arrived[rows], kind="stable")]
+def running_rows(timeline: RequestTimeline, from_s: float, to_s: float) -> Array:
+    """The rows of the requests that ran at some time of a window, in order of arrival."""
+    admitted_ns, end_ns = timeline.admitted_ns, timeline.end_ns
+    rows = np.flatnonzero((admitted_ns < to_s * 1e9) & (end_ns > from_s * 1e9) & (end_ns > admitted_ns))
+    return rows[np.argsort(timeline.arrival_ns[rows], kind="stable")]
 
 
-def _or(times_ns: Array, end_ns: Array) -> Array:
-    """The times, or the end of a request for what never came."""
+def _or_end(times_ns: Array, end_ns: Array) -> Array:
+    """The times, none after the end of the request; the end where the time is missing."""
     return np.where(times_ns < 0, end_ns, np.minimum(times_ns, end_ns))
 
 
-def _ends_ns(run: Run) -> Array:
-    """When each request left: finished, failed, or by the end of the run; one that was turned away when it came."""
+def _end_times_ns(run: Run) -> Array:
     r, steps, events = run.requests, run.steps, run.events
-    over = int((steps["start_ns"] + steps["duration_ns"]).max(initial=0))
-    ends = np.where(r["finish_ns"] >= 0, r["finish_ns"], over)
+    end_of_run = int((steps["start_ns"] + steps["duration_ns"]).max(initial=0))
+    ends = np.where(r["finish_ns"] >= 0, r["finish_ns"], end_of_run)
     failures = events["event"] == EVENTS.index("fail")
     ends[events["request"][failures]] = events["t_ns"][failures]
     ends[r["status"] == STATUSES.index("rejected")] = 0
     return np.asarray(np.maximum(ends, r["arrival_ns"]))
 
 
-def _begun_ns(run: Run, end_ns: Array) -> Array:
-    """When each request was admitted. Who was put back since steps ran out of memory before the first token, which is
-    no eviction: when the step of its first token began.
+def _admission_times_ns(run: Run, end_ns: Array) -> Array:
+    """When each request was admitted.
+
+    A request that goes back to the queue before its first token, because a step ran out of memory, was not evicted.
+    Its admission is the start of the step that made its first token.
     """
     r, steps, events = run.requests, run.steps, run.events
-    admitted = _or(r["admitted_ns"], end_ns)
+    admitted = _or_end(r["admitted_ns"], end_ns)
     ooms = np.sort(events["t_ns"][events["event"] == EVENTS.index("oom")])
     put_back = np.searchsorted(ooms, r["first_token_ns"]) > np.searchsorted(ooms, admitted)
     rows = np.searchsorted(steps["start_ns"], r["first_token_ns"][put_back]) - 1
@@ -77,9 +91,11 @@ def _begun_ns(run: Run, end_ns: Array) -> Array:
     return admitted
 
 
-def evictions(run: Run, ends_ns: Array) -> tuple[Array, Array, Array]:
-    """Intervals in which requests had lost their place: row of the request, from and to in ns. One lasts until the
-    request makes a token again. One that was evicted by a step planned ahead may make a token yet, of the step before.
+def eviction_intervals(run: Run, end_ns: Array) -> tuple[Array, Array, Array]:
+    """The intervals in which evicted requests did not run: row of the request, from and to in ns.
+
+    An interval lasts until the request makes a token again. A step that was planned ahead may evict a request that
+    still gets a token from the step before.
     """
     events, first_ns = run.events, run.requests["first_token_ns"]
     chosen = np.isin(events["event"], [EVENTS.index(name) for name in ("preempt", "swap-out", "resume")])
@@ -97,6 +113,6 @@ def evictions(run: Run, ends_ns: Array) -> tuple[Array, Array, Array]:
         else:
             since.setdefault(row, t_ns)
     for row, began in since.items():
-        found.append((row, began, int(first_ns[row] if first_ns[row] > began else ends_ns[row])))
+        found.append((row, began, int(first_ns[row] if first_ns[row] > began else end_ns[row])))
     rows, from_ns, to_ns = np.array(found, np.int64).reshape(-1, 3).T
-    return rows, from_ns, np.maximum(np.minimum(to_ns, ends_ns[rows]), from_ns)
+    return rows, from_ns, np.maximum(np.minimum(to_ns, end_ns[rows]), from_ns)

@@ -1,4 +1,4 @@
-"""VRAM over time: one panel a policy, with what it may use, what it reserves, and where it ran out."""
+"""VRAM over time: one panel per policy, with its use, its budget, its reservations, and where it ran out."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -8,10 +8,10 @@ import numpy as np
 from ...csrc import EVENTS
 from ...records import Run
 from ...records.metrics import finished_mask
-from ..judging.verdict import labels_of
-from ..page.numbers import GIB, gib
+from ..judging.contender import labels_of
+from ..numbers import GIB, gib
 from ..page.svg import COLOURS, INK, OOM, legend_above, page_style, title
-from ..page.time_axis import TimeAxis, area_under, envelope, time_mean
+from .time_axis import TimeAxis, area_under, envelope, time_mean
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,8 +22,8 @@ Handles = dict[str, Any]
 
 TITLE = "VRAM over time"
 DESCRIPTION = (
-    "One panel for each policy: memory in use between the weights and the budget, what of it is held but not filled, "
-    "what is reserved, and marks where a step ran out of memory or a request was evicted."
+    "One panel for each policy: memory in use between the weights and the budget, memory that is held but not filled, "
+    "reserved memory, and marks where a step ran out of memory or a request was evicted."
 )
 _OOMS, _EVICTIONS = ("oom",), ("preempt", "swap-out")
 _PREDICTED_NAME = "predicted, where it differs"
@@ -32,17 +32,16 @@ _MARKS = 200
 _TICK = np.array([(0, -1), (0, 1), (np.nan, np.nan)])
 _CROSS = np.array([(-1, -1), (1, 1), (np.nan, np.nan), (-1, 1), (1, -1), (np.nan, np.nan)])
 _MARK_AT, _MARK_HEIGHT, _MARK_WIDTH = 0.93, 0.035, 0.004  # as shares of a panel
-_VISIBLE = 0.02  # of a panel's height: less than that is a line's width
+_VISIBLE = 0.02  # of the height of a panel; a thinner area is only a line
 _RESERVED: Any = (0, (2, 1.5))
 _PREDICTED: Any = (0, (5, 1.5))
 
 
 def vram_figure(runs: Sequence[Run], drawn: Sequence[int] | None = None) -> "Figure":
-    """A figure with one panel for each run, all with the same axes. What a run has nothing of is not drawn, and what
-    is drawn is in the legend.
+    """A figure with one panel per run, all with the same axes. The legend has only what is drawn.
 
     Args:
-        drawn: positions of the runs that have a panel; None: all. The axes are those of all in either case.
+        drawn: positions of the runs that get a panel; None for all. The axes always cover all runs.
     """
     from matplotlib.figure import Figure
 
@@ -83,7 +82,7 @@ def _draw(panel: "Axes", run: Run, colour: str, axis: TimeAxis, range_bytes: flo
     least, most = envelope(*used_curve(run), axis.edges_s)
     panel.fill(*area_under(x, most / GIB, fixed / GIB), color=colour, alpha=0.22, linewidth=0)
     panel.fill_between(x, least / GIB, most / GIB, color=colour, alpha=0.85, linewidth=0.4)
-    legend.setdefault("in use", Patch(color=INK, alpha=0.5, linewidth=0))  # in no policy's colour
+    legend.setdefault("in use", Patch(color=INK, alpha=0.5, linewidth=0))  # in no colour of a policy
     empty = time_mean(run.steps, run.steps["fragmented_bytes"], axis.edges_s)
     if empty.max() > visible:
         hatched = panel.fill_between(
@@ -97,13 +96,13 @@ def _draw(panel: "Axes", run: Run, colour: str, axis: TimeAxis, range_bytes: flo
 
 
 def _draw_plans(panel: "Axes", run: Run, axis: TimeAxis, most: Array, visible: float, legend: Handles) -> None:
-    """What was promised to requests, and what steps were predicted to need where that is not what they needed."""
+    """Draw what was reserved for requests, and the predicted need of steps where it differs from the real one."""
     steps, fixed = run.steps, run.info.scenario.memory.fixed_bytes
     if (steps["reserved_bytes"] > steps["kv_bytes"]).any():
         reserved = envelope(*_curve(run, steps["reserved_bytes"] + fixed), axis.edges_s)[1]
         (line,) = panel.plot(axis.middles, reserved / GIB, color=INK, linewidth=0.8, linestyle=_RESERVED)
         legend.setdefault("reserved", line)
-    ran = steps["steps"] > 0  # what a step wanted that ran out of memory is no prediction of one that ran
+    ran = steps["steps"] > 0  # the need of a step that ran out of memory predicts no step that ran
     over = np.where(ran, steps["predicted_bytes"] - steps["vram_used_bytes"], 0)
     predicted = envelope(*used_curve(run, over), axis.edges_s)[1]
     differs = np.abs(predicted - most) > visible
@@ -124,7 +123,7 @@ def _draw_budget(panel: "Axes", run: Run, axis: TimeAxis, legend: Handles) -> No
 
 
 def _budgets(run: Run) -> Array:
-    """The budget at the start, and in each step."""
+    """The budget at the start and in each step, in bytes."""
     return np.append(run.info.scenario.memory.budget_bytes, run.steps["vram_budget_bytes"])
 
 
@@ -136,8 +135,9 @@ def _times_s(run: Run, kinds: tuple[str, ...]) -> Array:
 def _mark(
     panel: "Axes", times_s: Array, strokes: Array, axis: TimeAxis, legend: Handles, name: str, colour: str
 ) -> None:
-    """Mark events along the top by a few strokes each, at most `_MARKS` of them, evenly chosen. All are one broken
-    line: as markers they would take most of the page's bytes.
+    """Mark events along the top with a few strokes each: at most `_MARKS` of them, evenly chosen.
+
+    All marks are one broken line: as markers they would take most of the bytes of the page.
     """
     from matplotlib.lines import Line2D
 
@@ -155,26 +155,27 @@ def _mark(
 
 
 def used_curve(run: Run, more: Array | int = 0) -> tuple[Array, Array]:
-    """Bytes in use, and some more in each step, as points (time in s, bytes) of a broken line: they grow within a
-    macro-step, and fall to what is held whatever runs when nothing does.
+    """Bytes in use, plus `more` bytes in each step, as points (time in s, bytes) of a piecewise linear curve.
+
+    They grow within a macro-step, and fall to the fixed bytes when no request runs.
     """
     used, grown = run.steps["vram_used_bytes"], run.steps["kv_bytes"] - run.steps["kv_start_bytes"]
     return _curve(run, used + more, grown)
 
 
 def _curve(run: Run, last: Array, grown: Array | int = 0) -> tuple[Array, Array]:
-    """Points of a broken line through the ends of all steps, each of which grew by so much."""
+    """Points of a piecewise linear curve through the ends of all steps. Each step grew by `grown` to `last`."""
     start, idle = run.steps["start_ns"], run.info.scenario.memory.fixed_bytes
     end = start + run.steps["duration_ns"]
     following = np.append(start[1:], end[-1:])
-    after = np.where(_is_anybody_running(run, end), last, idle)
+    after = np.where(_is_any_request_running(run, end), last, idle)
     times = np.stack([start, end, end, following], axis=1)
     values = np.stack([last - grown, last, after, after], axis=1)
     return times.ravel() / 1e9, values.ravel().astype(float)
 
 
-def _is_anybody_running(run: Run, times_ns: Array) -> Array:
-    """Whether right after each time some request is between its admission and its end, and holds its memory."""
+def _is_any_request_running(run: Run, times_ns: Array) -> Array:
+    """Whether, right after each time, a request is between its admission and its end, and so holds memory."""
     r, done = run.requests, finished_mask(run)
     begun = np.searchsorted(np.sort(r["admitted_ns"][done]), times_ns, side="right")
     ended = np.searchsorted(np.sort(r["finish_ns"][done]), times_ns, side="right")

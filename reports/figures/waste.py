@@ -1,4 +1,4 @@
-"""What was computed for nothing, and how long the device had nothing to do: two bars a policy."""
+"""Which computed positions were wasted, and how long the device was idle: two bars per policy."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,19 +6,19 @@ from typing import TYPE_CHECKING
 
 from ...records import Run
 from ...records.metrics import finished_mask, makespan_ns, memory_bound_share
-from ..judging.verdict import labels_of
-from ..page.numbers import three_digits
+from ..judging.contender import labels_of
+from ..numbers import three_digits
 from ..page.svg import PHASES, page_style, shortened
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-TITLE = "What was computed, and what the time went by with"
+TITLE = "What was computed, and how the time was spent"
 DESCRIPTION = (
-    "Two bars for each policy. Left: the token positions that were computed, as shares that were needed, computed "
-    "again after evictions, padding, or spent on requests that did not finish. Right: the time, as shares in which the "
-    "device computed, computed while memory kept a request out, or had nothing to do."
+    "Two bars for each policy. Left: the computed token positions, divided into needed positions, positions that were "
+    "computed again after evictions, padding, and positions of requests that did not finish. Right: the time, divided "
+    "into computing, computing while a request waits for memory, and idle."
 )
 _POSITIONS = {
     "needed": PHASES["decode"],
@@ -28,7 +28,7 @@ _POSITIONS = {
 }
 _TIMES = {
     "computing": PHASES["decode"],
-    "while memory keeps requests out": PHASES["prefill"],
+    "computing while requests wait for memory": PHASES["prefill"],
     "idle": PHASES["queued"],
 }
 _MILLION = 10**6
@@ -37,11 +37,11 @@ _LEAST_TO_SHOW, _LEAST_FOR_TEXT, _LEAST_FOR_AMOUNT = 0.1, 7.0, 18.0  # % of a ba
 
 @dataclass(frozen=True, slots=True)
 class Waste:
-    """What a run's token positions were computed for, and where its time went.
+    """The use of a run's computed token positions, and of its time.
 
     Attributes:
-        positions: by what they were for, in the order of the bar; they sum up to all that were computed.
-        shares_of_time: of the makespan, in the order of the bar; they sum up to 1, or to 0 if nothing finished.
+        positions: number of positions by use, in the order of the bar; they add up to all computed positions.
+        shares_of_time: shares of the makespan, in the order of the bar; they add up to 1, or to 0 if nothing finished.
     """
 
     positions: Mapping[str, int]
@@ -49,7 +49,7 @@ class Waste:
 
 
 def waste(run: Run) -> Waste:
-    """Account for every computed position, and for the whole makespan."""
+    """Account for every computed position and for the whole makespan."""
     r, steps, done = run.requests, run.steps, finished_mask(run)
     computed = int((steps["prefill_tokens"] + steps["decode_rows"] * steps["steps"]).sum())
     needed = int((r["prompt_tokens"] + r["output_tokens"] - 1)[done].sum())
@@ -62,13 +62,15 @@ def waste(run: Run) -> Waste:
 def _shares_of_time(run: Run) -> tuple[float, float, float]:
     if not makespan_ns(run):
         return 0.0, 0.0, 0.0
-    busy = min(int(run.steps["duration_ns"].sum()) / makespan_ns(run), 1.0)  # failing steps may follow the last finish
+    busy = min(
+        int(run.steps["duration_ns"].sum()) / makespan_ns(run), 1.0
+    )  # failing steps may come after the last finish
     kept_out = min(memory_bound_share(run), busy)
     return busy - kept_out, kept_out, 1 - busy
 
 
 def waste_figure(runs: Sequence[Run]) -> "Figure":
-    """Two panels of bars, one row for each run. Shares that no run has are not in the legends."""
+    """Two panels of bars, one row per run. Shares that no run has are not in the legends."""
     from matplotlib.figure import Figure
 
     found = [waste(run) for run in runs]
@@ -89,7 +91,7 @@ def waste_figure(runs: Sequence[Run]) -> "Figure":
 def _draw(
     panel: "Axes", title: str, colours: Mapping[str, str], rows: Sequence[Mapping[str, float]], unit: int = 0
 ) -> None:
-    """Bars of 100 %, one above the other. With a unit, wide parts say how many of it they are."""
+    """Draw bars of 100 %, one above the other. With a unit, wide parts also show their amount in it."""
     starts = [0.0] * len(rows)
     for name, colour in colours.items():
         widths = [100 * row[name] / (sum(row.values()) or 1) for row in rows]

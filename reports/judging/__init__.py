@@ -1,1 +1,1 @@
-"""What the runs say: who leads, by what factor, how sure that is, and what one should doubt."""
+"""What the runs show: who wins, by what factor, how sure that is, and what to doubt."""

@@ -1,38 +1,112 @@
-"""Which of the runs that are laid side by side compete, on which seeds, and in which order they come in."""
+"""The ranking of the contenders, and the reasons why there may be none."""
 
 from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
 
 import msgspec
 
-from ...experiment import Limits
-from ...records import RunInfo, ScenarioInfo
-from ...records.metrics import Summary, order_by_merit
+from ...records import ScenarioInfo
+from ...records.merit import equal, order_by_merit
+from .cases import limits_of, on_common_seeds
+from .contender import Contender
 
 
-def contest(
-    replicates: Sequence[Sequence[RunInfo]], summaries: Sequence[Summary], complete: Sequence[bool]
-) -> list[int]:
-    """Positions of those who compete, best first.
+@dataclass(frozen=True, slots=True)
+class Standings:
+    """The contenders of a comparison by their part in it.
 
-    Upper bounds do only among themselves, and runs that are incomplete or had out-of-memory steps only if there are no
-    others. Simulations of what was measured do not: the measurement stands for both. Those that nobody measured
-    do, even beside measurements; then it has to be said that they are predictions.
+    Attributes:
+        everyone: all contenders, in the order of the runs.
+        ranked: those that compete, best first.
+        tied: the best, and those that nothing tells apart from it.
+        candidates: the best, and all others that are neither an upper bound nor repeat a measurement.
+        bounds: upper bounds beside the best.
+        repeats: simulations of what another contender measured.
+        baseline: the best count policy, if the best is not a count policy itself.
     """
-    everybody = _entrants(replicates)
-    whole = [i for i in everybody if complete[i]] or everybody
-    compete = [i for i in whole if not summaries[i].ooms] or whole
-    return [compete[i] for i in order_by_merit([summaries[i] for i in compete])]
+
+    everyone: Sequence[Contender]
+    ranked: Sequence[Contender]
+    tied: Sequence[Contender]
+    candidates: Sequence[Contender]
+    bounds: Sequence[Contender]
+    repeats: Sequence[Contender]
+    baseline: Contender | None
+
+    @property
+    def best(self) -> Contender:
+        """The first of the ranking."""
+        return self.ranked[0]
+
+    @property
+    def others(self) -> Sequence[Contender]:
+        """The ranking without its first."""
+        return self.ranked[1:]
+
+    @property
+    def rival(self) -> Contender | None:
+        """The contender that the best is compared with in one figure: the baseline if it is ranked, else the second."""
+        if self.baseline in self.others:
+            return self.baseline
+        return next(iter(self.others), None)
 
 
-def _entrants(replicates: Sequence[Sequence[RunInfo]]) -> Sequence[int]:
-    feasible = [i for i, group in enumerate(replicates) if not group[0].upper_bound] or range(len(replicates))
-    foretold = predicted(replicates)
-    return [i for i in feasible if not foretold[i]] or feasible
+def standings(everyone: Sequence[Contender]) -> Standings:
+    """Rank the contenders of a comparison that has a winner."""
+    ranked = contest(everyone)
+    best, others = ranked[0], ranked[1:]
+    bounds = [each for each in everyone if each.upper_bound and each is not best]
+    repeats = [each for each in everyone if each.repeats_measurement]
+    candidates = [each for each in everyone if each not in bounds and each not in repeats]
+    excluded = [each for each in candidates if each not in others]
+    return Standings(
+        everyone=everyone,
+        ranked=ranked,
+        tied=[best, *(each for each in others if equal(best.summary, each.summary))],
+        candidates=candidates,
+        bounds=bounds,
+        repeats=repeats,
+        baseline=None if best.counts_requests else _best_count(others, excluded),
+    )
 
 
-def unlike(replicates: Sequence[Sequence[RunInfo]]) -> list[str]:
-    """In what those who would compete differ beside the policy, if no figure of one can be held against another's."""
-    groups = on_common_seeds([replicates[i] for i in _entrants(replicates)])
+def contest(everyone: Sequence[Contender]) -> list[Contender]:
+    """Those that compete, best first.
+
+    Upper bounds compete only if there is nothing else, and so do incomplete runs and runs that ran out of memory. A
+    simulation of what was measured does not compete. A simulation that nothing measured does, and reports mark it as a
+    prediction.
+    """
+    entrants = _entrants(everyone)
+    complete = [each for each in entrants if each.complete] or entrants
+    ranked = [each for each in complete if not each.summary.ooms] or complete
+    return [ranked[i] for i in order_by_merit([each.summary for each in ranked])]
+
+
+def _entrants(everyone: Sequence[Contender]) -> Sequence[Contender]:
+    feasible = [each for each in everyone if not each.upper_bound] or everyone
+    return [each for each in feasible if not each.repeats_measurement] or feasible
+
+
+def _best_count(others: Sequence[Contender], excluded: Sequence[Contender]) -> Contender | None:
+    """The best count policy in the ranking, or a better count policy that fits on its first seed but not on every seed.
+
+    The count was searched on the first seed. Without the second rule, a count that is too large for another seed would
+    leave a weak count as the baseline.
+    """
+    fits = next((each for each in others if each.counts_requests), None)
+    nearly = [
+        each
+        for each in excluded
+        if each.counts_requests and each.summary.ooms and not each.by_seed[min(each.by_seed)].ooms
+    ]
+    counts = [*([fits] if fits else []), *nearly]
+    return counts[order_by_merit([each.summary for each in counts])[0]] if counts else None
+
+
+def incomparable(everyone: Sequence[Contender]) -> list[str]:
+    """The settings in which competing runs differ, if these make every comparison of them meaningless."""
+    groups = on_common_seeds([each.replicates for each in _entrants(everyone)])
     common = set.intersection(*({info.seed for info in group} for group in groups))
     drawn = [
         {info.scenario.trace.content_hash for info in group if info.seed in common or not common} for group in groups
@@ -42,53 +116,9 @@ def unlike(replicates: Sequence[Sequence[RunInfo]]) -> list[str]:
     return found + [name for name in given[0] if len({each[name] for each in given} - {None}) > 1]
 
 
-def predicted(replicates: Sequence[Sequence[RunInfo]]) -> list[bool]:
-    """Of each run whether it is a simulation of what a complete real run among them measured, or one with a
-    measurement's own times beside others that are not.
-    """
-    measured = {case_of(info) for group in replicates for info in group if info.kind == "real" and info.complete}
-    found = [
-        any(info.is_planned_again or (info.kind == "simulated" and case_of(info) in measured) for info in group)
-        for group in replicates
-    ]
-    return [each and not all(found) for each in found]
-
-
-def on_common_seeds(replicates: Sequence[Sequence[RunInfo]]) -> list[list[RunInfo]]:
-    """Of each run the seeds on which all that came to their end did so: a seed is easy or hard for everybody. A run
-    that never came to its end keeps its own seeds, and if no seed is common to the others, so do they.
-    """
-    complete = [{info.seed for info in group if info.complete} for group in replicates]
-    common = set.intersection(*filter(None, complete)) if any(complete) else set()
-    return [
-        [info for info in group if info.seed in common] if common & seeds else list(group)
-        for group, seeds in zip(replicates, complete, strict=True)
-    ]
-
-
-def case_of(info: RunInfo) -> Hashable:
-    """What a real run and a simulation of it have in common: policy, requests, model, device and limits, but for what
-    an engine measures of itself at its start.
-    """
-    scenario = info.scenario
-    return info.label, scenario.trace.content_hash, scenario.model, scenario.device, _limits(scenario)
-
-
-def _limits(scenario: ScenarioInfo) -> Limits | None:
-    if scenario.inputs is None:
-        return None
-    return msgspec.structs.replace(
-        scenario.inputs.limits,
-        max_seqs=scenario.max_seqs,  # the device's, if none was given
-        step_tokens=scenario.step_tokens,
-        graph_pool_bytes=0,
-        slack_bytes=0,
-    )
-
-
 def _circumstances(scenario: ScenarioInfo) -> dict[str, Hashable]:
-    """What all runs of a comparison have in common, None where a record does not say."""
-    limits = _limits(scenario)
+    """What must be equal in all runs of a comparison; None where an old record lacks it."""
+    limits = limits_of(scenario)
     sizes = ("vram_bytes", "kv_budget_tokens", "kv_blocks", "block_tokens")
     return {
         "model": scenario.model,

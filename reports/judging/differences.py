@@ -1,6 +1,4 @@
-"""Settings and versions in which runs differ that are laid side by side, though a comparison of policies wants them
-equal.
-"""
+"""Settings and versions in which compared runs differ, although a comparison of policies needs them equal."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,14 +8,14 @@ import msgspec
 from ...records import RunInfo
 
 _MEASURED = ("memory.context_bytes", "memory.graph_pool_bytes", "limits.graph_pool_bytes", "limits.slack_bytes")
-"""Anew whenever an engine is started. What they leave for the KV pool is compared."""
-_CHANGES_NOTHING = "python"  # a simulation is the same to the bit under all of them
+"""An engine measures these whenever it starts. The KV pool, which follows from them, is compared."""
+_CHANGES_NOTHING = "python"  # a simulation gives the same bits under every version of Python
 _OURS = ("warpgroup", "commit")
 
 
 def differences(infos: Sequence[RunInfo]) -> list[tuple[str, list[str]]]:
-    """Name of each of these, and its value in every run, but for those that are planned again: they are another's."""
-    infos = [info for info in infos if not info.is_planned_again] or infos
+    """The name of each difference, and its value in every run. Parity checks are left out: they repeat another run."""
+    infos = [info for info in infos if not info.is_parity_check] or infos
     flat = [_settings(info) for info in infos]
     keys = dict.fromkeys(key for each in flat for key in each)
     if any(info.kind == "real" for info in infos):
@@ -31,9 +29,10 @@ def differences(infos: Sequence[RunInfo]) -> list[tuple[str, list[str]]]:
 
 
 def _versions(infos: Sequence[RunInfo]) -> list[tuple[str, list[str]]]:
-    """Those that differ among runs that have them: only real ones have torch, and not every build knows its commit.
+    """Versions that differ among the runs that have them: only real runs have torch, and some builds have no commit.
 
-    What others made is compared within a kind: a replay is made on another machine than its simulation.
+    Versions of third-party packages are compared only among runs of one kind, because a replay and its simulation run
+    on different machines.
     """
     names = dict.fromkeys(name for info in infos for name in info.versions if name != _CHANGES_NOTHING)
     return [
@@ -44,7 +43,7 @@ def _versions(infos: Sequence[RunInfo]) -> list[tuple[str, list[str]]]:
 
 
 def _told(name: str, infos: Sequence[RunInfo]) -> list[set[str]]:
-    """The versions that runs have of something, of one kind where it is not ours."""
+    """The versions of one package; separately for each kind of run if the package is not ours."""
     groups: dict[str, set[str]] = {}
     for info in infos:
         if version := info.versions.get(name):
@@ -53,7 +52,7 @@ def _told(name: str, infos: Sequence[RunInfo]) -> list[set[str]]:
 
 
 def _settings(info: RunInfo) -> dict[str, Any]:
-    """Model and device are there by name, and what they amount to as memory."""
+    """All settings. Model and device are compared by name, and by the memory that follows from them."""
     scenario = msgspec.to_builtins(info.scenario)
     inputs = scenario.pop("inputs") or {}
     return _flat({"kind": info.kind, "seed": info.seed, "limits": inputs.get("limits", {})} | scenario)

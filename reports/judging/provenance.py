@@ -1,17 +1,19 @@
-"""What was compared: requests, model, device, limits, versions, and what the policies stand for."""
+"""What was compared: requests, model, device, limits and versions, and what the policies stand for."""
 
 from collections.abc import Callable, Sequence
 
 from ...csrc import parse_policy, policy_catalogue
 from ...errors import WarpGroupError
 from ...records import MemoryInfo, RunInfo, TraceInfo
-from ..page.numbers import gib, typeset
+from ...records.metrics import summary_of
+from ...records.run import reshuffles
+from ..numbers import gib, typeset
+from .contender import labels_of
 from .study import Study
-from .verdict import labels_of, summary_of
 
 
 def facts(study: Study) -> list[tuple[str, str]]:
-    """Name and value of everything but the policy that decided the runs."""
+    """Name and value of everything that decided the runs, except the policy."""
     infos = [run.info for run in study.runs]
     info = infos[0]
     scenario, trace = info.scenario, info.scenario.trace
@@ -26,7 +28,7 @@ def facts(study: Study) -> list[tuple[str, str]]:
         ("model", scenario.model),
         ("device", scenario.device),
         ("VRAM budget", gib(scenario.memory.budget_bytes, 2)),
-        ("limits", f"{scenario.max_seqs:,} requests at once, {scenario.step_tokens:,} tokens a step"),
+        ("limits", f"{scenario.max_seqs:,} requests at once, {scenario.step_tokens:,} tokens per step"),
         ("KV pool", f"{scenario.memory.pool_blocks:,} blocks of {scenario.memory.block_tokens} tokens"),
         ("SLO", typeset(summary_of(info).slo)),
         ("seeds", _seeds(max(study.replicates, key=len))),
@@ -34,20 +36,20 @@ def facts(study: Study) -> list[tuple[str, str]]:
         *_told("versions", infos, lambda info: ", ".join(f"{name} {each}" for name, each in info.versions.items())),
     ]
     if trace.over_context:
-        text = f"{trace.over_context:,} requests exceed the model's context window; lengths are taken as given"
+        text = f"{trace.over_context:,} requests exceed the model's context window; they run with their full length"
         found.append(("beyond context", text))
     return found
 
 
 def _seeds(replicates: Sequence[RunInfo]) -> str:
-    """All of them, and how the others differ from the first if nothing was drawn anew."""
+    """All seeds, and how the requests of the others differ from the first if the trace is not generated."""
     text = ", ".join(str(info.seed) for info in replicates)
-    dealt = any(done.startswith("dealt anew") for done in replicates[-1].scenario.trace.transforms)
-    return f"{text}; after the first, the requests are dealt anew onto the arrival times" if dealt else text
+    is_reshuffled = any(map(reshuffles, replicates[-1].scenario.trace.transforms))
+    return f"{text}; each later seed reshuffles the requests over the arrival times" if is_reshuffled else text
 
 
 def _told(name: str, infos: Sequence[RunInfo], text_of: Callable[[RunInfo], str]) -> list[tuple[str, str]]:
-    """What the runs have to say, and which ones if not all that do say the same."""
+    """The text of each run under one name; with the labels of the runs if their texts differ."""
     told: dict[str, list[str]] = {}
     for label, info in zip(labels_of(infos), infos, strict=True):
         if text := text_of(info):
@@ -58,7 +60,7 @@ def _told(name: str, infos: Sequence[RunInfo], text_of: Callable[[RunInfo], str]
 
 
 def _machine(info: RunInfo) -> str:
-    """What a real run ran on; nothing of a simulated one."""
+    """The machine of a real run; empty for a simulated run."""
     machine = info.machine
     if machine is None:
         return ""
@@ -68,14 +70,14 @@ def _machine(info: RunInfo) -> str:
         machine.dtype,
         f"attention by {machine.attention}",
         f"{machine.graphs:,} CUDA graphs" if machine.graphs else "no CUDA graphs",
-        "each step planned while the one before it ran" if machine.plan_ahead else "each step planned after the last",
+        "each step planned while the step before it ran" if machine.plan_ahead else "each step planned after the last",
         f"temperature {machine.temperature:g}" if machine.temperature else "greedy",
     ]
     return ", ".join(filter(None, parts))
 
 
-def policies(infos: Sequence[RunInfo]) -> list[tuple[str, str, list[str]]]:
-    """Of each policy among the runs its id, what it stands for, and all the parameters of each run of it."""
+def compared_policies(infos: Sequence[RunInfo]) -> list[tuple[str, str, list[str]]]:
+    """The id of each policy, what it stands for, and the parameters of each of its runs."""
     texts: dict[str, list[str]] = {}
     for policy in dict.fromkeys(info.policy for info in infos):
         texts.setdefault(policy.partition("(")[0], []).append(_parameters(policy))
@@ -84,7 +86,7 @@ def policies(infos: Sequence[RunInfo]) -> list[tuple[str, str, list[str]]]:
 
 
 def _parameters(policy: str) -> str:
-    """With the defaults of those that were not given. Those that are, as they stand, if this version knows others."""
+    """All parameters, including defaults. If this version does not know them, only those that were given."""
     try:
         return ", ".join(f"{name}={value:g}" for name, value in parse_policy(policy).values.items())
     except WarpGroupError:
@@ -96,11 +98,11 @@ def _rows(trace: TraceInfo) -> str:
     for verb, reasons in (("dropped", trace.dropped), ("repaired", trace.repaired)):
         for reason, count in reasons.items():
             text += f"; {verb} {count:,}: {reason.replace('_', ' ')}"
-    return f"{text}; {trace.waiting:,} come when another has ended" if trace.waiting else text
+    return f"{text}; {trace.waiting:,} arrive when another request has ended" if trace.waiting else text
 
 
 def memory_parts(memory: MemoryInfo) -> list[tuple[str, str, float]]:
-    """Name, size and percentage of the budget of each part."""
+    """Name, size and percentage of each part of the VRAM budget."""
     tokens = memory.pool_blocks * memory.block_tokens
     parts = {
         "weights": memory.weight_bytes,

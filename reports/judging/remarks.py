@@ -1,156 +1,197 @@
-"""What has to be known beside a verdict, losses included. A line each, plain text."""
+"""What a reader must know beside the verdict, losses included: one line each, plain text."""
 
 from collections.abc import Sequence
 
 from ...records import RunInfo
-from ...records.metrics import Summary, equal
-from ..page.numbers import listed
-from .contest import on_common_seeds
+from ...records.merit import equal
+from ..numbers import listed
+from .contender import Contender
+from .contest import Standings
 from .differences import differences
-from .factor import Seeds, against
+from .factor import compared_in_all
 
 NEVER_TIGHT = 0.01
-"""Below this share of time in which memory kept somebody waiting, memory was not the bottleneck."""
+"""If requests waited for memory during less than this share of the run, memory was not the bottleneck."""
 
 _MANY_REJECTED = 0.01
-"""From this share of the requests on."""
+"""From this share of the requests on, rejections are mentioned."""
 
 FACTORS = (
-    "Factors are the first figure over the second: above 1 is better for goodput and throughput, below 1 for latencies."
+    "A factor is the first figure divided by the second: above 1 is better for goodput and throughput, below 1 for "
+    "latencies."
 )
 
 
-def is_count(summary: Summary) -> bool:
-    """Whether it is of a policy that looks at no memory."""
-    return summary.policy.startswith("count-")
+def remarks_on_winner(found: Standings) -> list[str]:
+    """All lines beside a verdict that has a winner."""
+    best, others, bounds = found.best, found.others, found.bounds
+    lines = [*cautions(found.everyone), *_troubles(found.everyone)]
+    if found.baseline is not None:
+        lines.append(f"{best.label} against {found.baseline.label}: {compared_in_all(best, found.baseline)}.")
+    lines += [
+        f"{best.label} against {each.label}, which knows the true output lengths: {compared_in_all(best, each)}."
+        for each in bounds
+    ]
+    lines += first_fit_decreasing(found)
+    lines += waits(found)
+    lines += out_of_memory(found.everyone, can_win=bool(best.summary.ooms))
+    lines += repeats(found)
+    lines += searches(found.everyone)
+    lines += [FACTORS] if others or bounds else []
+    return lines + list(dict.fromkeys(certainty(each) for each in (best, *found.everyone)))
 
 
-def cautions(infos: Sequence[RunInfo], summaries: Sequence[Summary]) -> list[str]:
-    """In what runs differ beside the policy, and which requests came late."""
-    settings = [name for name, _ in differences(infos)]
+def remarks_without_winner(everyone: Sequence[Contender]) -> list[str]:
+    """All lines beside a verdict that has none."""
+    lines = [*cautions(everyone), *_troubles(everyone), *out_of_memory(everyone, can_win=True)]
+    return lines + list(dict.fromkeys(certainty(each) for each in everyone))
+
+
+def remarks_on_one(only: Contender) -> list[str]:
+    """All lines beside the description of a single run."""
+    return [*_troubles([only]), certainty(only)]
+
+
+def _troubles(everyone: Sequence[Contender]) -> list[str]:
+    return [*interruptions(everyone), *rejections(everyone)]
+
+
+def cautions(everyone: Sequence[Contender]) -> list[str]:
+    """In which settings the runs differ, and which runs submitted their requests late."""
+    settings = [name for name, _ in differences([each.info for each in everyone])]
     lines = [f"Caution: these runs differ in more than the policy: {', '.join(settings)}."] if settings else []
     return lines + [
-        f"{s.policy} was DEGRADED: its requests came {info.machine.schedule_lag_p99_s * 1e3:.1f} ms late (p99)."
-        for s, info in zip(summaries, infos, strict=True)
-        if info.machine is not None and info.machine.degraded
+        f"{each.label} is DEGRADED: its requests were submitted {machine.schedule_lag_p99_s * 1e3:.1f} ms late (p99)."
+        for each in everyone
+        if (machine := each.info.machine) is not None and machine.degraded
     ]
 
 
-def interruptions(summaries: Sequence[Summary], replicates: Sequence[Sequence[RunInfo]]) -> list[str]:
-    """Which runs did not come to their end, and which seeds are left where others do not have them."""
+def interruptions(everyone: Sequence[Contender]) -> list[str]:
+    """Which runs were interrupted, and which seeds are left out because of this."""
     lines = []
-    for s, group in zip(summaries, replicates, strict=True):
-        if lost := sum(not info.complete for info in group):
-            where = f" on {lost} of {len(group)} seeds" if len(group) > 1 else ""
-            lines.append(f"{s.policy} is INCOMPLETE{where}: it was interrupted.")
-    common = on_common_seeds(replicates)
-    left_out = {info.seed for group in replicates for info in group if info.complete}
-    left_out -= {info.seed for group in common for info in group}
+    for each in everyone:
+        if lost := sum(not info.complete for info in each.replicates):
+            where = f" on {lost} of {len(each.replicates)} seeds" if len(each.replicates) > 1 else ""
+            lines.append(f"{each.label} is INCOMPLETE{where}: it was interrupted.")
+    left_out = {info.seed for each in everyone for info in each.replicates if info.complete}
+    left_out -= {info.seed for each in everyone for info in each.compared}
     if left_out:
         names = listed([f"seed {seed}" for seed in sorted(left_out)])
-        lines.append(f"Left out, since not every policy came to its end there: {names}.")
+        lines.append(f"Left out, because not every policy completed it: {names}.")
     return lines
 
 
-def rejections(summaries: Sequence[Summary], seeds: Seeds) -> list[str]:
-    """Who turned away so much that its latencies are of another load."""
+def rejections(everyone: Sequence[Contender]) -> list[str]:
+    """Which policies rejected so many requests that their latencies belong to another load."""
     return [
-        f"{s.policy} rejected {s.rejected:,} of {s.requests:,} requests ({s.rejected / s.requests:.0%}"
-        f"{_in_all(s, seeds)})."
-        for s in summaries
-        if s.rejected >= max(_MANY_REJECTED * s.requests, 1)
+        f"{each.label} rejected {s.rejected:,} of {s.requests:,} requests ({s.rejected / s.requests:.0%}"
+        f"{_in_all(each)})."
+        for each in everyone
+        if (s := each.summary).rejected >= max(_MANY_REJECTED * s.requests, 1)
     ]
 
 
-def out_of_memory(summaries: Sequence[Summary], seeds: Seeds, *, decides: bool) -> list[str]:
-    """Who ran out of it. `decides`: whoever did so cannot win."""
-    out = ", and is out of the contest" if decides else ""
-    return [f"{s.policy} ran out of memory {oom_steps(s, seeds)}{out}." for s in summaries if s.ooms]
+def out_of_memory(everyone: Sequence[Contender], *, can_win: bool) -> list[str]:
+    """Which policies ran out of memory. `can_win`: whether such a policy can still win."""
+    ending = "" if can_win else ", so it cannot win"
+    return [f"{each.label} ran out of memory {oom_steps(each)}{ending}." for each in everyone if each.summary.ooms]
 
 
-def oom_steps(summary: Summary, seeds: Seeds) -> str:
-    """In how many steps, and on how many of several seeds."""
-    each = seeds[summary.policy].values()
-    hit = f"on {sum(s.ooms > 0 for s in each)} of {len(each)} seeds, " if len(each) > 1 else ""
-    return f"{hit}in {summary.ooms:,} steps{_in_all(summary, seeds)}"
+def oom_steps(contender: Contender) -> str:
+    """In how many steps a policy ran out of memory, and on how many of several seeds."""
+    seeds = contender.by_seed.values()
+    hit = f"on {sum(s.ooms > 0 for s in seeds)} of {len(seeds)} seeds, " if len(seeds) > 1 else ""
+    return f"{hit}in {contender.summary.ooms:,} steps{_in_all(contender)}"
 
 
-def _in_all(summary: Summary, seeds: Seeds) -> str:
-    return " in all" if len(seeds[summary.policy]) > 1 else ""
+def _in_all(contender: Contender) -> str:
+    return " in all" if len(contender.by_seed) > 1 else ""
 
 
-def bottleneck(best: Summary, summaries: Sequence[Summary]) -> str:
-    """Whether it was memory."""
-    aware = [s for s in summaries if not is_count(s)]
+def bottleneck(best: Contender, candidates: Sequence[Contender]) -> str:
+    """Whether memory was the bottleneck, in a sentence."""
+    aware = [each for each in candidates if not each.counts_requests]
     if not aware:
-        return "whether memory was the bottleneck no count policy can say, since none looks at it"
-    if not any(s.finished for s in aware):
-        return "no policy that looks at memory finished a request"
-    if max(s.memory_bound_share for s in aware) < NEVER_TIGHT:
-        return "memory was never the bottleneck"
-    tight = best in aware and best.memory_bound_share >= NEVER_TIGHT
-    asked = best if tight else max(aware, key=lambda s: s.memory_bound_share)
-    return f"requests waited for memory {asked.memory_bound_share:.0%} of the time under {asked.policy}"
+        return "Count policies do not look at memory, so these runs cannot show whether memory was the bottleneck."
+    if not any(each.summary.finished for each in aware):
+        return "No policy that looks at memory finished a request."
+    if _longest_wait(aware) < NEVER_TIGHT:
+        return "Memory was never the bottleneck."
+    is_tight = best in aware and best.summary.memory_bound_share >= NEVER_TIGHT
+    shown = best if is_tight else max(aware, key=lambda each: each.summary.memory_bound_share)
+    share = shown.summary.memory_bound_share
+    return f"Under {shown.label}, at least one request waited for memory during {share:.0%} of the run."
 
 
-def waits(summaries: Sequence[Summary], tied: Sequence[Summary]) -> list[str]:
-    """How long requests waited for memory, or if they did not, what static batches lose by."""
-    aware = [s for s in summaries if not is_count(s)]
-    if not any(s.finished for s in aware):
+def _longest_wait(aware: Sequence[Contender]) -> float:
+    return max(each.summary.memory_bound_share for each in aware)
+
+
+def waits(found: Standings) -> list[str]:
+    """How long requests waited for memory; if they did not, why static batches lose."""
+    aware = [each for each in found.candidates if not each.counts_requests]
+    if not any(each.summary.finished for each in aware):
         return []
-    if max(s.memory_bound_share for s in aware) < NEVER_TIGHT:
+    if _longest_wait(aware) < NEVER_TIGHT:
         return [
-            f"{s.policy} loses by padding ({s.padding_waste:.0%} of what it computed) and by the batch barrier alone."
-            for s in summaries
-            if s.policy.startswith("count-static") and not s.ooms and s not in tied
+            f"Memory was never the bottleneck, so {each.label} loses only by padding "
+            f"({each.summary.padding_waste:.0%} of what it computed) and by the batch barrier."
+            for each in found.candidates
+            if each.info.is_padded and not each.summary.ooms and each not in found.tied
         ]
-    shares = listed([f"{s.memory_bound_share:.0%} of the time under {s.policy}" for s in aware])
-    return [f"Requests waited for memory {shares}."]
+    shares = listed([f"{each.summary.memory_bound_share:.0%} under {each.label}" for each in aware])
+    return [f"Share of the run during which at least one request waited for memory: {shares}."]
 
 
-def first_fit_decreasing(best: Summary, others: Sequence[Summary], seeds: Seeds) -> list[str]:
-    """What first-fit decreasing gained or lost against the best other policy that sees memory: said in either case."""
-    contest = [s for s in (best, *others) if not is_count(s)]
-    ffd = next((s for s in contest if s.policy.partition("(")[0].strip() == "ffd"), None)
-    rival = next((s for s in contest if s is not ffd), None)
+def first_fit_decreasing(found: Standings) -> list[str]:
+    """What first-fit decreasing gains or loses against the best other policy that looks at memory."""
+    aware = [each for each in found.ranked if not each.counts_requests]
+    ffd = next((each for each in aware if each.info.policy_id == "ffd"), None)
+    rival = next((each for each in aware if each is not ffd), None)
     if ffd is None or rival is None:
         return []
-    if equal(ffd, rival):
-        return [f"{ffd.policy} (first-fit decreasing) gains nothing over {rival.policy} here."]
-    word = "against" if ffd is contest[0] else "(first-fit decreasing) loses to"
-    return [f"{ffd.policy} {word} {rival.policy}: {against(ffd, rival, seeds)}."]
+    if equal(ffd.summary, rival.summary):
+        return [f"{ffd.label} (first-fit decreasing) gains nothing over {rival.label} here."]
+    word = "against" if ffd is aware[0] else "(first-fit decreasing) loses to"
+    return [f"{ffd.label} {word} {rival.label}: {compared_in_all(ffd, rival)}."]
 
 
-def foretold(predictions: Sequence[tuple[Summary, RunInfo]]) -> list[str]:
-    """Which simulations do not compete, and why."""
-    measured = [s.policy for s, info in predictions if not info.is_planned_again]
+def repeats(found: Standings) -> list[str]:
+    """Which simulations are not ranked, and why."""
+    predictions = [each.label for each in found.repeats if not each.info.is_parity_check]
     lines = []
-    if measured:
-        are, they = ("is", "it predicts") if len(measured) == 1 else ("are", "they predict")
-        lines.append(f"{listed(measured)} {are} out of the contest: what {they} was measured.")
+    if predictions:
+        verb = "is" if len(predictions) == 1 else "are"
+        lines.append(f"{listed(predictions)} {verb} not ranked: the same case was also measured.")
     return lines + [
-        f"{s.policy} is out of the contest: it is planned again with a measurement's own times."
-        for s, info in predictions
-        if info.is_planned_again
+        f"{each.label} is not ranked: it is a parity check, which repeats a measured run with its own step times."
+        for each in found.repeats
+        if each.info.is_parity_check
     ]
 
 
-def searches(summaries: Sequence[Summary], replicates: Sequence[Sequence[RunInfo]]) -> list[str]:
-    """How counts were found; of several seeds the first one is searched."""
+def searches(everyone: Sequence[Contender]) -> list[str]:
+    """How counts were chosen. With several seeds the count is searched on the first one."""
     return [
-        f"{s.policy}{f', searched on seed {group[0].seed}' if len(group) > 1 else ''}: {group[0].note}."
-        for s, group in zip(summaries, replicates, strict=True)
-        if group[0].note
+        f"{each.label}{f', count searched on seed {first.seed}' if len(each.replicates) > 1 else ''}: {first.note}."
+        for each in everyone
+        if (first := each.replicates[0]).note
     ]
 
 
-def certainty(group: Sequence[RunInfo]) -> str:
-    """Where a run's figures are from, and how many seeds they are of."""
-    info, seeds = group[0], len(group)
-    how = "Planned again" if info.is_planned_again else "Simulated" if info.kind == "simulated" else "Measured"
+def certainty(contender: Contender) -> str:
+    """Where the figures of a contender come from, and how many seeds they cover."""
+    info, seeds = contender.compared[0], len(contender.compared)
     certain = (
-        f"{seeds} seeds, intervals at 95 %; figures and factors are geometric means over them"
+        f"{seeds} seeds: figures and factors are geometric means over them, with 95 % intervals"
         if seeds > 1
         else f"one seed ({info.seed}), so no interval"
     )
-    return f"{how}: {info.scenario.step_time}; {certain}."
+    return f"{_origin(info)} {info.scenario.step_time}; {certain}."
+
+
+def _origin(info: RunInfo) -> str:
+    if info.is_parity_check:
+        return "Parity check with the step times of"
+    return "Simulated:" if info.kind == "simulated" else "Measured:"

@@ -1,25 +1,24 @@
-"""The table of a comparison, as text, for the terminal and the page alike."""
+"""The table of a comparison as text, for the terminal and the page alike."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ...records import RunInfo
-from ...records.metrics import Spread, Summary
-from ..page.numbers import ENOUGH_FOR_P99, gib, percent, seconds, three_digits
-from .verdict import Verdict, labelled_summaries
+from ...records.metrics import Spread, Summary, summary_of
+from ..numbers import ENOUGH_FOR_P99, gib, percent, seconds, three_digits
+from .contender import Contender
+from .verdict import Verdict
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """What is shown, and the number to sort by."""
+    """The text of a cell, and the number to sort by."""
 
     text: str
     value: float
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
-    """Column heads with their explanations, and one row of cells a run."""
+class ReportTable:
+    """Column heads with their explanations, and rows of cells."""
 
     heads: list[tuple[str, str]]
     rows: list[list[Cell]]
@@ -27,48 +26,50 @@ class Table:
 
 _TAILS = {
     "p99": "99th percentile",
-    "p90": f"90th percentile; a 99th needs {ENOUGH_FOR_P99} finished requests",
+    "p90": f"90th percentile (a p99 needs {ENOUGH_FOR_P99} finished requests)",
 }
 
 
-def comparison(infos: Sequence[RunInfo], judged: Verdict) -> Table:
-    """One row a run; columns about requests that did not finish appear only if there are any, and a p99 only if enough
-    finished for one in every run.
+def comparison_table(judged: Verdict) -> ReportTable:
+    """One row per run, with the figures of its first seed.
+
+    Columns about requests that did not finish appear only if there are such requests. Tails are p99 only if enough
+    requests finished in every run, else p90.
     """
-    summaries = labelled_summaries(infos)
+    summaries = [summary_of(each.info) for each in judged.contenders]
     lost = [name for name in ("rejected", "failed", "aborted") if any(getattr(s, name) for s in summaries)]
     tail = "p99" if min(s.finished for s in summaries) >= ENOUGH_FOR_P99 else "p90"
     rows = [
         [
-            Cell(summary.policy + _marks(info, position, judged), position),
+            Cell(each.label + _marks(each, judged), each.position),
             *_figures(summary, tail),
             *(Cell(f"{getattr(summary, name):,}", getattr(summary, name)) for name in lost),
         ]
-        for position, (info, summary) in enumerate(zip(infos, summaries, strict=True))
+        for each, summary in zip(judged.contenders, summaries, strict=True)
     ]
-    return Table([*_heads(tail), *((name, f"requests {name}") for name in lost)], rows)
+    return ReportTable([*_heads(tail), *((name, f"requests {name}") for name in lost)], rows)
 
 
 def _heads(tail: str) -> list[tuple[str, str]]:
     return [
-        ("policy", "what batched the requests"),
-        ("tokens/s", "prompt and output tokens of finished requests over the makespan"),
-        ("goodput", "finished requests that keep the SLO, per second"),
+        ("policy", "the rule that chose the batches"),
+        ("tokens/s", "prompt and output tokens of finished requests, divided by the makespan"),
+        ("goodput", "finished requests that kept the SLO, per second"),
         ("TTFT p50", "time to first token, median"),
         (f"TTFT {tail}", f"time to first token, {_TAILS[tail]}"),
-        ("E2E p50", "arrival to last token, median"),
-        (f"E2E {tail}", f"arrival to last token, {_TAILS[tail]}"),
+        ("E2E p50", "time from arrival to last token, median"),
+        (f"E2E {tail}", f"time from arrival to last token, {_TAILS[tail]}"),
         ("OOMs", "steps that ran out of memory"),
-        ("preempted", "times a running request lost its place and its cache, or had it swapped out"),
-        ("peak VRAM", "most memory in use, and its share of the budget"),
-        ("mean KV", "time mean of KV bytes held over the KV pool"),
-        ("padding", "computed positions that belong to no request"),
+        ("preempted", "how often a running request was evicted: its KV cache was dropped or swapped out"),
+        ("peak VRAM", "largest memory use of any step, and its share of the budget"),
+        ("mean KV", "time mean of the KV bytes held, divided by the KV pool"),
+        ("padding", "share of computed positions that belong to no request"),
     ]
 
 
-def _marks(info: RunInfo, position: int, judged: Verdict) -> str:
-    best = " (best)" if judged.contested and position == judged.winner and not judged.tied else ""
-    return best + ("" if info.complete else " INCOMPLETE")
+def _marks(contender: Contender, judged: Verdict) -> str:
+    best = " (best)" if contender.position == judged.sole_winner else ""
+    return best + ("" if contender.info.complete else " INCOMPLETE")
 
 
 def _figures(s: Summary, tail: str) -> list[Cell]:

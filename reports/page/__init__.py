@@ -1,1 +1,1 @@
-"""What every page is made of: templates, SVG figures, numbers and escaping."""
+"""What all pages share: templates, SVG figures and escaping. It knows nothing of runs."""

@@ -1,18 +1,18 @@
-"""What others wrote, made safe for where it is shown: on one line, or in GitHub's Markdown."""
+"""Text from users and files, made safe for where it is shown: on one line, or in GitHub Markdown."""
 
 import re
 import unicodedata
 from html import escape
 
-# As character references these mean nothing to Markdown; a space without width keeps a mention from being one.
+# As character references these have no meaning in Markdown. A zero-width space prevents a mention.
 _MARKS = str.maketrans({mark: f"&#{ord(mark)};" for mark in "\\`*_[]#|~$"} | {"@": "@&#8203;"})
 
 
 def line(text: str, most: int) -> str:
     """The text on one line of at most `most` characters.
 
-    What no terminal, XML file or page should be handed is replaced: control characters, lone surrogates, and the
-    invisible ones that turn the direction of writing.
+    Characters that can harm a terminal, an XML file or a page are replaced: control characters, lone surrogates, and
+    invisible ones that change the direction of writing.
     """
     clean = _visible(text[: 4 * most])
     clean = " ".join(clean.split())
@@ -20,18 +20,18 @@ def line(text: str, most: int) -> str:
 
 
 def markdown_text(text: str, most: int) -> str:
-    """The text as Markdown that shows it and links nothing, on one line of at most `most` characters as seen."""
+    """The text as Markdown without links, on one line of at most `most` visible characters."""
     marked = escape(line(text, most), quote=False).translate(_MARKS)
     return marked.replace("://", "&#58;//").replace("www.", "www&#46;")
 
 
 def markdown_code(text: str, most: int) -> str:
-    """The same in the type of code."""
+    """The same as code."""
     return f"<code>{markdown_text(text, most)}</code>"
 
 
 def markdown_block(text: str, language: str) -> str:
-    """The text as a block of code, line for line: its fence is longer than any run of backticks in it."""
+    """The text as a block of code, line by line. Its fence is longer than any run of backticks in it."""
     longest = max(map(len, re.findall("`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
     lines = "\n".join(map(_visible, text.split("\n")))

@@ -1,4 +1,4 @@
-"""Figures as inline SVG that follows the page: its ink, its width, light or dark."""
+"""Figures as inline SVG in the colours and width of the page, light or dark."""
 
 import io
 import re
@@ -13,16 +13,16 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 INK = "#010203"
-"""Drawn in this colour, text and axes take the page's own: it is replaced by currentColor."""
-# Okabe and Ito's colours, but for black and yellow, which a dark or a light page would swallow.
+"""Text and axes have this colour in a figure; it is replaced by currentColor, the text colour of the page."""
+# The colours of Okabe and Ito without black and yellow, which are hard to see on a dark or a light page.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 DASHES = ((), (5, 2), (1.5, 1.5), (6, 2, 1.5, 2), (3, 1, 1, 1), (9, 3))
 OOM = "#D40000"
-_LEGIBLE = 1.4  # CSS pixels a point, at least: text of 8 points is then as large as 11 pixels
+_LEGIBLE = 1.4  # least CSS pixels per point: text of 8 points is then at least 11 pixels high
 _THIN, _THICK = 1.4, 2.8  # points
-_LINE_LETTERS, _HANDLE_LETTERS = 140, 7  # of a legend as wide as a figure; as wide as a handle and its room
-_TITLE_LETTERS, _LABEL_LETTERS = 115, 100  # of a panel's title on one line; of a label
-# What a request, a row of a batch or a computed position was for. Mid tones: rasters lie on light and dark pages alike.
+_LINE_LETTERS, _HANDLE_LETTERS = 140, 7  # characters of a legend as wide as a figure; of a handle with its space
+_TITLE_LETTERS, _LABEL_LETTERS = 115, 100  # characters of a panel's title on one line; of a label
+# What a request, a row of a batch or a computed position is for. Mid tones are visible on light and dark pages.
 PHASES = {
     "queued": "#8C959F",
     "prefill": "#E69F00",
@@ -34,7 +34,7 @@ PHASES = {
 
 @contextmanager
 def page_style() -> Iterator[Any]:
-    """seaborn in the page's style; matplotlib's global state is left as it was."""
+    """seaborn in the style of the page. The global state of matplotlib does not change."""
     import matplotlib
     import seaborn as sns
 
@@ -44,7 +44,7 @@ def page_style() -> Iterator[Any]:
         "font.family": "sans-serif",
         "font.sans-serif": ["DejaVu Sans"],
         "font.size": 9,
-        "text.parse_math": False,  # a $ in a name is a $
+        "text.parse_math": False,  # a $ in a name is no formula
         "axes.titlesize": 10,
         "axes.titlelocation": "left",
         "legend.frameon": False,
@@ -59,8 +59,8 @@ def page_style() -> Iterator[Any]:
 
 
 def line_style(position: int, *, wins: bool = False) -> dict[str, Any]:
-    """Colour and dashes of a policy's line; one that comes round to another's colour has other dashes. The winner's is
-    thick, and lies over the others.
+    """Colour and dashes of a policy's line. Lines of the same colour have different dashes. The winner's line is thick
+    and lies over the others.
     """
     dashes = DASHES[(position + position // len(COLOURS)) % len(DASHES)]
     style: dict[str, Any] = {"color": COLOURS[position % len(COLOURS)], "dashes": dashes or (None, None)}
@@ -68,10 +68,10 @@ def line_style(position: int, *, wins: bool = False) -> dict[str, Any]:
 
 
 def inline_svg(name: str, figure: "Figure", title: str, description: str) -> str:
-    """The figure as an SVG element: as wide as its place, with a title and a description for who cannot see it.
+    """The figure as an SVG element, as wide as its place, with a title and a description for screen readers.
 
-    `name` goes before every id in it, so that several figures can share a page. Ids are numbered: matplotlib makes them
-    of coordinates to the last bit, and the layout's solver gets another last bit when memory lies elsewhere.
+    `name` is the prefix of every id in it, so that several figures can share a page. Ids are numbered, because
+    matplotlib derives them from coordinates to the last bit, which the layout solver does not reproduce.
     """
     buffer = io.StringIO()
     with page_style():
@@ -92,8 +92,9 @@ def inline_svg(name: str, figure: "Figure", title: str, description: str) -> str
 
 
 def _page_tag(tag: str, name: str, numbers: dict[str, int]) -> str:
-    """A tag in the page's ink and type, with the figure's name and a number for each id. Text between tags is left as
-    it is: it may say anything.
+    """A tag in the colour and font of the page, with the name of the figure and a number for each id.
+
+    Text between tags is not changed, since a user may have written it.
     """
     tag = _compact(tag).replace(INK, "currentColor").replace("'DejaVu Sans'", "system-ui, sans-serif")
     return re.sub(
@@ -102,14 +103,14 @@ def _page_tag(tag: str, name: str, numbers: dict[str, int]) -> str:
 
 
 def _compact(tag: str) -> str:
-    """The same drawing in a third of the bytes: matplotlib writes six decimals, and names every group."""
+    """The same drawing in a third of the bytes: matplotlib writes six decimals and an id for every group."""
     tag = re.sub(r'<g id="[^"]*"', "<g", tag)
     tag = re.sub(r' transform="rotate\(-0 [^"]*"', "", tag)
     return re.sub(r' (d|x|y)="([^"]*)"', lambda found: f' {found[1]}="{_rounded(found[2])}"', tag)
 
 
 def _rounded(path: str) -> str:
-    """To a tenth of a point, or a hundredth in small shapes."""
+    """The path rounded to a tenth of a point, or to a hundredth in small shapes."""
     path = re.sub(r"-?\d+\.\d+", lambda number: _four_digits(float(number[0])), path)
     return re.sub(r"\s*([A-Za-z])\s*", r"\1", path).strip()
 
@@ -119,20 +120,20 @@ def _four_digits(value: float) -> str:
 
 
 def shortened(label: str) -> str:
-    """A label that leaves room for itself in a figure: the middle of a long one is left out."""
+    """A label that fits into a figure: the middle of a long one is left out."""
     if len(label) <= _LABEL_LETTERS:
         return label
     return f"{label[: _LABEL_LETTERS * 2 // 3]}…{label[-_LABEL_LETTERS // 3 + 1 :]}"
 
 
 def title(panel: "Axes", label: str, facts: str) -> None:
-    """What a panel shows, and of which run: on one line if there is room."""
+    """Set the title of a panel: the label of its run and its facts, on one line if they fit."""
     end = ":\n" if len(label) + len(facts) > _TITLE_LETTERS else ": "
     panel.set_title(f"{shortened(label)}{end}{facts}")
 
 
 def legend_above(figure: "Figure", handles: "Sequence[Artist]", labels: Sequence[str]) -> None:
-    """One legend for all panels, above them: in one row, or in as many columns as its longest words leave room for."""
+    """Draw one legend above all panels, in one row, or in as many columns as fit."""
     labels = [shortened(label) for label in labels]
     letters = [len(label) + _HANDLE_LETTERS for label in labels]
     columns = len(labels) if sum(letters) <= _LINE_LETTERS else max(1, _LINE_LETTERS // max(letters))

@@ -1,1 +1,1 @@
-"""The page of a trace: lengths, arrivals, conversations, shared prefixes, and which cards hold it."""
+"""The page of a trace: lengths, arrivals, conversations, shared prefixes, and the cards that its requests fit on."""

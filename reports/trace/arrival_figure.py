@@ -1,4 +1,4 @@
-"""When requests arrive, and how far that is from chance."""
+"""When requests arrive, and how much this differs from independent arrivals."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from ...workloads import TraceSummary
 from ..figures.latency import quantiles, scale_seconds, scale_shares
-from ..page.numbers import three_digits
+from ..numbers import three_digits
 from ..page.svg import INK, line_style, page_style
 
 if TYPE_CHECKING:
@@ -16,19 +16,24 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, Any]
 TITLE = "When requests arrive"
 DESCRIPTION = (
-    "Left: the rate of arrivals over time and its mean. Middle: the share of gaps between arrivals that are no longer "
-    "than a time, beside what independent arrivals of the same rate have. Right: the index of dispersion of counts in "
-    "windows of 1, 10 and 60 s, which is 1 for independent arrivals."
+    "Left: the rate of arrivals over time and its mean. Middle: the share of gaps between arrivals up to each length, "
+    "beside that of independent arrivals with the same rate. Right: the index of dispersion of counts in windows of 1, "
+    "10 and 60 s, which is 1 for independent arrivals."
 )
 _STEPS_S = (1, 5, 10, 60, 300, 600, 3600, 6 * 3600, 86_400)
 _MOST_STEPS = 150
 _UNITS = ((2 * 86_400, 86_400, "days"), (2 * 3600, 3600, "h"), (300, 60, "min"), (0, 1, "s"))
-_SHORTEST = 1e-3  # of the mean gap: shorter ones, those of 0 among them, are drawn there
+_SHORTEST = 1e-3  # of the mean gap; shorter gaps, including those of 0, are drawn here
 _DOTTED: Any = (0, (1, 2))
 
 
 def arrival_figure(starts_ns: Array, summary: TraceSummary) -> "Figure":
-    """Three panels, of requests that arrive at these times, in order; the summary is that of their trace."""
+    """Three panels for requests that arrive at these times.
+
+    Args:
+        starts_ns: arrival times in ascending order, shape (arrivals,).
+        summary: the summary of the trace.
+    """
     from matplotlib.figure import Figure
 
     seconds = (starts_ns - starts_ns[0]) / 1e9
@@ -47,7 +52,7 @@ def arrival_figure(starts_ns: Array, summary: TraceSummary) -> "Figure":
 def _draw_rate(panel: "Axes", seconds: Array) -> None:
     step_s = next((step for step in _STEPS_S if seconds[-1] <= step * _MOST_STEPS), seconds[-1] / _MOST_STEPS)
     unit_s, unit = next(each[1:] for each in _UNITS if seconds[-1] >= each[0])
-    whole = max(int(seconds[-1] // step_s), 1)  # a step that is not over has too few
+    whole = max(int(seconds[-1] // step_s), 1)  # the last, partial step would have too few
     rates = np.bincount((seconds // step_s).astype(np.int64), minlength=whole)[:whole] / step_s
     mean = (len(seconds) - 1) / seconds[-1]
     panel.stairs(

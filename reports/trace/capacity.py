@@ -1,30 +1,30 @@
-"""Which requests of a trace are too large: for a model's context, or for all the KV cache that a card has room for."""
+"""Which requests of a trace are too large for the context of a model, or for the whole KV cache on a card."""
 
 from collections.abc import Sequence
 
 from ...errors import OverBudget
 from ...experiment import build_experiment
 from ...workloads import DeviceSpec, ModelSpec, Trace, device_names, load_device, load_model, model_names
-from ..judging.table import Cell, Table
+from ..judging.table import Cell, ReportTable
 
-_STAND_IN = "tiny"  # no model that anybody serves
+_STAND_IN = "tiny"  # a model for tests only
 
 
-def too_large(trace: Trace, chosen: ModelSpec | None = None) -> Table:
-    """A row a built-in model, and the chosen one if it is none of these; a column a device."""
+def too_large(trace: Trace, chosen: ModelSpec | None = None) -> ReportTable:
+    """One row per built-in model, and one for the chosen model if it is another; one column per device."""
     names = [name for name in model_names() if name != _STAND_IN]
     models = [load_model(name) for name in names]
     if chosen is not None and chosen not in models:
         models.append(chosen)
     devices = [load_device(name) for name in device_names()]
-    return Table(_heads(devices), [_row(trace, model, devices) for model in models])
+    return ReportTable(_heads(devices), [_row(trace, model, devices) for model in models])
 
 
 def _heads(devices: Sequence[DeviceSpec]) -> list[tuple[str, str]]:
     return [
-        ("model", "whose shape decides how much a token takes"),
-        ("context", "tokens that it was made for"),
-        ("beyond it", "requests of which prompt and output together are longer"),
+        ("model", "its shape decides how much memory a token takes"),
+        ("context", "tokens in the context window of the model"),
+        ("beyond it", "requests whose prompt and output together exceed the context"),
         *((device.name, f"requests longer than the whole KV cache of one {device.name}") for device in devices),
     ]
 
@@ -42,7 +42,7 @@ def _on(trace: Trace, model: ModelSpec, device: DeviceSpec) -> Cell:
     try:
         memory = build_experiment(trace, model, device).memory
     except OverBudget:
-        return Cell("no room", 2)
+        return Cell("too small", 2)
     return _share(trace, memory.pool_blocks * memory.block_tokens)
 
 

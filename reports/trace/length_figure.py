@@ -1,4 +1,4 @@
-"""How long prompts and outputs are, and which go together."""
+"""How long prompts and outputs are, and how their lengths are related."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, Any]
 TITLE = "Lengths of prompts and outputs"
 DESCRIPTION = (
-    "Left: the share of requests whose prompt, output, or both together have at most so many tokens, with marks at the "
-    "median, 95 and 99 %. Right: how many requests have a prompt and an output of which lengths."
+    "Left: the share of requests whose prompt, output, or both together have at most a number of tokens, with marks at "
+    "the median, 95 % and 99 %. Right: the number of requests for each pair of prompt length and output length."
 )
 _MARKED = (0.5, 0.95, 0.99)
 _BINS = (72, 56)
 _BOTH, _PALEST = 2, 0.2
-_TWO_STEPS = 300  # the ratio of an axis' ends, up to which a decade has two ticks
+_TWO_STEPS = 300  # up to this ratio of the ends of an axis, a decade has two ticks
 
 
 def length_figure(trace: Trace, model: ModelSpec | None = None) -> "Figure":
-    """Two panels; with a model, a line at its context."""
+    """Two panels; if a model is given, with a line at its context."""
     from matplotlib.figure import Figure
 
     kinds = {
@@ -49,7 +49,7 @@ def length_figure(trace: Trace, model: ModelSpec | None = None) -> "Figure":
 
 
 def scale_tokens(panel: "Axes") -> None:
-    """A logarithmic axis of whole numbers."""
+    """Set a logarithmic horizontal axis of whole numbers."""
     from matplotlib.ticker import LogLocator, StrMethodFormatter
 
     scale_seconds(panel)
@@ -87,7 +87,7 @@ def _draw_context(panel: "Axes", model: ModelSpec) -> None:
 
 
 def _draw_pairs(panel: "Axes", prompt: Array, output: Array) -> None:
-    """A raster: a mark for each of millions of requests would be a page of its own."""
+    """Draw the pairs as a raster, because a mark for each of millions of requests would make the page too large."""
     edges = [_edges(tokens, bins) for tokens, bins in zip((prompt, output), _BINS, strict=True)]
     counts = np.histogram2d(prompt, output, bins=edges)[0].T
     depth = np.log1p(counts) / np.log1p(counts.max())
@@ -103,5 +103,5 @@ def _draw_pairs(panel: "Axes", prompt: Array, output: Array) -> None:
 
 
 def _edges(tokens: Array, bins: int) -> Array:
-    """Of bins that are evenly wide on a logarithmic axis, but where that were less than a token."""
+    """The edges of bins that are equally wide on a logarithmic axis, but at least one token."""
     return np.unique(np.rint(np.geomspace(tokens.min(), tokens.max() + 1, bins + 1))) - 0.5

@@ -1,4 +1,4 @@
-"""A trace on a page: what its requests are like, and what became of every row of its file."""
+"""The page of a trace: its requests, and what happened to every row of its file."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 from ...workloads import ModelSpec, Trace, summarize_trace
 from ...workloads.trace.loops import starts_ns
 from ...workloads.trace.summary import LengthSummary, TraceSummary
+from ..numbers import three_digits
 from ..page.escaping import line
-from ..page.numbers import three_digits
 from ..page.page import render_page, write_page
 from ..page.svg import inline_svg
 from . import arrival_figure as trace_arrival_figure
@@ -20,14 +20,14 @@ from .text import arrivals, conversations, sharing
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_FEW_UNITS = 2  # of a longer unit, below which a shorter one is said
+_FEW_UNITS = 2  # below this number of a unit, the next shorter unit is used
 _LONGEST_NAME, _LONGEST_EXAMPLE = 200, 300
 
 
 def write_trace_page(trace: Trace, path: Path, model: ModelSpec | None = None) -> None:
-    """One HTML page that needs nothing but itself, whole or not at all; with a model, what is too large for it.
+    """Write the page of a trace atomically. If a model is given, it also shows what is too large for it.
 
-    Raises OutputRefused.
+    Raises OutputRefused if it cannot be written.
     """
     write_page(trace_page(trace, model), path)
 
@@ -69,7 +69,7 @@ def _span(span_s: float) -> str:
 
 
 def _tiles(trace: Trace, summary: TraceSummary, model: ModelSpec | None) -> list[tuple[str, str, str]]:
-    """Name, figure, and what goes with it."""
+    """Name, value and explanation of the main figures."""
     prompt, output = summary.prompt_tokens, summary.output_tokens
     talk, shared = summary.conversations, summary.prefix
     tiles = [
@@ -79,9 +79,9 @@ def _tiles(trace: Trace, summary: TraceSummary, model: ModelSpec | None) -> list
     if summary.rate_s is not None and summary.cv is not None:
         tiles.append(("arrivals", f"{three_digits(summary.rate_s)} /s", f"CV of gaps {summary.cv:.2f}, 1 is Poisson"))
     if talk is not None and talk.waiting:
-        tiles.append(("closed loop", f"{talk.waiting:.1%}", "of requests wait for the answer to the one before them"))
+        tiles.append(("closed loop", f"{talk.waiting:.1%}", "of requests wait for the answer to the request before"))
     if shared is not None:
-        tiles.append(("prefix cache", f"{shared.hit:.1%}", "of prompt tokens an endless one would save"))
+        tiles.append(("prefix cache", f"{shared.hit:.1%}", "of prompt tokens that an unlimited cache would save"))
     if model is not None:
         over = int((trace.prompt_tokens + trace.output_tokens > model.context_tokens).sum())
         under = f"of requests exceed the {model.context_tokens:,} tokens of {model.name}"
@@ -99,7 +99,7 @@ def _lengths(summary: TraceSummary) -> list[tuple[str, list[str]]]:
 
 
 def _figures(trace: Trace, summary: TraceSummary, model: ModelSpec | None) -> dict[str, str]:
-    """Each as an SVG element, of what the trace has."""
+    """Each figure that the trace has data for, as an SVG element."""
     drawn: dict[str, tuple[Figure, Any]] = {
         "lengths": (trace_length_figure.length_figure(trace, model), trace_length_figure)
     }
@@ -128,20 +128,20 @@ def _facts(trace: Trace) -> list[tuple[str, str]]:
         "then changed": changes or "nothing",
         "max_new_tokens": f"{trace.max_new_tokens:,}, the same for every request",
         "requests' hash": trace.content_hash,
-        "tokens": "of whoever counted them, with another tokenizer than your model's: lengths are replayed as given",
+        "tokens": "counted by the source of the trace, perhaps with another tokenizer than your model's; used as given",
     }
     return [(name, line(value, _LONGEST_EXAMPLE)) for name, value in facts.items()]
 
 
 def _left(trace: Trace) -> str:
-    """In short, how many rows were not used as they stand; empty if all were."""
+    """How many rows were dropped or repaired, in short; empty if none were."""
     source = trace.source
     counts = {"dropped": sum(source.dropped.values()), "repaired": sum(source.repaired.values())}
     return ", ".join(f"{count:,} {verb}" for verb, count in counts.items() if count)
 
 
 def _reasons(trace: Trace) -> list[tuple[str, str, str, str]]:
-    """What was done, why, to how many rows, and the first of them."""
+    """What was done with rows, why, with how many, and the first of them."""
     source = trace.source
     return [
         (verb, line(reason.replace("_", " "), _LONGEST_NAME), f"{count:,}", line(example, _LONGEST_EXAMPLE))

@@ -1,4 +1,4 @@
-"""How much of the prompts a prefix cache would save, by how long it keeps what was used."""
+"""The share of prompt tokens that a prefix cache would save, by how long it keeps a block."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, Any]
 TITLE = "What a prefix cache would save"
 DESCRIPTION = (
-    "Where requests have times: the share of all prompt tokens that a request before had too, if that was used at most "
-    "so long before. And the share of requests of whose prompt at most so much was there."
+    "If requests have arrival times: the share of all prompt tokens that an earlier request had too, if it used them "
+    "at most this long before. And the share of requests by the share of their prompt that an earlier request had."
 )
 _POINTS = 80
 _DOTTED: Any = (0, (1, 2))
 
 
 def prefix_figure(trace: Trace, prefix: PrefixBlocks, sharing: PrefixSharing) -> "Figure":
-    """A panel of the share over the age, where there are ages, and one of the share of each prompt."""
+    """A panel of the share over the age of blocks, if ages are known, and a panel of the share of each prompt."""
     from matplotlib.figure import Figure
 
     ages_ns = block_ages_ns(prefix, trace.arrival_ns)
@@ -47,7 +47,7 @@ def _draw_ages(panel: "Axes", trace: Trace, prefix: PrefixBlocks, ages_ns: Array
     panel.plot(list(marked), list(marked.values()), linestyle="none", marker="o", markersize=4, color=colour)
     panel.axhline(sharing.hit, color=INK, linewidth=1, linestyle=_DOTTED)
     panel.set_title(f"at most {sharing.hit:.1%} of prompt tokens")
-    panel.set_xlabel("used at most so long before (s)")
+    panel.set_xlabel("time since the last use, at most (s)")
     panel.set_ylabel("share of prompt tokens")
     scale_seconds(panel)
     _scale_share(panel.yaxis)
@@ -58,7 +58,7 @@ def _draw_prompts(panel: "Axes", shares: Array) -> None:
     points = np.linspace(0, 1, 2 * _POINTS + 1)
     panel.plot(np.quantile(shares, points, method="inverted_cdf"), points, color=line_style(0)["color"])
     panel.set_title(f"half of all prompts: {np.median(shares):.0%} or more")
-    panel.set_xlabel("share of its prompt that was there before")
+    panel.set_xlabel("share of the prompt that an earlier request had")
     panel.set_ylabel("share of requests")
     panel.set_xlim(-0.02, 1.02)
     panel.set_ylim(0, 1)

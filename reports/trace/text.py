@@ -1,19 +1,21 @@
-"""What a trace is like, in sentences: for the terminal and the page alike."""
+"""A trace in sentences, for the terminal and the page alike."""
 
 from ...workloads import TraceSummary
-from ..page.numbers import seconds, three_digits
+from ..numbers import seconds, three_digits
 
 
 def trace_text(summary: TraceSummary) -> list[str]:
-    """Of arrivals, and of conversations and shared prefixes where there are any."""
+    """Sentences about arrivals, and about conversations and shared prefixes if there are any."""
     return [text for text in (arrivals(summary), conversations(summary), sharing(summary)) if text]
 
 
 def arrivals(summary: TraceSummary) -> str:
-    """How many a second, and how regularly."""
+    """The rate of arrivals and their regularity."""
     if summary.rate_s is None or summary.span_s is None or summary.cv is None:
-        return "no arrival times: --arrivals poisson:RATE, users:N or at-zero gives it some"
-    whose = f" of the {summary.arrivals:,} that wait for nobody" if summary.arrivals < summary.requests else ""
+        return "no arrival times: add them with --arrivals poisson:RATE, users:N or at-zero"
+    whose = (
+        f" of the {summary.arrivals:,} requests that wait for no other" if summary.arrivals < summary.requests else ""
+    )
     idc = ", ".join(f"{value:.2f} over {window}" for window, value in summary.idc.items())
     return (
         f"arrivals{whose}: {three_digits(summary.rate_s)} /s for {summary.span_s:,.0f} s, CV of gaps {summary.cv:.2f}"
@@ -22,7 +24,7 @@ def arrivals(summary: TraceSummary) -> str:
 
 
 def conversations(summary: TraceSummary) -> str:
-    """How long they are, and how long their users think; empty where there are none."""
+    """The length of conversations, and the think time of their users; empty if there are no conversations."""
     found = summary.conversations
     if found is None:
         return ""
@@ -31,16 +33,16 @@ def conversations(summary: TraceSummary) -> str:
     if not found.think_s:
         return text
     think = ", ".join(f"{name} {seconds(value)}" for name, value in found.think_s.items())
-    return f"{text}; {found.waiting:.1%} of requests wait for the answer to the one before, think time {think}"
+    return f"{text}; {found.waiting:.1%} of requests wait for the answer to the request before, think time {think}"
 
 
 def sharing(summary: TraceSummary) -> str:
-    """What a prefix cache would save; empty where no blocks are known."""
+    """What a prefix cache would save; empty if no blocks are known."""
     found = summary.prefix
     if found is None:
         return ""
     within = "".join(f", {share:.1%} if kept {age[:-1]} s" for age, share in found.hit_within.items())
     return (
-        f"prefixes: an endless cache would save {found.hit:.1%} of prompt tokens{within}; {found.used_once:.0%} of "
+        f"prefixes: an unlimited cache would save {found.hit:.1%} of prompt tokens{within}; {found.used_once:.0%} of "
         f"{found.distinct_blocks:,} blocks of {found.block_tokens} tokens are used once"
     )

@@ -1,4 +1,4 @@
-"""How long conversations are, and how long their users think."""
+"""The length of conversations, and the think time of their users."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -7,7 +7,7 @@ import numpy as np
 from ...workloads import Turns
 from ...workloads.trace.summary import turns_of_conversations
 from ..figures.latency import quantiles, scale_seconds, scale_shares
-from ..page.numbers import seconds
+from ..numbers import seconds
 from ..page.svg import line_style, page_style
 from .length_figure import scale_tokens
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, Any]
 TITLE = "Conversations"
 DESCRIPTION = (
-    "The share of conversations that have at most so many turns; and, where requests wait for the answer to the one "
-    "before them, the share that come at most so long after it."
+    "The share of conversations with at most a number of turns. If requests wait for the answer to the request before, "
+    "also the share of them that arrive within a time after it."
 )
 _SHORTEST_S = 1e-3
 
 
 def turns_figure(turns: Turns) -> "Figure":
-    """A panel of turns, where there are conversations, and one of think times, where any request waits."""
+    """A panel of turns if there are conversations, and a panel of think times if requests wait."""
     from matplotlib.figure import Figure
 
     counts, think_s = turns_of_conversations(turns), turns.think_ns[turns.waits] / 1e9
@@ -51,6 +51,6 @@ def _draw_think(panel: "Axes", think_s: Array) -> None:
     panel.plot(np.maximum(times_s, _SHORTEST_S), shares, color=line_style(1)["color"])
     panel.set_title(f"think time: half within {seconds(float(np.median(think_s)))}")
     panel.set_xlabel("from an answer to the next request (s)")
-    panel.set_ylabel("share of those that wait")
+    panel.set_ylabel("share of waiting requests")
     scale_seconds(panel)
     scale_shares(panel, len(think_s))

@@ -1,4 +1,4 @@
-"""Prediction laid over measurement: a real run with the simulated run of the same requests under the same policy."""
+"""A prediction drawn over its measurement: a real run and the simulation of the same requests and policy."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,11 +9,11 @@ import numpy as np
 from ...records import Run
 from ...records.metrics import e2e_s, finished_mask
 from ..figures.latency import quantiles, scale_seconds, scale_shares
-from ..judging.contest import case_of
+from ..figures.time_axis import TimeAxis, time_mean
+from ..judging.cases import case_of
 from ..judging.study import Study
-from ..page.numbers import GIB, gib
+from ..numbers import GIB, gib
 from ..page.svg import COLOURS, DASHES, INK, inline_svg, legend_above, page_style
-from ..page.time_axis import TimeAxis, time_mean
 from .validation import Validation, check_cells, has_steps, validate, worst_cells
 
 if TYPE_CHECKING:
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, Any]
 
 DESCRIPTION = (
-    "Memory in use over time, and the share of requests whose last token came within a time: measured as a line, "
-    "predicted as a dashed line in a band as wide as its median error to either side."
+    "Memory in use over time, and the share of requests over the time to their last token: the measurement as a solid "
+    "line, the prediction as a dashed line in a band that extends by the median error to both sides."
 )
 _REAL, _SIMULATED = COLOURS[0], COLOURS[1]
 
@@ -34,9 +34,9 @@ class Overlay:
     """One real run with its prediction, as the page shows it.
 
     Attributes:
-        missed: how many limits are not kept.
+        missed: number of limits that are not kept.
         checks: every figure, real and simulated, with its error.
-        worst: the requests whose E2E is furthest off.
+        worst: the requests with the largest error of E2E.
     """
 
     title: str
@@ -47,14 +47,14 @@ class Overlay:
 
 
 def overlay(study: Study) -> list[Overlay] | None:
-    """One for each real run that has a simulated counterpart; None if there is no such pair."""
+    """One overlay for each real run that was also simulated; None if there is no such pair."""
     return [_shown(validate(*pair), number) for number, pair in enumerate(pairs(study.runs))] or None
 
 
 def pairs(runs: Sequence[Run]) -> list[tuple[Run, Run]]:
     """Each complete real run with the first complete prediction of the same case, if requests finished in both."""
     complete = [run for run in runs if run.info.complete]
-    simulated = [run for run in complete if run.info.kind == "simulated" and not run.info.is_planned_again]
+    simulated = [run for run in complete if run.info.kind == "simulated" and not run.info.is_parity_check]
     found = ((real, _counterpart(real, simulated)) for real in complete if real.info.kind == "real")
     return [(real, other) for real, other in found if other is not None]
 
@@ -80,7 +80,7 @@ def _shown(validation: Validation, number: int) -> Overlay:
 
 
 def overlay_figure(real: Run, simulated: Run) -> "Figure":
-    """VRAM over time, where it was measured, and the distribution of E2E, of both."""
+    """VRAM over time, if it was measured, and the distribution of E2E, for both runs."""
     from matplotlib.figure import Figure
 
     with page_style():
@@ -104,13 +104,13 @@ def _draw_memory(panel: "Axes", real: Run, simulated: Run) -> None:
     panel.plot(axis.middles, measured, color=_REAL, linewidth=1.4)
     panel.plot(axis.middles, predicted, color=_SIMULATED, linewidth=1.2, dashes=DASHES[1])
     panel.axhline(real.info.scenario.memory.budget_bytes / GIB, color=INK, linewidth=1)
-    panel.set_title(f"half of the time off by less than {gib(error * GIB, 2)}", fontsize=9)
+    panel.set_title(f"error below {gib(error * GIB, 2)} for half of the time", fontsize=9)
     panel.set_ylabel("VRAM (GiB)")
     axis.label(panel)
 
 
 def mean_used_bytes(run: Run, edges_s: Array) -> Array:
-    """The time mean of the bytes in use in each bucket; between steps, of what is held whatever runs."""
+    """The time mean of the bytes in use in each bucket; between steps only the fixed bytes are in use."""
     steps, fixed = run.steps, run.info.scenario.memory.fixed_bytes
     half_grown = (steps["kv_bytes"] - steps["kv_start_bytes"]) / 2
     return fixed + time_mean(steps, steps["vram_used_bytes"] - half_grown - fixed, edges_s)
@@ -126,9 +126,9 @@ def _draw_latency(panel: "Axes", real: Run, simulated: Run) -> dict[str, Any]:
     )
     (line,) = panel.plot(*quantiles(measured), color=_REAL, linewidth=1.4)
     (dashed,) = panel.plot(seconds, shares, color=_SIMULATED, linewidth=1.2, dashes=DASHES[1])
-    panel.set_title(f"half of the requests off by less than {error:.1%}", fontsize=9)
+    panel.set_title(f"error below {error:.1%} for half of the requests", fontsize=9)
     panel.set_xlabel("E2E (s)")
     panel.set_ylabel("share of requests")
     scale_seconds(panel)
     scale_shares(panel, int(both.sum()))
-    return {"measured": line, "predicted": dashed, "predicted, give or take the median error": band}
+    return {"measured": line, "predicted": dashed, "predicted, ± the median error": band}

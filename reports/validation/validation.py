@@ -1,4 +1,4 @@
-"""A simulation held against the real run of the same scenario: every figure with its error, and where it comes from."""
+"""Compare a simulation with the real run of the same scenario: the error of every figure, and the worst requests."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -9,10 +9,12 @@ import numpy as np
 
 from ...errors import InvalidRun
 from ...records import Run
-from ...records.metrics import e2e_s, finished_mask, tpot_s, ttft_s
-from ..judging.verdict import summary_of
-from ..page.numbers import ENOUGH_FOR_P99, GIB, three_digits
+from ...records.metrics import e2e_s, finished_mask, summary_of, tpot_s, ttft_s
+from ..figures.latency import latency_figure
+from ..figures.vram import vram_figure
+from ..numbers import ENOUGH_FOR_P99, GIB, three_digits
 from ..page.page import render_page, write_page
+from ..page.svg import inline_svg
 
 Array = np.ndarray[Any, Any]
 
@@ -35,15 +37,15 @@ LIMITS = {
     "step median": 0.03,
     "step p95": 0.08,
 }
-"""What a simulation is to keep to, as shares; of steps: of their errors."""
+"""The largest error of each figure that a simulation may have, as a share; for steps, of the step duration."""
 
 
 class StepErrors(Protocol):
-    """How far predicted durations of a run's own steps are off, as shares."""
+    """The errors of the predicted durations of a run's own steps, as shares."""
 
     @property
     def median(self) -> float:
-        """Of all steps."""
+        """The median over all steps."""
 
     @property
     def p95(self) -> float:
@@ -51,14 +53,14 @@ class StepErrors(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class ValidationCheck:
     """One figure, real and simulated.
 
     Attributes:
-        error: simulated over real less 1; of TTFT above capacity: their difference over the mean E2E. None: what is
-            real is 0, and the simulated is not.
-        interval: of the error, 95 %, from resampled requests; None where there is no sample.
-        limit: that it is to keep to; None: none is set.
+        error: simulated / real - 1; for TTFT above capacity, (simulated - real) / mean E2E. None if only the real
+            value is 0.
+        interval: the 95 % interval of the error, from resampled requests; None if there is no sample.
+        limit: the largest error that is allowed; None if there is no limit.
     """
 
     name: str
@@ -76,13 +78,13 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Validation:
-    """One scenario under one policy."""
+    """The comparison of one scenario under one policy."""
 
     real: Run
     simulated: Run
-    checks: list[Check]
+    checks: list[ValidationCheck]
     worst: list[tuple[int, int, int, float, float]]
-    """The requests whose E2E is furthest off: row, prompt, output, real and simulated seconds."""
+    """The requests with the largest error of E2E: row, prompt, output, real and simulated seconds."""
 
     @property
     def title(self) -> str:
@@ -90,23 +92,23 @@ class Validation:
         return f"{self.real.info.scenario.name}: {self.real.info.policy}"
 
     @property
-    def missed(self) -> list[Check]:
-        """Limits that are not kept."""
+    def missed(self) -> list[ValidationCheck]:
+        """The checks whose limit is not kept."""
         return [check for check in self.checks if not check.holds]
 
 
 def validate(real: Run, simulated: Run, steps: StepErrors | None = None, *, is_wait_known: bool = True) -> Validation:
-    """Hold a simulation against a real run of the same requests.
+    """Compare a simulation with a real run of the same requests.
 
     Args:
-        steps: how far the run's own steps are off, where there are any.
-        is_wait_known: whether arrivals and tokens were timed by one clock; if not, what lies between an arrival and a
-            token is not known, and limits are set for TPOT alone.
+        steps: the errors of the predicted durations of the run's own steps, if known.
+        is_wait_known: whether one clock timed arrivals and tokens. If not, the time between an arrival and a token is
+            unknown, and only TPOT has limits.
 
-    Raises InvalidRun: they are not of the same requests, or none finished in both.
+    Raises InvalidRun: the two runs have different requests, or no request finished in both.
     """
     if real.info.scenario.trace.content_hash != simulated.info.scenario.trace.content_hash:
-        raise InvalidRun("the simulation is not of the run's requests")
+        raise InvalidRun("the simulation and the run have different requests: simulate the requests of the run")
     both = finished_mask(real) & finished_mask(simulated)
     if not both.any():
         raise InvalidRun(f"no request finished both in the run and in its simulation: {real.info.policy}")
@@ -115,13 +117,13 @@ def validate(real: Run, simulated: Run, steps: StepErrors | None = None, *, is_w
         checks = [check if check.name.startswith("TPOT") else replace(check, limit=None) for check in checks]
     if steps is not None:
         checks += [
-            Check("step median", 0, 0, steps.median, None, LIMITS["step median"]),
-            Check("step p95", 0, 0, steps.p95, None, LIMITS["step p95"]),
+            ValidationCheck("step median", 0, 0, steps.median, None, LIMITS["step median"]),
+            ValidationCheck("step p95", 0, 0, steps.p95, None, LIMITS["step p95"]),
         ]
     return Validation(real, simulated, checks, _worst(real, simulated, both))
 
 
-def _whole(real: Run, simulated: Run) -> list[Check]:
+def _whole(real: Run, simulated: Run) -> list[ValidationCheck]:
     a, b = summary_of(real.info), summary_of(simulated.info)
     pairs = {
         "makespan": (a.makespan_s, b.makespan_s),
@@ -134,15 +136,15 @@ def _whole(real: Run, simulated: Run) -> list[Check]:
             "preemptions": (a.preemptions, b.preemptions),
             "steps out of memory": (a.ooms, b.ooms),
         }
-    return [Check(name, x, y, _ratio(y - x, x), None, LIMITS.get(name)) for name, (x, y) in pairs.items()]
+    return [ValidationCheck(name, x, y, _ratio(y - x, x), None, LIMITS.get(name)) for name, (x, y) in pairs.items()]
 
 
 def has_steps(run: Run) -> bool:
-    """Whether anything is known of the run's steps; the log of another engine has none."""
+    """Whether the run has steps; the log of another engine has none."""
     return len(run.steps["step"]) > 0
 
 
-def _latencies(real: Run, simulated: Run, both: Array) -> list[Check]:
+def _latencies(real: Run, simulated: Run, both: Array) -> list[ValidationCheck]:
     end = "p99" if both.sum() >= ENOUGH_FOR_P99 else "p90"
     rank = 0.99 if end == "p99" else 0.9
     statistics: dict[str, Callable[[Array], Array]] = {
@@ -163,18 +165,18 @@ def _latencies(real: Run, simulated: Run, both: Array) -> list[Check]:
     return found
 
 
-def _check(name: str, x: Array, y: Array, statistic: Callable[[Array], Array], over: float) -> Check:
+def _check(name: str, x: Array, y: Array, statistic: Callable[[Array], Array], over: float) -> ValidationCheck:
     rng = np.random.default_rng(0)
     sampled = rng.integers(0, len(x), (_SAMPLES, len(x)))
     reals, simulateds = statistic(x[sampled]), statistic(y[sampled])
     off = (simulateds - reals) / (over or np.maximum(reals, 1e-12))
     a, b = float(statistic(x)), float(statistic(y))
     low, high = np.quantile(off, (0.025, 0.975))
-    return Check(name, a, b, _ratio(b - a, over or a), (float(low), float(high)), LIMITS.get(name))
+    return ValidationCheck(name, a, b, _ratio(b - a, over or a), (float(low), float(high)), LIMITS.get(name))
 
 
 def _of(run: Run, values_of: Callable[[Run], Array], mask: Array) -> Array:
-    """A metric of the masked requests; the metrics are of all that finished."""
+    """A metric of the masked requests. The metric itself covers all finished requests."""
     finished = finished_mask(run)
     spread = np.full(len(finished), np.nan)
     spread[finished] = values_of(run)
@@ -182,7 +184,7 @@ def _of(run: Run, values_of: Callable[[Run], Array], mask: Array) -> Array:
 
 
 def _is_above_capacity(run: Run) -> bool:
-    """Whether requests came faster than they were served: all at once, or so that who came last waited far longer."""
+    """Whether requests arrive faster than they are served: all at once, or the last ones wait much longer."""
     arrivals = run.requests["arrival_ns"]
     if arrivals.min() == arrivals.max():
         return True
@@ -207,7 +209,7 @@ def _ratio(part: float, whole: float) -> float | None:
 
 
 def as_table(validations: Sequence[Validation]) -> list[dict[str, Any]]:
-    """One row a figure: what --json prints."""
+    """One row per figure: what --json prints."""
     return [
         {
             "scenario": each.real.info.scenario.name,
@@ -226,7 +228,7 @@ def as_table(validations: Sequence[Validation]) -> list[dict[str, Any]]:
 
 
 def write_validation(validations: Sequence[Validation], path: Path) -> None:
-    """One HTML page that needs nothing but itself, whole or not at all. Raises OutputRefused."""
+    """Write one self-contained HTML page atomically. Raises OutputRefused if it cannot be written."""
     page = render_page(
         "validation.html.jinja",
         validations=[_shown(each, number) for number, each in enumerate(validations)],
@@ -239,10 +241,6 @@ def write_validation(validations: Sequence[Validation], path: Path) -> None:
 
 
 def _shown(validation: Validation, number: int) -> Mapping[str, Any]:
-    from ..figures.latency import latency_figure
-    from ..figures.vram import vram_figure
-    from ..page.svg import inline_svg
-
     runs = (validation.real, validation.simulated)
     return {
         "title": validation.title,
@@ -253,24 +251,24 @@ def _shown(validation: Validation, number: int) -> Mapping[str, Any]:
             f"latency{number}",
             latency_figure(runs),
             f"{validation.title}: TTFT, TPOT and E2E, real and simulated",
-            "The share of requests whose first token, whose tokens on average, and whose last token came within a "
-            "time.",
+            "The share of requests over the time to the first token, the mean time per token, and the time to the last "
+            "token.",
         ),
         "vram": inline_svg(
             f"vram{number}",
             vram_figure(runs if has_steps(validation.real) else runs[1:]),
-            f"{validation.title}: VRAM over time, real (where it is known) and simulated",
+            f"{validation.title}: VRAM over time, real (if known) and simulated",
             "Memory in use between the weights and the budget.",
         ),
     }
 
 
 def check_cells(validation: Validation) -> list[dict[str, str]]:
-    """The figures with their errors, as they are shown."""
+    """The checks as text."""
     return [_cells(check) for check in validation.checks]
 
 
-def _cells(check: Check) -> dict[str, str]:
+def _cells(check: ValidationCheck) -> dict[str, str]:
     is_share = check.name.startswith("step ")
     interval = check.interval
     return {
@@ -285,7 +283,7 @@ def _cells(check: Check) -> dict[str, str]:
 
 
 def worst_cells(validation: Validation) -> list[tuple[str, ...]]:
-    """The requests whose E2E is furthest off, as they are shown."""
+    """The requests with the largest error of E2E, as text."""
     return [
         (f"{row:,}", f"{prompt:,}", f"{output:,}", three_digits(a), three_digits(b), f"{b / a - 1:+.1%}")
         for row, prompt, output, a, b in validation.worst

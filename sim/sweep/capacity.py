@@ -9,7 +9,7 @@ from decimal import Decimal, InvalidOperation
 from itertools import pairwise
 
 from ...errors import InvalidScenario
-from ...records.sweep import Point
+from ...records.sweep import RatePoint
 
 MOST_RATES = 1_000
 _NOTABLE = 0.1  # a rise of the share that kept the SLO which is no noise
@@ -67,7 +67,7 @@ def rounds_left(count: int, passed: Mapping[int, bool]) -> tuple[int, int]:
     return (unknown + 1).bit_length() - 1, unknown.bit_length()
 
 
-def capacity_of(points: Sequence[Point], target: float) -> tuple[float | None, float | None]:
+def capacity_of(points: Sequence[RatePoint], target: float) -> tuple[float | None, float | None]:
     """The highest rate below the first that fails to reach the target, and that one; None where there is none.
 
     Args:
@@ -78,7 +78,7 @@ def capacity_of(points: Sequence[Point], target: float) -> tuple[float | None, f
     return (passing[-1] if passing else None), (failing[0] if failing else None)
 
 
-def rises(points: Sequence[Point], target: float) -> list[str]:
+def rises(points: Sequence[RatePoint], target: float) -> list[str]:
     """Says where attainment rises from a rate that fails to the next that was measured: capacity may be another."""
     return [
         f"attainment rises from {below.attainment:.1%} at {rate_text(below.rate)} to {above.attainment:.1%} at "

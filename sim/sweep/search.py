@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from ...csrc import PolicySpec
 from ...records.metrics import averaged
-from ...records.sweep import Point, PolicySweep
+from ...records.sweep import PolicySweep, RatePoint
 from .capacity import bracket, capacity_of, next_rates, rises, rounds_left
 from .trials import CountJob, FoundCount, Job, Record, Setting, Trial, TrialJob
 
@@ -49,7 +49,7 @@ class CapacitySearch:
         self.trials = 0
         self._setting = setting
         self._question = question
-        self._points: dict[int, Point] = {}
+        self._points: dict[int, RatePoint] = {}
         self._notes: list[str] = []
         self._begin(self._count_round() if count_first else self._next_round())
 
@@ -132,9 +132,9 @@ class CapacitySearch:
         ]
 
 
-def _point(rate: float, trials: Sequence[Trial]) -> Point:
+def _point(rate: float, trials: Sequence[Trial]) -> RatePoint:
     requests = sum(trial.summary.requests for trial in trials)
-    return Point(
+    return RatePoint(
         rate=rate,
         attainment=sum(trial.kept for trial in trials) / requests,
         by_seed=[trial.kept / trial.summary.requests for trial in trials],

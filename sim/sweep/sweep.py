@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from ...csrc import PolicySpec
 from ...records import sweep as sweep_record
 from ...records import versions
-from ...records.outcome import describe
+from ...records.outcome import scenario_info
 from ...records.sweep import PolicySweep, Sweep, write_sweep
 from ..compare import plan_tasks
 from .journal import Journal
@@ -60,7 +60,7 @@ def sweep(
         result = search.result()
         results.setdefault(result.policy, result)  # a count that was found may be one that was asked for
     found = Sweep(
-        scenario=describe(next(iter(setting.experiments.values())), setting.step_time.description),
+        scenario=scenario_info(next(iter(setting.experiments.values())), setting.step_time.description),
         rates=question.rates,
         seeds=list(setting.experiments),
         attainment=question.attainment,

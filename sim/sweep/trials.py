@@ -10,8 +10,8 @@ import msgspec
 from ...csrc import PolicySpec
 from ...experiment import Experiment
 from ...records import versions
-from ...records.metrics import Summary, good_mask
-from ...records.outcome import describe
+from ...records.metrics import Summary, good_mask, summary_of
+from ...records.outcome import scenario_info
 from ...workloads import starts_ns, with_arrivals
 from ..count_search import best_safe_count
 from ..simulate import simulate
@@ -72,7 +72,7 @@ class Setting:
 
     def key(self, kind: str, policy: PolicySpec, rate: float, seed: int) -> str:
         """A name for everything that decides one simulation."""
-        scenario = describe(self.experiment(rate, seed), self.step_time.description)
+        scenario = scenario_info(self.experiment(rate, seed), self.step_time.description)
         decisive = msgspec.json.encode((kind, version_here(), str(policy), seed, scenario), order="sorted")
         return hashlib.sha256(decisive).hexdigest()[:32]
 
@@ -91,7 +91,7 @@ class TrialJob:
         run = simulate(setting.experiment(self.rate, self.seed), self.policy, step_time=setting.step_time)
         if not run.info.complete:
             raise KeyboardInterrupt
-        summary = msgspec.convert(run.info.summary, Summary)
+        summary = summary_of(run.info)
         return Trial(str(self.policy), self.rate, self.seed, self.key, int(good_mask(run).sum()), summary)
 
 

@@ -36,7 +36,7 @@ INSIDE = {
         "specs",
         "scenarios",
     ],
-    "records": ["run", "requests", "metrics", "check", "store", "outcome", "sweep"],
+    "records": ["run", "upgrade", "requests", "metrics", "merit", "check", "store", "outcome", "sweep"],
     "sim": ["step_time", "engine", "simulate", "count_search", "compare", "parity", "fitting", "ablation", "sweep"],
     "runtime": [
         "extras",
@@ -50,7 +50,7 @@ INSIDE = {
         "calibration",
         "generation",
     ],
-    "reports": ["page", "judging", "figures", "validation", "trace", "comparison", "gate"],
+    "reports": ["numbers", "page", "judging", "figures", "validation", "trace", "comparison", "gate"],
 }
 """The folders and modules inside a package, bottom first: each imports only those before it."""
 

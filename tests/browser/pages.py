@@ -12,13 +12,12 @@ from support.prefixes import blocks_of
 
 from warpgroup.csrc import parse_policy
 from warpgroup.records import Run
-from warpgroup.records.metrics import Summary
-from warpgroup.records.sweep import Point, PolicySweep, Sweep
+from warpgroup.records.metrics import Summary, summary_of
+from warpgroup.records.sweep import PolicySweep, RatePoint, Sweep
 from warpgroup.reports import validate, write_report, write_validation
 from warpgroup.reports.gate.outputs.page import write_gate_page
 from warpgroup.reports.gate.result import Check, GateResult, Outcome
 from warpgroup.reports.judging.study import Study
-from warpgroup.reports.judging.verdict import summary_of
 from warpgroup.reports.trace.page import write_trace_page
 from warpgroup.sim import simulate
 from warpgroup.workloads import Trace, load_model
@@ -60,14 +59,14 @@ def hostile(run: Run) -> Run:
 
 
 def study(like: Callable[[Run], Run] = lambda run: run) -> Study:
-    """Four policies on three seeds, a ladder and a sweep of three; each run changed by `like`."""
+    """Four policies on three seeds, an ablation and a sweep of three; each run changed by `like`."""
     groups = [[like(small_run(policy, seed=seed)) for seed in range(3)] for policy in (*POLICIES, FOLDED)]
     runs = [group[0] for group in groups]
     switches = ("baseline", "padding removed", "memory-aware")
-    return Study(
+    return Study.of(
         runs=runs,
         replicates=[[run.info for run in group] for group in groups],
-        ladder=[changed(run, switch=switch) for run, switch in zip(runs, switches, strict=False)],
+        ablation=[changed(run, switch=switch) for run, switch in zip(runs, switches, strict=False)],
         sweeps=[sweep(runs[:3])],
     )
 
@@ -75,9 +74,9 @@ def study(like: Callable[[Run], Run] = lambda run: run) -> Study:
 def sweep(runs: Sequence[Run]) -> Sweep:
     """Of a policy that fails above 4 requests/s, one that fails above 2, and one that always does."""
 
-    def points(capacity: float, summary: Summary) -> list[Point]:
+    def points(capacity: float, summary: Summary) -> list[RatePoint]:
         shares = [(rate, 1.0 if rate <= capacity else capacity / rate) for rate in (1.0, 2.0, 4.0, 8.0)]
-        return [Point(rate, share, [share, share], summary) for rate, share in shares]
+        return [RatePoint(rate, share, [share, share], summary) for rate, share in shares]
 
     policies = [
         PolicySweep(
@@ -118,11 +117,11 @@ def _compared(path: Path) -> None:
 
 def _single(path: Path) -> None:
     run = small_run("ffd")
-    write_report(Study([run], [[run.info]], [], []), path)
+    write_report(Study.of([run], [[run.info]], [], []), path)
 
 
 def _swept(path: Path) -> None:
-    write_report(Study([], [], [], [sweep([small_run(policy) for policy in POLICIES])]), path)
+    write_report(Study.of([], [], [], [sweep([small_run(policy) for policy in POLICIES])]), path)
 
 
 def _validated(path: Path) -> None:

@@ -17,7 +17,7 @@ from warpgroup.errors import InvalidRun, OutputRefused
 from warpgroup.records import Run, claim_folder, read_info, read_run, write_run
 from warpgroup.records.metrics import summarize
 from warpgroup.reports.comparison.markdown import render_markdown
-from warpgroup.reports.figures.request_timeline import stays
+from warpgroup.reports.figures.request_timeline import request_timeline
 from warpgroup.reports.figures.vram import used_curve
 from warpgroup.reports.judging.study import Study
 from warpgroup.sim import simulate
@@ -103,14 +103,17 @@ def without(f: Path, table: str, column: str) -> None:
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda f: (f / "run.json").unlink(), "has requests.parquet, but no run.json: run it again, or take it away"),
+        (lambda f: (f / "run.json").unlink(), "has requests.parquet, but no run.json: run it again, or delete it"),
         (lambda f: (f / "run.json").write_text("{"), "is not a run record: Input data was truncated; run it again"),
         (lambda f: (f / "run.json").write_text("{}"), "is not a run record"),
         (lambda f: (f / "run.json").write_bytes(b'"\xff"'), "is not a run record"),
-        (lambda f: told(f, lambda info: info.update(seed=0, summary={})), "its summary is not one: Object missing"),
+        (lambda f: told(f, lambda info: info.update(seed=0, summary={})), "its summary is not valid: Object missing"),
         (lambda f: told(f, lambda info: info.update(policy="best")), "policy 'best' is unknown to this version"),
         (lambda f: told(f, lambda info: info.update(policy="a\nb")), r"policy 'a\nb' is unknown to this version"),
-        (lambda f: told(f, lambda info: info.update(kind="guessed")), "kind is 'guessed', expected simulated or real"),
+        (
+            lambda f: told(f, lambda info: info.update(kind="guessed")),
+            "Invalid enum value 'guessed' - at `$.kind`; run",
+        ),
         (lambda f: told(f, lambda info: info["scenario"]["memory"].update(budget_bytes=0)), "budget_bytes"),
         (lambda f: (f / "steps.parquet").write_bytes(b"PAR1"), "(8 bytes); run it again"),
         (lambda f: (f / "steps.parquet").unlink(), "steps.parquet is missing; run it again"),
@@ -129,7 +132,7 @@ def test_a_damaged_run_is_refused_in_one_line(tmp_path, run, damage, message):
 
 def test_a_file_is_no_folder_of_a_run(tmp_path, run):
     write_run(tmp_path, run)
-    with pytest.raises(InvalidRun, match=r"run\.json is a file: expected the folder of a run, its own$"):
+    with pytest.raises(InvalidRun, match=r"run\.json is a file: expected the folder of a run, here .*$"):
         read_run(tmp_path / "run.json")
 
 
@@ -182,7 +185,7 @@ def test_whatever_happens_to_a_file_there_is_a_run_to_report_or_a_refusal(tmp_pa
     try:
         found = read_run(tmp_path)
         render_markdown(Study.of([found]))
-        for read in (stays, used_curve, summarize):
+        for read in (request_timeline, used_curve, summarize):
             read(found)
     except InvalidRun as error:
         refused = str(error)
@@ -191,7 +194,7 @@ def test_whatever_happens_to_a_file_there_is_a_run_to_report_or_a_refusal(tmp_pa
 
 def test_a_newer_schema_is_refused(tmp_path, run):
     write_run(tmp_path, Run(msgspec.structs.replace(run.info, schema=99), run.requests, run.steps, run.events))
-    with pytest.raises(InvalidRun, match="schema 99, this version reads up to 1: update warpgroup"):
+    with pytest.raises(InvalidRun, match="schema 99, this version reads up to 2: update warpgroup"):
         read_run(tmp_path)
 
 
@@ -225,5 +228,5 @@ def test_a_record_in_which_a_request_waits_for_none_before_it_is_refused(tmp_pat
     run = simulate(experiment(loop), "paged")
     run.requests["after_id"] = np.array([-1, before, 1])
     write_run(tmp_path / "run", run)
-    with pytest.raises(InvalidRun, match="a request waits for none that came before it"):
+    with pytest.raises(InvalidRun, match="a request waits for a request that is not before it"):
         read_run(tmp_path / "run")

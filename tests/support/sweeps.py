@@ -9,7 +9,7 @@ from support.experiments import TINY_DEVICE, TINY_MODEL, trace
 from warpgroup.csrc import parse_policies
 from warpgroup.experiment import Limits, Slo, build_experiment
 from warpgroup.records.metrics import Spread, Summary
-from warpgroup.records.sweep import Point, Sweep
+from warpgroup.records.sweep import RatePoint, Sweep
 from warpgroup.sim import as_step_time
 from warpgroup.sim.sweep.journal import Journal
 from warpgroup.sim.sweep.search import Question
@@ -24,12 +24,12 @@ SLO = Slo(ttft_s=0.2, tpot_s=0.05)
 
 def point(
     rate: float, attainment: float, *, tokens_s: float = 100.0, ttft_s: float | None = 1.0, ooms: int = 0
-) -> Point:
+) -> RatePoint:
     spread = Spread(ttft_s, ttft_s, ttft_s, ttft_s)
     zeros = dict.fromkeys(Summary.__struct_fields__, 0)
     spreads = dict.fromkeys(("ttft_s", "tpot_s", "e2e_s", "itl_s", "wait_s"), spread)
     told = {"policy": "any", "slo": "any", "requests": 100, "total_tok_s": tokens_s, "ooms": ooms}
-    return Point(rate, attainment, [attainment, attainment], Summary(**zeros | spreads | told))
+    return RatePoint(rate, attainment, [attainment, attainment], Summary(**zeros | spreads | told))
 
 
 def setting(*, seeds: int = 2, slo: Slo = SLO, **limits: float) -> Setting:

@@ -17,10 +17,10 @@ from support.experiments import experiment
 
 from warpgroup.csrc import STATUSES, parse_policy
 from warpgroup.records import Run
-from warpgroup.records.sweep import Point, PolicySweep, Sweep
+from warpgroup.records.metrics import summary_of
+from warpgroup.records.sweep import PolicySweep, RatePoint, Sweep
 from warpgroup.reports.comparison import downloads as module
 from warpgroup.reports.comparison.downloads import Download, downloads
-from warpgroup.reports.judging.verdict import summary_of
 from warpgroup.reports.page.page import render_page
 from warpgroup.sim import simulate
 from warpgroup.workloads import Trace, with_arrivals
@@ -126,8 +126,8 @@ def test_the_comparison_has_a_row_for_each_run_and_seed(runs):
 
 @pytest.fixture(scope="module")
 def swept(runs) -> Sweep:
-    def at(rate: float) -> Point:
-        return Point(rate, 1 / rate, [0.5, 1.0], summary_of(runs[3].info))
+    def at(rate: float) -> RatePoint:
+        return RatePoint(rate, 1 / rate, [0.5, 1.0], summary_of(runs[3].info))
 
     policies = [PolicySweep(name, False, 1.0, 2.0, [at(1.0), at(2.0)], []) for name in ("paged", "=1+1")]
     return Sweep(runs[3].info.scenario, [1.0, 2.0], [4, 5], 0.9, True, policies, {"warpgroup": "1"}, "warpgroup sweep")
@@ -158,7 +158,7 @@ def test_points_that_are_too_many_are_left_out_and_the_page_says_where_they_are(
     monkeypatch.setattr(module, "LIMIT_BYTES", sum(len(file.href) for file in downloads([], sweeps=[swept]).files) - 99)
     made = downloads([], sweeps=[swept])
     assert [file.name for file in made.files] == ["capacities.json"]
-    assert "sweep.json in its folder" in render_page("downloads.html.jinja", downloads=made)
+    assert "sweep.json in the folder of the sweep" in render_page("downloads.html.jinja", downloads=made)
 
 
 @pytest.fixture(scope="module")

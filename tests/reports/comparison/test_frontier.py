@@ -11,11 +11,11 @@ from support.sweeps import InProcess, point, setting, swept
 
 from warpgroup.errors import InvalidRun
 from warpgroup.records.sweep import FILE, PolicySweep, Sweep, read_sweep, write_sweep
-from warpgroup.reports.comparison.frontier import capacities, frontier, notes, sentence
+from warpgroup.reports.comparison.frontier import capacities, capacity_sentence, frontier, notes
 from warpgroup.reports.comparison.html import render
 from warpgroup.reports.comparison.markdown import render_markdown
 from warpgroup.reports.comparison.sweep_validity import sweep_validity
-from warpgroup.reports.comparison.validity import Outcome
+from warpgroup.reports.comparison.validity import Trust
 from warpgroup.reports.figures.frontier import frontier_figure
 from warpgroup.reports.judging.study import Study
 from warpgroup.reports.page.page import render_page
@@ -57,11 +57,13 @@ BOUND = policy("oracle", 1, 1, 1, 0.1, upper_bound=True)
     [
         (
             (COUNT, BETTER),
-            "skyline keeps the SLO at 3 requests/s, the best count (count-continuous(n=8)) at 2: 1.50x [1.00, 2.00].",
+            "skyline keeps the SLO at 3 requests/s. "
+            "The best count, count-continuous(n=8), keeps it at 2: 1.50x [1.00, 2.00].",
         ),
         (
             (COUNT, OPEN),
-            "paged keeps the SLO at 4 requests/s or more, the best count (count-continuous(n=8)) at 2: >= 1.33x.",
+            "paged keeps the SLO at 4 requests/s or more. "
+            "The best count, count-continuous(n=8), keeps it at 2: >= 1.33x.",
         ),
         ((COUNT,), "count-continuous(n=8) keeps the SLO at 2 requests/s."),
         ((policy("ffd", 1, 1, 0.5), COUNT), "ffd and count-continuous(n=8) keep the SLO at 2 requests/s."),
@@ -69,28 +71,31 @@ BOUND = policy("oracle", 1, 1, 1, 0.1, upper_bound=True)
         ((BOUND, COUNT), "count-continuous(n=8) keeps the SLO at 2 requests/s."),
         (
             (BOUND, NOTHING),
-            "No policy that an engine could run keeps the SLO for 90 % of the requests, not even at 1 requests/s; "
-            "oracle, which knows true lengths, does at 3 requests/s.",
+            "No policy that an engine could run keeps the SLO for 90 % of the requests, not even at 1 requests/s. "
+            "oracle knows the true output lengths and keeps the SLO at 3 requests/s.",
         ),
         ((BOUND,), "oracle (upper bound) keeps the SLO at 3 requests/s."),
         (
             (BETTER, policy("count-static(n=2)", 0.2)),
-            "skyline keeps the SLO at 3 requests/s; the best count, count-static(n=2), does at none of these rates.",
+            "skyline keeps the SLO at 3 requests/s. "
+            "The best count, count-static(n=2), keeps it at none of these rates.",
         ),
         (
             (UNFIT, COUNT, BETTER),
-            "skyline keeps the SLO at 3 requests/s, the best count (count-continuous(n=8)) at 2: 1.50x [1.00, 2.00].",
+            "skyline keeps the SLO at 3 requests/s. "
+            "The best count, count-continuous(n=8), keeps it at 2: 1.50x [1.00, 2.00].",
         ),
         (
             (UNFIT, BETTER),
-            "skyline keeps the SLO at 3 requests/s, the best count, which does not fit (count-static(n=32)) at 4 with "
-            "7 out-of-memory steps: <= 1.00x.",
+            "skyline keeps the SLO at 3 requests/s. "
+            "The best count, count-static(n=32), which runs out of memory, keeps it "
+            "at 4 with 7 out-of-memory steps: <= 1.00x.",
         ),
         ((UNFIT, NOTHING), "count-static(n=32) keeps the SLO at 4 requests/s or more with 7 out-of-memory steps."),
     ],
 )
 def test_the_sentence_says_who_can_take_most_and_how_much_more_than_the_best_count(sweep_of, policies, expected):
-    assert sentence(sweep_of(*policies)) == expected
+    assert capacity_sentence(sweep_of(*policies)) == expected
 
 
 def test_the_table_has_a_row_a_policy_with_its_ratio_to_the_best_count(sweep_of):
@@ -186,10 +191,10 @@ def test_a_policy_of_a_sweep_looks_as_its_real_run_does(real, runs):
 
 def test_what_ran_out_of_memory_at_its_capacity_is_said_and_does_not_win(sweep_of):
     told = "count-static(n=32) keeps the SLO at 4 requests/s with 7 out-of-memory steps"
-    assert notes(sweep_of(UNFIT, BETTER)) == [f"{told}, and is out of the contest."]
+    assert notes(sweep_of(UNFIT, BETTER)) == [f"{told}, so it cannot win."]
     assert notes(sweep_of(UNFIT)) == [f"{told}."]
     answers = {answer.text: answer.outcome for answer in sweep_validity(sweep_of(UNFIT, BETTER))}
-    assert answers["At its capacity ran out of memory: count-static(n=32)."] is Outcome.INCONCLUSIVE
+    assert answers["Ran out of memory at its capacity: count-static(n=32)."] is Trust.INCONCLUSIVE
 
 
 def outcomes(sweep: Sweep) -> list[str]:
@@ -213,7 +218,7 @@ def test_a_sweep_says_whether_it_can_be_trusted(sweep_of):
 
 
 def test_a_page_of_sweeps_alone_has_a_heading_and_its_commands_can_be_copied(real):
-    page = render(Study([], [], [], [real, real]))
+    page = render(Study.of([], [], [], [real, real]))
     assert page.count(">Can it be trusted?<") == 2
     assert page.count("<h1>") == 1
     for number in (1, 2):
@@ -245,10 +250,10 @@ def test_the_same_sweep_is_the_same_page_and_two_sweeps_share_no_id(real):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda sweep: sweep.update(rates=[]), "does not fit together"),
-        (lambda sweep: sweep.update(seeds=[0, 1, 2]), "does not fit together"),
-        (lambda sweep: sweep["policies"][0].update(points=[]), "does not fit together"),
-        (lambda sweep: sweep["policies"][0].update(capacity=7.5), "does not fit together"),
+        (lambda sweep: sweep.update(rates=[]), "contradicts itself"),
+        (lambda sweep: sweep.update(seeds=[0, 1, 2]), "contradicts itself"),
+        (lambda sweep: sweep["policies"][0].update(points=[]), "contradicts itself"),
+        (lambda sweep: sweep["policies"][0].update(capacity=7.5), "contradicts itself"),
         (lambda sweep: sweep["policies"][0].update(policy=None), "is not the record of a sweep"),
     ],
 )
@@ -274,8 +279,8 @@ def test_a_fine_grid_is_a_small_figure_and_soon_drawn(sweep_of):
 
 
 def test_the_markdown_of_a_sweep_has_its_sentence_and_table(real):
-    text = unescape(render_markdown(Study([], [], [], [real])))
-    assert sentence(real) in text
+    text = unescape(render_markdown(Study.of([], [], [], [real])))
+    assert capacity_sentence(real) in text
     assert f"Simulated: {real.scenario.step_time}; seeds 0, 1." in text
     for answer in sweep_validity(real):
         assert answer.text in text

@@ -10,19 +10,19 @@ from support.experiments import experiment
 from warpgroup.csrc import parse_policy
 from warpgroup.errors import InvalidRun, OutputRefused
 from warpgroup.records import MachineInfo, Run
-from warpgroup.records.metrics import GLOSSARY
 from warpgroup.reports import Study, render, write_report
+from warpgroup.reports.comparison.figures import protagonists
+from warpgroup.reports.comparison.glossary import GLOSSARY
 from warpgroup.reports.comparison.html import in_short
-from warpgroup.reports.comparison.validity import Answer, Outcome
+from warpgroup.reports.comparison.validity import Answer, Trust
 from warpgroup.reports.figures import composition as composition_figure
 from warpgroup.reports.figures import gantt as gantt_figure
 from warpgroup.reports.figures import latency as latency_figure
 from warpgroup.reports.figures import vram as vram_figure
 from warpgroup.reports.figures import waste as waste_figure
-from warpgroup.reports.figures.all import protagonists
-from warpgroup.reports.judging.provenance import facts, policies
+from warpgroup.reports.judging.provenance import compared_policies, facts
 from warpgroup.reports.judging.verdict import verdict
-from warpgroup.reports.page.numbers import gib
+from warpgroup.reports.numbers import gib
 from warpgroup.reports.page.svg import INK
 from warpgroup.sim import simulate
 
@@ -104,12 +104,12 @@ def test_few_policies_have_open_panels_and_the_others_are_folded_away_each_once(
 )
 def test_open_are_the_winner_the_runner_up_the_best_count_and_the_baseline(info_with, policies, shown):
     infos = [info_with(policy, goodput_req_s=float(goodput)) for policy, goodput in policies.items()]
-    assert protagonists(infos, verdict(infos)) == shown
+    assert protagonists(verdict(infos)) == shown
 
 
 def test_where_every_count_runs_out_of_memory_the_first_is_open(info_with):
     infos = [info_with("count-continuous(n=9)", ooms=4), *(info_with(policy) for policy in ("paged", "ffd", "orca"))]
-    assert 0 in protagonists(infos, verdict(infos))
+    assert 0 in protagonists(verdict(infos))
 
 
 def test_ids_are_unique(page):
@@ -196,17 +196,17 @@ def test_what_was_done_to_the_requests_is_a_fact_of_the_first_seed_and_of_the_ot
         scenario = msgspec.structs.replace(runs[3].info.scenario, trace=trace)
         return msgspec.structs.replace(runs[3].info, seed=number, scenario=scenario)
 
-    replicates = [seed(4, "rate x2"), seed(5, "rate x2", "dealt anew, seed 5")]
-    study = Study([_changed(runs[3], seed=4, scenario=replicates[0].scenario)], [replicates], [], [])
+    replicates = [seed(4, "rate x2"), seed(5, "rate x2", "reshuffled, seed 5")]
+    study = Study.of([_changed(runs[3], seed=4, scenario=replicates[0].scenario)], [replicates], [], [])
     shown = dict(facts(study))
     assert shown["transforms"] == "rate ×2"
-    assert shown["seeds"] == "4, 5; after the first, the requests are dealt anew onto the arrival times"
+    assert shown["seeds"] == "4, 5; each later seed reshuffles the requests over the arrival times"
     assert dict(facts(Study.of(runs)))["seeds"] == "0"
 
 
 def test_every_parameter_is_on_the_page_whether_given_or_not(info_with):
     names = ("count-static(n=2)", "count-static(n=32)", "ffd(margin=0.2)", "orca", "paged(of another version=1)")
-    shown = {name: parameters for name, _, parameters in policies([info_with(name) for name in names])}
+    shown = {name: parameters for name, _, parameters in compared_policies([info_with(name) for name in names])}
     assert shown == {
         "count-static": ["n=2, timeout_s=1", "n=32, timeout_s=1"],
         "orca": [],
@@ -232,11 +232,11 @@ def test_a_real_run_says_on_what_it_ran(runs):
 def test_a_table_of_the_first_seed_is_said_to_be_one_and_no_tied_run_is_best(runs):
     run = runs[3]
     groups = [[run.info], [run.info, msgspec.structs.replace(run.info, seed=1)]]
-    page = render(Study([run, _changed(run, note="again")], groups, [], []))
-    assert "Of the first seed." in page
+    page = render(Study.of([run, _changed(run, note="again")], groups, [], []))
+    assert "The table shows the first seed." in page
     assert "No difference between" in page
     assert "(best)" not in page
-    assert "Of the first seed." not in render(Study.of(runs[3:]))
+    assert "The table shows the first seed." not in render(Study.of(runs[3:]))
 
 
 def _tables(run: Run):
@@ -251,7 +251,7 @@ def test_tiles_are_of_the_seeds_that_the_verdict_is_of(runs, info_with):
         for policy, values in goodputs.items()
     ]
     compared = [Run(group[0], *_tables(runs[3])) for group in replicates]
-    page = render(Study(compared, replicates, ladder=[], sweeps=[]))
+    page = render(Study.of(compared, replicates, ablation=[], sweeps=[]))
     assert "ffd wins: 2.00× [2.00, 2.00] the goodput of paged" in page
     assert "2.00 requests/s" in page
     assert "34.3 requests/s" not in page
@@ -267,7 +267,9 @@ def test_over_seeds_the_tile_is_the_mean_that_the_sentence_has_and_is_called_by_
             [info_with("paged", seed=seed, goodput_req_s=0.5) for seed in range(2)],
             [info_with("ffd", seed=seed, goodput_req_s=each) for seed, each in enumerate(goodputs)],
         ]
-        text = read(render(Study([Run(group[0], *_tables(runs[3])) for group in replicates], replicates, [], []))).text
+        text = read(
+            render(Study.of([Run(group[0], *_tables(runs[3])) for group in replicates], replicates, [], []))
+        ).text
         assert f"{tile}{value} requests/s" in text
         assert f"goodput {value} against 0.500" in text
 
@@ -275,15 +277,15 @@ def test_over_seeds_the_tile_is_the_mean_that_the_sentence_has_and_is_called_by_
 def test_incomparable_runs_have_a_page_without_a_winner(runs):
     scenario = msgspec.structs.replace(runs[4].info.scenario, device="another")
     other = Run(msgspec.structs.replace(runs[4].info, scenario=scenario), *_tables(runs[4]))
-    ladder = [Run(msgspec.structs.replace(runs[0].info, switch="baseline"), *_tables(runs[0])), runs[3]]
-    page = render(Study([runs[3], other], [[runs[3].info], [other.info]], ladder, []))
+    ablation = [Run(msgspec.structs.replace(runs[0].info, switch="baseline"), *_tables(runs[0])), runs[3]]
+    page = render(Study.of([runs[3], other], [[runs[3].info], [other.info]], ablation, []))
     assert "Not comparable: the runs differ in device" in read(page).text
     for absent in ("(best)", 'class="tile', 'class="winner', "The best run", "The thickest line", "come from?"):
         assert absent not in page
 
 
 def test_the_doubt_in_short_says_what_the_others_are():
-    answers = [Answer(Outcome.FAIL, text) for text in ("One.", "Two.", "Three.")]
+    answers = [Answer(Trust.FAIL, text) for text in ("One.", "Two.", "Three.")]
     assert in_short(answers[:1]) == "One."
-    assert in_short(answers[:2]) == "One. And 1 more answer is fail."
-    assert in_short(answers) == "One. And 2 more answers are fail."
+    assert in_short(answers[:2]) == "One. 1 more answer is also 'fail'."
+    assert in_short(answers) == "One. 2 more answers are also 'fail'."

@@ -14,7 +14,7 @@ from warpgroup.errors import InvalidRun
 from warpgroup.records import Run
 from warpgroup.reports.comparison.markdown import render_markdown
 from warpgroup.reports.judging.study import Study
-from warpgroup.reports.judging.table import comparison
+from warpgroup.reports.judging.table import comparison_table
 from warpgroup.reports.judging.verdict import verdict
 from warpgroup.reports.page.escaping import markdown_block, markdown_code, markdown_text
 
@@ -71,7 +71,7 @@ def read(text: str) -> Reader:
 
 
 def study(runs: list[Run]) -> Study:
-    return Study(runs, [[run.info] for run in runs], [], [])
+    return Study.of(runs, [[run.info] for run in runs], [], [])
 
 
 def named(run: Run, name: str) -> Run:
@@ -86,7 +86,7 @@ def test_it_says_what_the_page_says(runs):
     judged = verdict(infos)
     assert shown.texts["strong"][0] == judged.sentence
     assert [text.strip() for text in shown.texts["li"][: len(judged.details)]] == judged.details
-    table = comparison(infos, judged)
+    table = comparison_table(judged)
     assert shown.texts["th"] == [head for head, _ in table.heads]
     assert shown.texts["td"] == [cell.text for row in table.rows for cell in row]
     assert shown.texts["code"] == ["warpgroup compare\n"]
@@ -109,17 +109,17 @@ def test_it_says_of_which_seed_the_table_is_and_what_made_each_run(runs):
     other = msgspec.structs.replace(runs[4].info, command="warpgroup replay")
     both = [runs[3], Run(other, runs[4].requests, runs[4].steps, runs[4].events)]
     seeds = [[run.info, msgspec.structs.replace(run.info, seed=1)] for run in both]
-    text = render_markdown(Study(both, seeds, [], []))
-    assert "\nOf the first seed. Latencies" in text
+    text = render_markdown(Study.of(both, seeds, [], []))
+    assert "\nThe table shows the first seed. Latencies" in text
     assert "```sh\nwarpgroup compare\nwarpgroup replay\n```" in text
-    assert "Of the first seed" not in render_markdown(Study.of(both))
+    assert "The table shows the first seed" not in render_markdown(Study.of(both))
 
 
 def test_what_may_be_doubted_is_folded(runs):
     text = render_markdown(study(runs))
     folded = text[text.index("<details>") : text.index("</details>")]
     assert "Simulated, not measured" in folded
-    assert "differ in nothing but the policy" in folded
+    assert "differ only in the policy" in folded
 
 
 @pytest.mark.parametrize("name", HOSTILE)

@@ -6,7 +6,7 @@ from support.experiments import experiment
 
 from warpgroup.csrc import parse_policy
 from warpgroup.records import MachineInfo, Run, RunInfo
-from warpgroup.reports.comparison.validity import Outcome, validity, worst
+from warpgroup.reports.comparison.validity import Trust, validity, worst
 from warpgroup.reports.judging.differences import differences
 from warpgroup.sim import simulate
 from warpgroup.sim.step_time.profile import shipped_profiles
@@ -49,25 +49,25 @@ def on_seeds(runs: list[Run], seeds: int = 5) -> list[list[RunInfo]]:
     return [[msgspec.structs.replace(run.info, seed=seed) for seed in range(seeds)] for run in runs]
 
 
-def said(runs: list[Run], outcome: Outcome, seeds: int = 5) -> str:
+def said(runs: list[Run], outcome: Trust, seeds: int = 5) -> str:
     return " ".join(answer.text for answer in validity(runs, on_seeds(runs, seeds)) if answer.outcome is outcome)
 
 
 def test_a_run_that_nothing_speaks_against_passes(trusted):
-    assert worst(validity([trusted], on_seeds([trusted]))) is Outcome.PASS
+    assert worst(validity([trusted], on_seeds([trusted]))) is Trust.PASS
 
 
 @pytest.mark.parametrize(
     ("change", "outcome", "text"),
     [
-        ({"scenario": {"step_time": "analytic roofline"}}, Outcome.INCONCLUSIVE, "not measured"),
-        ({"scenario": {"step_time": calibrated(0.031, 0.04)}}, Outcome.INCONCLUSIVE, "more than 3 % in the"),
-        ({"scenario": {"step_time": calibrated(0.01, 0.118)}}, Outcome.INCONCLUSIVE, "or 8 % at p95"),
-        ({"complete": False}, Outcome.FAIL, "INCOMPLETE"),
-        ({"summary": {"finished": 999, "rejected": 1}}, Outcome.INCONCLUSIVE, "5 rejected of 20"),
-        ({"summary": {"finished": 999, "failed": 1}}, Outcome.FAIL, "5 failed of 20"),
-        ({"summary": {"finished": 400}}, Outcome.INCONCLUSIVE, "400 requests finished, 662 are wanted"),
-        ({"machine": msgspec.structs.replace(MACHINE, degraded=True)}, Outcome.FAIL, "DEGRADED"),
+        ({"scenario": {"step_time": "analytic roofline"}}, Trust.INCONCLUSIVE, "not measured"),
+        ({"scenario": {"step_time": calibrated(0.031, 0.04)}}, Trust.INCONCLUSIVE, "the limits of 3 % in the"),
+        ({"scenario": {"step_time": calibrated(0.01, 0.118)}}, Trust.INCONCLUSIVE, "or 8 % at p95"),
+        ({"complete": False}, Trust.FAIL, "INCOMPLETE"),
+        ({"summary": {"finished": 999, "rejected": 1}}, Trust.INCONCLUSIVE, "5 rejected of 20"),
+        ({"summary": {"finished": 999, "failed": 1}}, Trust.FAIL, "5 failed of 20"),
+        ({"summary": {"finished": 400}}, Trust.INCONCLUSIVE, "400 requests finished, and a p99 needs 662"),
+        ({"machine": msgspec.structs.replace(MACHINE, degraded=True)}, Trust.FAIL, "DEGRADED"),
     ],
 )
 def test_every_doubt_is_said_and_decides(trusted, change, outcome, text):
@@ -77,16 +77,16 @@ def test_every_doubt_is_said_and_decides(trusted, change, outcome, text):
 
 
 def test_one_seed_is_inconclusive(trusted):
-    assert "One seed" in said([trusted], Outcome.INCONCLUSIVE, seeds=1)
+    assert "One seed" in said([trusted], Trust.INCONCLUSIVE, seeds=1)
 
 
 def test_a_seed_that_was_interrupted_is_no_seed_and_fails(trusted):
     replicates = on_seeds([trusted, trusted], seeds=3)
     replicates[1][2] = msgspec.structs.replace(replicates[1][2], complete=False)
     answers = {answer.text: answer.outcome for answer in validity([trusted, trusted], replicates)}
-    text = "paged #2 is INCOMPLETE on 1 of 3 seeds: it was interrupted, its figures are of what had run by then."
-    assert answers[text] is Outcome.FAIL
-    assert "2 seeds, the same requests for every policy: differences carry an interval." in answers
+    text = "paged #2 is INCOMPLETE on 1 of 3 seeds: it was interrupted, and its figures cover what had run by then."
+    assert answers[text] is Trust.FAIL
+    assert "2 seeds, the same requests for every policy: differences have an interval." in answers
 
 
 def test_losses_and_small_samples_of_any_seed_count(trusted):
@@ -95,7 +95,7 @@ def test_losses_and_small_samples_of_any_seed_count(trusted):
     replicates[0][2] = msgspec.structs.replace(replicates[0][2], summary=summary)
     text = " ".join(answer.text for answer in validity([trusted], replicates))
     assert "600 failed" in text
-    assert "400 requests finished, 662 are wanted" in text
+    assert "400 requests finished, and a p99 needs 662" in text
 
 
 def test_seeds_that_are_not_common_to_all_are_no_repetition(trusted):
@@ -106,9 +106,9 @@ def test_seeds_that_are_not_common_to_all_are_no_repetition(trusted):
 
 def test_who_does_not_keep_up_is_named_with_what_was_asked():
     run = simulate(experiment([(i * 10**6, 100, 50) for i in range(20)], kv_blocks=20), parse_policy("paged"))
-    text = said([run], Outcome.INCONCLUSIVE)
-    assert "Asked for 1,000 requests/s; paged finishes" in text
-    assert "overloaded" in text
+    text = said([run], Trust.INCONCLUSIVE)
+    assert "1,000 requests/s arrive; paged finishes" in text
+    assert "overload" in text
 
 
 def test_who_rejects_keeps_up_with_what_is_left_and_the_answer_says_so():
@@ -116,17 +116,16 @@ def test_who_rejects_keeps_up_with_what_is_left_and_the_answer_says_so():
     rows = [(i * 10**9, 100 if i % 2 else 5000, 5) for i in range(20)]
     run = simulate(experiment(rows, kv_blocks=20), parse_policy("paged"))
     assert run.info.summary["rejected"] == 10
-    assert "All runs keep up with the 1.00 requests/s that are asked for, rejected ones aside." in said(
-        [run], Outcome.PASS
-    )
-    assert "overloaded" not in said([run], Outcome.INCONCLUSIVE)
+    expected = "All runs keep up with the 1.00 requests/s that arrive, rejected requests aside."
+    assert expected in said([run], Trust.PASS)
+    assert "overload" not in said([run], Trust.INCONCLUSIVE)
 
 
 def test_what_is_said_of_a_run_says_whether_it_is_the_real_one(trusted):
     run = simulate(experiment([(i * 10**6, 100, 50) for i in range(20)], kv_blocks=20), parse_policy("paged"))
     real = changed(run, {"failed": 1}, kind="real", machine=MACHINE, complete=False)
     text = " ".join(answer.text for answer in validity([run, real], on_seeds([run, real])))
-    for told in (" is INCOMPLETE", ": 5 failed", " finishes", ": requests were handed over"):
+    for told in (" is INCOMPLETE", ": 5 failed", " finishes", ": requests were submitted"):
         assert f"paged (real){told}" in text
 
 
@@ -135,7 +134,7 @@ def test_runs_of_different_versions_or_commits_differ(trusted):
     run = changed(trusted, versions=made)
     for name, version in (("warpgroup", "1.1"), ("commit", "def")):
         other = changed(trusted, versions=made | {name: version})
-        assert f"versions.{name}" in said([run, other], Outcome.FAIL)
+        assert f"versions.{name}" in said([run, other], Trust.FAIL)
         assert differences([run.info, other.info]) == [(f"versions.{name}", [made[name], version])]
 
 
@@ -147,10 +146,10 @@ def test_what_only_one_run_has_and_what_changes_no_result_is_no_difference_in_ve
 
 def test_runs_that_differ_in_a_setting_fail_and_in_their_kind_are_inconclusive(trusted):
     other = changed(trusted, scenario={"step_tokens": 7})
-    assert "step_tokens" in said([trusted, other], Outcome.FAIL)
+    assert "step_tokens" in said([trusted, other], Trust.FAIL)
     real = changed(trusted, scenario={"step_time": "some card"}, kind="real", machine=MACHINE)
-    assert said([trusted, real], Outcome.FAIL) == ""
-    assert "some measured" in said([trusted, real], Outcome.INCONCLUSIVE)
+    assert said([trusted, real], Trust.FAIL) == ""
+    assert "some are measured" in said([trusted, real], Trust.INCONCLUSIVE)
 
 
 def test_what_an_engine_measures_at_its_start_is_no_setting(trusted):
@@ -187,15 +186,15 @@ def test_a_replay_and_its_simulation_differ_by_what_a_machine_measures_and_that_
         machine=MACHINE,
         versions=versions | {"numpy": "2.1", "torch": "2.11"},
     )
-    text = said([real, simulated], Outcome.INCONCLUSIVE)
-    assert "Some runs are simulated and some measured" in text
-    assert "or that of their memory (memory.budget_bytes)." in text
+    text = said([real, simulated], Trust.INCONCLUSIVE)
+    assert "Some runs are simulated and some are measured" in text
+    assert "or their memory (memory.budget_bytes)." in text
     other = changed(real, versions=versions | {"torch": "2.12"})
-    assert "versions.torch" in said([real, other, simulated], Outcome.FAIL)
-    assert "versions.warpgroup" in said([real, changed(simulated, versions={"warpgroup": "1.1"})], Outcome.FAIL)
+    assert "versions.torch" in said([real, other, simulated], Trust.FAIL)
+    assert "versions.warpgroup" in said([real, changed(simulated, versions={"warpgroup": "1.1"})], Trust.FAIL)
 
 
 def test_of_a_closed_loop_no_rate_is_asked():
     trace = with_arrivals(Trace.of_rows([(i * 10**6, 100, 50) for i in range(20)], max_new_tokens=100), "users:3", 0)
     run = simulate(experiment(trace, kv_blocks=20), parse_policy("paged"))
-    assert "A closed loop: 17 of 20 requests come when another has ended" in said([run], Outcome.PASS)
+    assert "Closed loop: 17 of 20 requests arrive when another request has ended" in said([run], Trust.PASS)

@@ -15,13 +15,13 @@ from warpgroup.csrc import STATUSES
 from warpgroup.records.metrics import padding_waste, recompute_tax
 from warpgroup.reports.comparison.perfetto import _phases_ns
 from warpgroup.reports.figures.composition import composition, composition_figure
-from warpgroup.reports.figures.gantt import gantt_figure, sample, spans
+from warpgroup.reports.figures.gantt import gantt_figure, sampled_positions, spans
 from warpgroup.reports.figures.latency import latency_figure, quantiles
-from warpgroup.reports.figures.request_timeline import stays
+from warpgroup.reports.figures.request_timeline import request_timeline
+from warpgroup.reports.figures.time_axis import TimeAxis, envelope, time_mean
 from warpgroup.reports.figures.vram import used_curve, vram_figure
 from warpgroup.reports.figures.waste import waste, waste_figure
 from warpgroup.reports.page.svg import INK, inline_svg
-from warpgroup.reports.page.time_axis import TimeAxis, envelope, time_mean
 from warpgroup.sim import simulate
 from warpgroup.workloads import with_arrivals
 
@@ -167,35 +167,35 @@ def test_bars_are_a_hundred_percent_wide(runs):
 @given(some_requests, st.sampled_from(POLICIES), st.booleans())
 def test_phases_follow_one_another_from_the_arrival_of_a_request_to_its_end(requests, policy, plan_ahead):
     run = run_of(requests, policy, plan_ahead=plan_ahead)
-    each, rows = stays(run), np.arange(len(requests))
+    each, rows = request_timeline(run), np.arange(len(requests))
     phases = spans(each, rows)
     evicted, from_ns, to_ns = phases.pop("evicted")
     ends = np.stack([np.stack(span[1:]) for span in phases.values()])
     assert all((of == rows).all() for of, _, _ in phases.values())
-    assert ends[0, 0].tolist() == each.arrived.tolist()
+    assert ends[0, 0].tolist() == each.arrival_ns.tolist()
     assert ends[1:, 0].tolist() == ends[:-1, 1].tolist()
-    assert ends[-1, 1].tolist() == each.end.tolist()
+    assert ends[-1, 1].tolist() == each.end_ns.tolist()
     assert (ends[:, 0] <= ends[:, 1]).all()
     assert set(evicted.tolist()) == set(np.flatnonzero(run.requests["preemptions"]).tolist())
-    assert (each.arrived[evicted] <= from_ns).all()
-    assert (to_ns <= each.end[evicted]).all()
+    assert (each.arrival_ns[evicted] <= from_ns).all()
+    assert (to_ns <= each.end_ns[evicted]).all()
 
 
 def test_requests_of_a_closed_loop_that_never_came_did_not_wait():
     rows = with_arrivals(trace([(0, 200, 5 + i % 7) for i in range(40)]), "users:9", 0)
     run = simulate(experiment(rows, kv_blocks=60), "count-static(n=9)", stop_on_oom=True)
     never = run.requests["ticket"] < 0
-    each = stays(run)
+    each = request_timeline(run)
     assert run.info.summary["aborted"] > never.sum() > 0
-    assert (each.arrived[never] == each.end[never]).all()
-    assert (each.arrived[~never] == run.requests["arrival_ns"][~never]).all()
+    assert (each.arrival_ns[never] == each.end_ns[never]).all()
+    assert (each.arrival_ns[~never] == run.requests["arrival_ns"][~never]).all()
     arrived, *_, end = _phases_ns(run)
     assert (arrived == end).tolist() == never.tolist()
 
 
 @given(st.integers(0, 5000))
 def test_a_sample_is_even_and_has_both_ends(count):
-    chosen = sample(count)
+    chosen = sampled_positions(count)
     assert len(chosen) == min(count, 60)
     if count > 1:
         gaps = np.diff(chosen)
@@ -213,7 +213,7 @@ def test_each_request_of_a_sample_has_a_line_where_it_stands_in_the_order_of_arr
     end_ns = TimeAxis.of(many).end_s * 1e9
     for panel, run in zip(figure.axes[::2], many, strict=True):
         arrivals = np.sort(run.requests["arrival_ns"])
-        assert lines_of(panel) == {place for place in sample(10_000).tolist() if arrivals[place] < end_ns}
+        assert lines_of(panel) == {place for place in sampled_positions(10_000).tolist() if arrivals[place] < end_ns}
         assert panel.get_title("left").startswith(f"{run.info.label}: 60 of 10,000 requests shown, wait p50 ")
 
 
@@ -224,7 +224,7 @@ def test_a_close_up_has_a_line_for_each_that_runs_or_for_some_if_hundreds_do(man
     assert run.info.summary["running_max"] == 300
     crowded = gantt_figure([run]).axes[1]
     assert len(lines_of(crowded)) == 60
-    assert crowded.get_xlabel().startswith("close-up, some of those that run")
+    assert crowded.get_xlabel().startswith("close-up of some of the running requests")
 
 
 @pytest.mark.parametrize("figure_of", PANELS)
@@ -260,9 +260,9 @@ def test_a_request_that_was_put_back_when_memory_ran_out_is_queued_until_its_ste
     run = run_of([(0, 200, 5)] * 6, "count-static(n=6)", blocks=30)
     assert run.info.summary["ooms"]
     assert not run.info.summary["preemptions"]
-    each = stays(run)
+    each = request_timeline(run)
     prefills = run.steps["prefill_tokens"] > 0
-    assert set(each.begun.tolist()) == set(run.steps["start_ns"][prefills].tolist())
+    assert set(each.admitted_ns.tolist()) == set(run.steps["start_ns"][prefills].tolist())
 
 
 def test_what_a_run_has_nothing_of_is_not_in_the_legend(runs):
@@ -330,7 +330,7 @@ def test_what_never_finished_or_was_interrupted_squeezes_no_axis(runs):
 
 def test_a_run_that_goes_on_is_said_to_with_its_digits(runs):
     axis = TimeAxis(0.001, "s", 1)
-    assert axis.beyond(runs[3]) == f"; runs on to {TimeAxis.of(runs[3:4]).end_s:#.3g} s"
+    assert axis.beyond(runs[3]) == f"; continues to {TimeAxis.of(runs[3:4]).end_s:#.3g} s"
     assert TimeAxis.of(runs[3:4]).beyond(runs[3]) == ""
 
 
@@ -341,7 +341,7 @@ def test_text_that_looks_like_a_drawing_is_left_as_it_is(figure_of, runs):
 
 
 @pytest.mark.parametrize(
-    ("figure_of", "fact"), [(vram_figure, "budget"), (composition_figure, "tokens a"), (gantt_figure, "evicted")]
+    ("figure_of", "fact"), [(vram_figure, "budget"), (composition_figure, "tokens per"), (gantt_figure, "evicted")]
 )
 def test_a_long_name_leaves_room_for_what_is_said_of_it(figure_of, fact, runs):
     figure = figure_of(

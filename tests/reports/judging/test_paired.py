@@ -15,7 +15,7 @@ from warpgroup.records.metrics import Spread
 from warpgroup.reports.comparison.paired_table import paired_table
 from warpgroup.reports.judging.paired import difference, interval, mean, ratio
 from warpgroup.reports.judging.study import Study
-from warpgroup.reports.page.numbers import ENOUGH_FOR_P99
+from warpgroup.reports.numbers import ENOUGH_FOR_P99
 from warpgroup.reports.page.page import render_page
 
 values = st.lists(st.floats(-100, 100), min_size=2, max_size=8)
@@ -107,7 +107,7 @@ def group(info_with):
 
 
 def table(*groups, best: int = 0):
-    return paired_table(Study([Run(infos[0], {}, {}, {}) for infos in groups], list(groups), [], []), best)
+    return paired_table(Study.of([Run(infos[0], {}, {}, {}) for infos in groups], list(groups), [], []), best)
 
 
 def texts(made) -> list[dict[str, str]]:

@@ -59,7 +59,7 @@ def test_seeds_of_a_comparison_come_together_and_only_the_first_is_read_whole(tm
     study = read_study([tmp_path])
     assert seeds_of(study) == [("count-static(n=2)", [4, 5, 10]), ("paged", [4, 5, 10])]
     assert [run.info.seed for run in study.runs] == [4, 4]
-    assert study.ladder == study.sweeps == []
+    assert study.ablation == study.sweeps == []
 
 
 def test_what_a_seed_draws_does_not_keep_replicates_apart(tmp_path, write):
@@ -67,10 +67,10 @@ def test_what_a_seed_draws_does_not_keep_replicates_apart(tmp_path, write):
         sha, repaired = f"file {info.seed}", {"clipped": info.seed}
         return drawn(info, info.seed, format="generated", file_sha256=sha, repaired=repaired, waiting=info.seed)
 
-    def dealt(info):
+    def reshuffled(info, word="reshuffled"):
         if info.seed == 0:
             return drawn(info, 0, transforms=("rate x2",))
-        return drawn(info, info.seed, transforms=("rate x2", "dealt anew, seed 1"))
+        return drawn(info, info.seed, transforms=("rate x2", f"{word}, seed 1"))
 
     def of_clients(info):
         counts = {"rows_read": 9 + info.seed, "dropped": {"output_tokens_zero": info.seed}}
@@ -78,10 +78,19 @@ def test_what_a_seed_draws_does_not_keep_replicates_apart(tmp_path, write):
             info, info.seed, format="servegen", transforms=(f"drawn from 2 clients, seed {info.seed}",), **counts
         )
 
-    for policy, change in (("paged", generated), ("ffd", dealt), ("skyline", of_clients)):
+    def reshuffled_in_an_older_record(info):
+        return reshuffled(info, word="dealt anew")
+
+    changes = {
+        "paged": generated,
+        "ffd": reshuffled,
+        "first-fit": reshuffled_in_an_older_record,
+        "skyline": of_clients,
+    }
+    for policy, change in changes.items():
         for seed in (0, 1):
             write(f"{policy}-{seed}", policy, seed, change)
-    assert seeds_of(read_study([tmp_path])) == [("paged", [0, 1]), ("ffd", [0, 1]), ("skyline", [0, 1])]
+    assert sorted(seeds_of(read_study([tmp_path]))) == sorted((policy, [0, 1]) for policy in changes)
 
 
 def device(info):
@@ -124,13 +133,13 @@ def test_the_same_seed_twice_is_two_runs_each_with_its_own_replicates(write):
     assert [{info.command for info in group} for group in study.replicates] == [{"old"}, {"new"}]
 
 
-def test_runs_of_an_attribution_are_the_ladder_in_their_order_and_no_runs(tmp_path, write):
+def test_runs_of_an_ablation_are_in_their_order_and_are_not_compared(tmp_path, write):
     write("paged", "paged", 0)
     for number, policy in ((10, "skyline"), (2, "paged"), (0, "count-static(n=2)")):
         write(f"attribution/{number:02}-step", policy, 0)
     study = read_study([tmp_path])
     assert seeds_of(study) == [("paged", [0])]
-    assert [run.info.policy for run in study.ladder] == ["count-static(n=2)", "paged", "skyline"]
+    assert [run.info.policy for run in study.ablation] == ["count-static(n=2)", "paged", "skyline"]
 
 
 def test_a_sweep_is_beside_the_runs(tmp_path, write, runs):
@@ -181,7 +190,7 @@ def test_a_run_that_has_lost_its_record_is_named_wherever_it_is(tmp_path, write,
     (tmp_path / "g" / place / left).touch()
     with pytest.raises(InvalidRun) as caught:
         read_study([tmp_path / "g"])
-    assert str(caught.value) == f"{tmp_path / 'g' / place} has {left}, but no run.json: run it again, or take it away"
+    assert str(caught.value) == f"{tmp_path / 'g' / place} has {left}, but no run.json: run it again, or delete it"
 
 
 def test_the_same_folder_twice_is_one_run(tmp_path, write):

@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from warpgroup.records.metrics import order_by_merit
-from warpgroup.reports import comparison, verdict
-from warpgroup.reports.judging.factor import GOODPUT, MEAN_E2E, THROUGHPUT, deciding
+from warpgroup.records.merit import order_by_merit
+from warpgroup.records.metrics import summary_of
+from warpgroup.reports import comparison_table, verdict
+from warpgroup.reports.judging.contender import labels_of
+from warpgroup.reports.judging.figure import GOODPUT, MEAN_E2E, THROUGHPUT, deciding
 from warpgroup.reports.judging.remarks import FACTORS
-from warpgroup.reports.judging.verdict import labels_of, summary_of
 
 
 def test_the_winner_is_named_with_both_figures_and_compared_with_the_best_count(info_with):
@@ -25,26 +26,26 @@ def test_the_winner_is_named_with_both_figures_and_compared_with_the_best_count(
     )
     assert judged.winner == 3
     assert judged.sentence == (
-        "ffd wins: goodput 1.00 against 0.800 requests/s (1.25x) of the runner-up paged, goodput 1.00 against 0.500 "
-        "requests/s (2.00x) of count-continuous(n=8), the best count that fits; requests waited for memory 50% of the "
-        "time under ffd."
+        "ffd wins. Against the runner-up paged: goodput 1.00 against 0.800 requests/s (1.25x). Against "
+        "count-continuous(n=8), the best count that fits: goodput 1.00 against 0.500 requests/s (2.00x). Under ffd, at "
+        "least one request waited for memory during 50% of the run."
     )
 
 
 def test_a_run_with_out_of_memory_steps_does_not_win(info_with):
     judged = verdict([info_with("count-continuous(n=32)", goodput_req_s=9, ooms=5), info_with("paged")])
     assert judged.winner == 1
-    assert "count-continuous(n=32) ran out of memory in 5 steps, and is out of the contest." in judged.details
+    assert "count-continuous(n=32) ran out of memory in 5 steps, so it cannot win." in judged.details
     assert "paged is the only complete run without an out-of-memory step" in judged.sentence
 
 
-def test_if_everybody_ran_out_of_memory_nobody_is_out_of_the_contest(info_with):
+def test_if_all_runs_ran_out_of_memory_one_of_them_wins(info_with):
     judged = verdict([info_with("count-static(n=9)", ooms=5), info_with("count-static(n=8)", ooms=2, goodput_req_s=2)])
     assert judged.winner == 1
-    assert not any("out of the contest" in detail for detail in judged.details)
+    assert not any("cannot win" in detail for detail in judged.details)
     assert judged.headline.endswith("; all runs ran out of memory")
     each = "count-static(n=9) in 5 steps and count-static(n=8) in 2 steps"
-    assert f"; all runs ran out of memory: {each}; " in judged.sentence
+    assert f" All runs ran out of memory: {each}. " in judged.sentence
 
 
 def test_an_incomplete_run_does_not_win_and_is_called_so(info_with):
@@ -52,7 +53,7 @@ def test_an_incomplete_run_does_not_win_and_is_called_so(info_with):
     judged = verdict(infos)
     assert judged.winner == 1
     assert "paged is INCOMPLETE: it was interrupted." in judged.details
-    assert comparison(infos, judged).rows[0][0].text == "paged INCOMPLETE"
+    assert comparison_table(judged).rows[0][0].text == "paged INCOMPLETE"
     assert verdict(infos[:1]).sentence.startswith("INCOMPLETE")
 
 
@@ -62,12 +63,12 @@ def test_within_two_per_cent_nobody_wins(info_with):
     assert judged.tied
     assert judged.sentence.startswith("No difference between ffd and paged: goodput 1.00 requests/s, 1,000 tokens/s")
     assert "ffd (first-fit decreasing) gains nothing over paged here." in judged.details
-    assert not any("(best)" in row[0].text for row in comparison(infos, judged).rows)
+    assert not any("(best)" in row[0].text for row in comparison_table(judged).rows)
 
 
 def test_at_equal_goodput_and_throughput_latency_decides(info_with):
     judged = verdict([info_with("paged", e2e=6.0), info_with("ffd", e2e=5.0)])
-    assert judged.sentence.startswith("ffd wins: mean E2E 5.00 against 6.00 s (0.83x) of the runner-up paged")
+    assert judged.sentence.startswith("ffd wins. Against the runner-up paged: mean E2E 5.00 against 6.00 s (0.83x).")
     assert judged.headline == "ffd wins: 0.83x the mean E2E of paged"
     assert FACTORS in judged.details
 
@@ -79,15 +80,15 @@ def test_a_loss_of_first_fit_decreasing_is_said(info_with):
 
 def test_a_factor_over_a_figure_near_zero_is_not_given(info_with):
     judged = verdict([info_with("count-static(n=2)", goodput_req_s=0.001), info_with("ffd")])
-    assert "goodput 1.00 against 0.00100 requests/s of the runner-up" in judged.sentence
+    assert "Against the runner-up count-static(n=2): goodput 1.00 against 0.00100 requests/s." in judged.sentence
 
 
 def test_goodput_of_a_handful_of_requests_decides_nothing(info_with):
     few = info_with("ffd", goodput_req_s=0.003, attainment=3 / 20_000, total_tok_s=500)
     judged = verdict([few, info_with("paged", goodput_req_s=0.002, attainment=2 / 20_000)])
     assert judged.headline == "paged wins: 2.00x the throughput of ffd"
-    assert judged.lead is not None
-    assert judged.lead[1] is THROUGHPUT
+    assert judged.factor is not None
+    assert judged.factor.figure is THROUGHPUT
 
 
 def test_the_best_count_is_chosen_by_what_decides_between_counts(info_with):
@@ -96,7 +97,7 @@ def test_the_best_count_is_chosen_by_what_decides_between_counts(info_with):
         info_with(f"count-continuous(n={n})", goodput_req_s=goodput, attainment=1e-4, total_tok_s=speed)
         for n, goodput, speed in ((8, 0.002, 500), (16, 0.001, 900))
     ]
-    assert "of count-continuous(n=16), the best count that fits" in verdict([*counts, *two_more(info_with)]).sentence
+    assert "count-continuous(n=16), the best count that fits" in verdict([*counts, *two_more(info_with)]).sentence
 
 
 def two_more(info_with):
@@ -139,9 +140,9 @@ def test_where_memory_was_never_tight_static_batching_loses_by_padding_and_barri
             info_with("ffd", memory_bound_share=0),
         ]
     )
-    assert judged.sentence.endswith("memory was never the bottleneck.")
-    text = "count-static(n=8) loses by padding (40% of what it computed) and by the batch barrier alone."
-    assert text in judged.details
+    assert judged.sentence.endswith(" Memory was never the bottleneck.")
+    text = "so count-static(n=8) loses only by padding (40% of what it computed) and by the batch barrier."
+    assert any(detail.endswith(text) for detail in judged.details)
 
 
 def test_runs_that_differ_in_more_than_the_policy_carry_a_caution(info_with):
@@ -153,7 +154,9 @@ def test_runs_that_differ_in_more_than_the_policy_carry_a_caution(info_with):
 
 def test_two_runs_of_one_policy_are_told_apart(info_with):
     same = verdict([info_with("ffd"), info_with("ffd", goodput_req_s=2)])
-    assert same.sentence.startswith("ffd #2 wins: goodput 2.00 against 1.00 requests/s (2.00x) of the runner-up ffd #1")
+    assert same.sentence.startswith(
+        "ffd #2 wins. Against the runner-up ffd #1: goodput 2.00 against 1.00 requests/s (2.00x)."
+    )
     assert labels_of([info_with("ffd"), info_with("paged", kind="real")]) == ["ffd (simulated)", "paged (real)"]
 
 
@@ -169,10 +172,10 @@ def test_a_prediction_does_not_compete_with_its_own_measurement(info_with):
     assert judged.ranking == [2, 1]
     assert judged.headline == "ffd (real) wins: 2.00x the goodput of paged (real)"
     assert judged.name == "ffd (real)"
-    text = "ffd (simulated) and paged (simulated) are out of the contest: what they predict was measured."
+    text = "ffd (simulated) and paged (simulated) are not ranked: the same case was also measured."
     assert text in judged.details
     assert "prediction" not in judged.sentence
-    assert [row[0].text for row in comparison(infos, judged).rows] == [
+    assert [row[0].text for row in comparison_table(judged).rows] == [
         "ffd (simulated)",
         "paged (real)",
         "ffd (real) (best)",
@@ -184,7 +187,7 @@ def test_a_run_beside_its_simulation_is_compared_with_nobody_else(info_with):
     infos = [info_with("ffd", goodput_req_s=2), info_with("ffd", kind="real")]
     judged = verdict(infos)
     assert judged.winner == 1
-    assert judged.headline == "ffd (real) is compared with its own simulation alone"
+    assert judged.headline == "ffd (real) is compared only with its own simulation"
 
 
 def test_what_nobody_measured_competes_and_is_called_a_prediction(info_with):
@@ -192,7 +195,7 @@ def test_what_nobody_measured_competes_and_is_called_a_prediction(info_with):
     judged = verdict(infos)
     assert judged.ranking == [2, 1]
     assert judged.headline == "skyline (simulated) wins: 2.00x the goodput of ffd (real)"
-    assert "of the runner-up ffd (real); skyline (simulated) is a prediction; " in judged.sentence
+    assert " skyline (simulated) is a prediction, not a measurement. " in judged.sentence
     assert any(detail.startswith("ffd (real) (first-fit decreasing) loses to skyline") for detail in judged.details)
 
 
@@ -210,18 +213,18 @@ def test_one_run_is_described_and_wins_nothing(info_with):
     infos = [info_with("paged", ooms=3)]
     judged = verdict(infos)
     assert judged.sentence.startswith("paged finished 80 of 80 requests: goodput 1.00 requests/s")
-    assert all("; it ran out of memory in 3 steps" in text for text in (judged.headline, judged.sentence))
-    assert comparison(infos, judged).rows[0][0].text == "paged"
+    assert all("t ran out of memory in 3 steps" in text for text in (judged.headline, judged.sentence))
+    assert comparison_table(judged).rows[0][0].text == "paged"
 
 
 def test_count_policies_alone_cannot_say_whether_memory_was_the_bottleneck(info_with):
     judged = verdict([info_with("count-static(n=2)"), info_with("count-continuous(n=2)", goodput_req_s=2)])
-    assert "no count policy can say" in judged.sentence
+    assert "Count policies do not look at memory" in judged.sentence
 
 
 def test_lost_requests_have_columns_only_if_there_are_any(info_with):
     infos = [info_with("paged"), info_with("ffd", rejected=2)]
-    heads = [head for head, _ in comparison(infos, verdict(infos)).heads]
+    heads = [head for head, _ in comparison_table(verdict(infos)).heads]
     assert heads[-1] == "rejected"
     assert "failed" not in heads
 
@@ -231,19 +234,20 @@ def test_an_upper_bound_is_called_one_and_never_wins(info_with):
     infos = [oracle, info_with("paged", goodput_req_s=1.0), info_with("ffd-static", goodput_req_s=0.1)]
     judged = verdict(infos)
     assert judged.winner == 1
-    assert judged.sentence.startswith("paged wins: goodput 1.00 against 0.100")
-    assert "paged against oracle (upper bound), which knows true lengths: goodput 1.00 against 2.00" in "".join(
-        judged.details
+    assert judged.sentence.startswith("paged wins. Against the runner-up ffd-static: goodput 1.00 against 0.100")
+    assert (
+        "paged against oracle (upper bound), which knows the true output lengths: goodput 1.00 against 2.00"
+        in "".join(judged.details)
     )
-    assert comparison(infos, judged).rows[0][0].text == "oracle (upper bound)"
+    assert comparison_table(judged).rows[0][0].text == "oracle (upper bound)"
     assert not any("first-fit decreasing" in detail for detail in judged.details)
 
 
 def test_one_run_beside_upper_bounds_is_not_called_the_only_one_that_fits(info_with):
     oracle = msgspec.structs.replace(info_with("oracle", goodput_req_s=2.0), upper_bound=True)
     judged = verdict([info_with("paged"), oracle])
-    assert judged.headline == "paged is compared with upper bounds alone"
-    assert judged.sentence.startswith("paged is compared with upper bounds alone: goodput 1.00")
+    assert judged.headline == "paged is compared only with upper bounds"
+    assert judged.sentence.startswith("paged is compared only with upper bounds: goodput 1.00")
 
 
 def test_the_only_complete_run_is_not_said_to_have_kept_within_memory_if_it_did_not(info_with):
@@ -256,7 +260,7 @@ def test_where_everybody_ran_out_of_memory_no_count_is_said_to_fit(info_with):
     infos = [
         info_with(policy, ooms=3, goodput_req_s=i) for i, policy in enumerate(["count-static(n=9)", "ffd", "paged"])
     ]
-    assert "of count-static(n=9), the best count;" in verdict(infos).sentence
+    assert "Against count-static(n=9), the best count: " in verdict(infos).sentence
 
 
 def test_first_fit_decreasing_does_not_lose_to_what_it_beats_though_a_count_beats_both(info_with):
@@ -273,7 +277,7 @@ def test_over_unlike_seeds_policies_are_compared_on_those_that_they_share(info_w
     replicates = [over_seeds(info_with, "paged", [1.0, 1.1, 9.0]), over_seeds(info_with, "ffd", [2.0, 2.2])]
     judged = verdict([group[0] for group in replicates], replicates)
     assert judged.headline == "ffd wins: 2.00x [2.00, 2.00] the goodput of paged"
-    assert "Left out, since not every policy came to its end there: seed 2." in judged.details
+    assert "Left out, because not every policy completed it: seed 2." in judged.details
 
 
 def test_seeds_are_paired_by_their_number_and_not_by_their_place(info_with):
@@ -307,14 +311,14 @@ def test_a_lead_without_a_factor_is_no_win_either_if_seeds_cannot_tell(info_with
     replicates = [over_seeds(info_with, "paged", [0.0, 1.6, 1.0]), over_seeds(info_with, "ffd", [1.5, 1.0, 1.6])]
     judged = verdict([group[0] for group in replicates], replicates)
     assert judged.headline == "ffd leads, by its goodput"
-    assert "which 3 seeds cannot tell from it" in judged.sentence
+    assert "The 3 seeds cannot tell the two apart." in judged.sentence
 
 
 def test_over_seeds_a_factor_that_is_too_large_to_say_anything_is_not_given_either(info_with):
     """Nine times as much at best, and a hundred times where there is next to nothing."""
     replicates = [over_seeds(info_with, "paged", [1.0, 0.01]), over_seeds(info_with, "ffd", [9.0, 1.0])]
     judged = verdict([group[0] for group in replicates], replicates)
-    assert judged.lead is None
+    assert judged.factor is None
     assert "(30.00x" not in judged.sentence
 
 
@@ -331,9 +335,9 @@ def test_over_seeds_a_lead_has_its_interval(info_with):
     ]
     judged = verdict([group[0] for group in replicates], replicates)
     assert judged.headline == "ffd wins: 2.00x [2.00, 2.00] the goodput of paged"
-    assert judged.lead is not None
-    assert judged.lead[:2] == ("paged", GOODPUT)
-    assert "3 seeds, intervals at 95 %" in judged.details[-1]
+    assert judged.factor is not None
+    assert (judged.factor.label, judged.factor.figure) == ("paged", GOODPUT)
+    assert "3 seeds: figures and factors are geometric means" in judged.details[-1]
 
 
 def test_a_lead_that_seeds_cannot_tell_from_none_is_called_so(info_with):
@@ -344,7 +348,7 @@ def test_a_lead_that_seeds_cannot_tell_from_none_is_called_so(info_with):
     judged = verdict([group[0] for group in replicates], replicates)
     assert judged.winner == 1
     assert judged.headline.startswith("ffd leads: ")
-    assert "which 3 seeds cannot tell from it" in judged.sentence
+    assert "The 3 seeds cannot tell the two apart." in judged.sentence
 
 
 def test_what_ran_out_of_memory_on_any_seed_is_out_of_the_contest(info_with):
@@ -354,9 +358,9 @@ def test_what_ran_out_of_memory_on_any_seed_is_out_of_the_contest(info_with):
     ]
     judged = verdict([group[0] for group in replicates], replicates)
     assert judged.winner == 1
-    text = "count-continuous(n=9) ran out of memory on 1 of 3 seeds, in 4 steps in all, and is out of the contest."
+    text = "count-continuous(n=9) ran out of memory on 1 of 3 seeds, in 4 steps in all, so it cannot win."
     assert text in judged.details
-    assert judged.lead is None
+    assert judged.factor is None
 
 
 def test_who_is_ranked_first_is_never_behind(info_with):
@@ -366,8 +370,8 @@ def test_who_is_ranked_first_is_never_behind(info_with):
     ]
     judged = verdict([group[0] for group in replicates], replicates)
     assert judged.winner == 1
-    assert judged.lead is not None
-    assert judged.lead[2].value > 1
+    assert judged.factor is not None
+    assert judged.factor.mean.value > 1
 
 
 def changed(info, what: str):
@@ -393,8 +397,8 @@ def test_runs_of_unlike_circumstances_have_no_winner(info_with, what):
     judged = verdict(infos)
     assert judged.headline == f"Not comparable: the runs differ in {what}"
     assert judged.sentence.startswith(f"{judged.headline}. Run every policy with the same --")
-    assert (judged.winner, judged.lead, judged.ranking) == (None, None, [0, 1])
-    assert not any("(best)" in row[0].text for row in comparison(infos, judged).rows)
+    assert (judged.winner, judged.factor, judged.ranking) == (None, None, [0, 1])
+    assert not any("(best)" in row[0].text for row in comparison_table(judged).rows)
     assert not any("against" in detail for detail in judged.details)
 
 
@@ -451,12 +455,12 @@ def test_a_count_that_fits_where_it_was_searched_and_not_elsewhere_is_the_one_to
     replicates[1][0] = msgspec.structs.replace(replicates[1][0], note="no count is too large here")
     judged = verdict([group[0] for group in replicates], replicates)
     assert (
-        "(1.06x [1.06, 1.06]) of count-continuous(n=8), the best count on seed 0, which ran out of memory on 1 of 3 "
-        "seeds, in 3 steps in all" in judged.sentence
+        "Against count-continuous(n=8), the best count on seed 0 (it ran out of memory on 1 of 3 seeds, in 3 steps in "
+        "all): goodput 1.00 against 0.940 requests/s (1.06x [1.06, 1.06])." in judged.sentence
     )
     assert "count-static" not in judged.sentence
-    assert judged.lead[0] == "paged"
-    assert "count-continuous(n=8), searched on seed 0: no count is too large here." in judged.details
+    assert judged.factor.label == "paged"
+    assert "count-continuous(n=8), count searched on seed 0: no count is too large here." in judged.details
 
 
 @given(st.lists(st.tuples(*[st.floats(1, 9)] * 3), min_size=2, max_size=4))
@@ -471,5 +475,5 @@ def test_a_factor_is_the_first_figure_over_the_second_wherever_it_stands(info_wi
 def test_where_memory_holds_no_request_it_is_not_said_to_be_no_bottleneck(info_with):
     rejected = info_with("paged", finished=0, rejected=80, goodput_req_s=0, total_tok_s=0, memory_bound_share=0)
     judged = verdict([info_with("count-static(n=2)"), rejected, info_with("count-static(n=3)", goodput_req_s=2)])
-    assert judged.sentence.endswith("; no policy that looks at memory finished a request.")
+    assert judged.sentence.endswith(" No policy that looks at memory finished a request.")
     assert not any("barrier" in detail for detail in judged.details)

@@ -70,7 +70,7 @@ def test_figures_have_a_title_and_a_description(page):
 def test_of_what_a_trace_lacks_there_is_no_figure(page):
     less = trace_page(replace(whole(8), turns=None, prefix=None, has_times=False))
     assert less.count("<svg ") == 1
-    for heading in ("When do they come?", "Which belong together?", "Which begin alike?"):
+    for heading in ("When do requests arrive?", "Which requests form conversations?", "Which requests share a prefix?"):
         assert heading in page
         assert heading not in less
 
@@ -106,6 +106,6 @@ def test_requests_that_are_too_large_are_counted_by_hand():
     heads = [head for head, _ in table.heads]
     cells = {row[0].text: dict(zip(heads, (cell.text for cell in row), strict=True)) for row in table.rows}
     assert (cells["llama-2-7b"]["beyond it"], cells["llama-2-7b"]["rtx-4090"]) == ("75.0%", "50.0%")
-    assert (cells["llama-2-13b"]["l4"], cells["llama-3.1-8b"]["h200"]) == ("no room", "none")
+    assert (cells["llama-2-13b"]["l4"], cells["llama-3.1-8b"]["h200"]) == ("too small", "none")
     assert "tiny" in cells
     assert "tiny" not in {row[0].text for row in too_large(trace).rows}

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from support.experiments import experiment
 
-from warpgroup.reports.comparison.validity import Answer, Outcome, validity, worst
+from warpgroup.reports.comparison.validity import Answer, Trust, validity, worst
 from warpgroup.reports.judging.study import Study
 from warpgroup.reports.judging.verdict import verdict
 from warpgroup.reports.validation.overlay import mean_used_bytes, overlay, overlay_figure, pairs
@@ -26,7 +26,7 @@ def as_real(run, **changes):
 
 
 def study(*runs):
-    return Study(runs=list(runs), replicates=[[run.info] for run in runs], ladder=[], sweeps=[])
+    return Study.of(runs=list(runs), replicates=[[run.info] for run in runs], ablation=[], sweeps=[])
 
 
 def test_without_a_counterpart_there_is_nothing_to_overlay():
@@ -69,33 +69,35 @@ def test_a_simulation_of_another_device_or_with_other_limits_is_no_counterpart()
     assert pairs([real, *others]) == []
 
 
-def planned_again(real, **changes):
+def parity_check(real, **changes):
     """As `simulate --step-times` makes it."""
-    scenario = msgspec.structs.replace(real.info.scenario, step_time=f"as recorded: {real.info.scenario.step_time}")
+    scenario = msgspec.structs.replace(real.info.scenario, recorded_times=True)
     info = msgspec.structs.replace(real.info, kind="simulated", scenario=scenario, **changes)
     return dataclasses.replace(real, info=info)
 
 
-def test_a_run_that_is_planned_again_with_recorded_times_predicts_nothing():
+def test_a_parity_check_predicts_nothing():
     real = as_real(simulated())
-    again = planned_again(real)
+    again = parity_check(real)
     assert overlay(study(real, again)) is None
     (held,) = pairs([real, again, simulated(step_ns=2_200_000)])
     assert held[1].info.scenario.step_time == "given function"
-    text = f"planned again with recorded times: the plans agree (hash {real.info.plan_hash}), it predicts nothing."
+    text = f"It repeats a real run with the step times measured there: the plans agree (hash {real.info.plan_hash})."
     answers = validity([real, again], [[real.info], [again.info]])
-    assert Answer(Outcome.PASS, f"paged (simulated) is {text}") in answers
+    assert Answer(Trust.PASS, f"paged (simulated) is a parity check. {text}") in answers
     assert not [answer for answer in answers if "trustworthy" in answer.text or "Simulated" in answer.text]
-    other = planned_again(real, plan_hash="0" * 16)
-    assert worst(validity([real, other], [[real.info], [other.info]])) is Outcome.FAIL
+    other = parity_check(real, plan_hash="0" * 16)
+    assert worst(validity([real, other], [[real.info], [other.info]])) is Trust.FAIL
 
 
-def test_a_run_that_is_planned_again_does_not_compete():
-    real, again = as_real(simulated("ffd")), planned_again(as_real(simulated(step_ns=1_000)))
+def test_a_parity_check_does_not_compete():
+    real, again = as_real(simulated("ffd")), parity_check(as_real(simulated(step_ns=1_000)))
     judged = verdict([real.info, again.info])
     assert (judged.name, judged.ranking) == ("ffd (real)", [0])
     assert not [detail for detail in judged.details if detail.startswith("Caution")]
-    told = "paged (simulated) is out of the contest: it is planned again with a measurement's own times."
+    told = (
+        "paged (simulated) is not ranked: it is a parity check, which repeats a measured run with its own step times."
+    )
     assert told in judged.details
     assert verdict([again.info, again.info]).contested
 
@@ -120,8 +122,8 @@ def test_an_overlay_has_the_errors_and_the_worst_requests_of_the_validation():
 def test_the_band_is_as_wide_as_the_median_error():
     figure = overlay_figure(as_real(simulated()), simulated(rows=ROWS, step_ns=2_200_000))
     memory, latency = figure.axes
-    assert "half of the time off by less than" in memory.get_title("left")
-    assert "half of the requests off by less than" in latency.get_title("left")
+    assert "for half of the time" in memory.get_title("left")
+    assert "for half of the requests" in latency.get_title("left")
 
 
 def test_a_log_without_steps_has_no_memory_to_lay_anything_over():

@@ -77,7 +77,7 @@ def test_what_is_nothing_in_reality_and_something_simulated_has_no_error():
 
 
 def test_other_requests_are_refused():
-    with pytest.raises(InvalidRun, match="not of the run's requests"):
+    with pytest.raises(InvalidRun, match="have different requests"):
         validate(run(MS), run(MS, ROWS[:-1]))
 
 

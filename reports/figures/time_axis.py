@@ -1,4 +1,4 @@
-"""The time axis that figures of several runs share: its end, its unit, and what happened in each of its buckets."""
+"""The time axis that figures of several runs share: its end, its unit, and its buckets."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,19 +8,19 @@ import numpy as np
 
 from ...records import Columns, Run
 from ...records.metrics import finished_mask
-from .numbers import three_digits
+from ..numbers import three_digits
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Array = np.ndarray[Any, Any]
 _BUCKETS = 300
-_LONGEST = 1.3  # times as long as the fastest run: what is slower runs off the right edge, and says so
+_LONGEST = 1.3  # times the fastest run; a slower run goes beyond the right edge, and its title says so
 
 
 @dataclass(frozen=True, slots=True)
 class TimeAxis:
-    """From 0 to `end_s` seconds, shown in a unit of `unit_s` seconds."""
+    """An axis from 0 to `end_s` seconds, labelled in a unit of `unit_s` seconds."""
 
     end_s: float
     unit: str
@@ -28,7 +28,7 @@ class TimeAxis:
 
     @classmethod
     def of(cls, runs: Sequence[Run]) -> "TimeAxis":
-        """Long enough for the slowest run, unless that would squeeze the fastest."""
+        """An axis for the slowest run, but at most `_LONGEST` times as long as the fastest run."""
         ends = [_end_s(run) for run in runs]
         served = [end for end, run in zip(ends, runs, strict=True) if run.info.complete and finished_mask(run).any()]
         end_s = min(max(ends), _LONGEST * min(served, default=max(ends))) or 1.0
@@ -37,41 +37,41 @@ class TimeAxis:
 
     @property
     def edges_s(self) -> Array:
-        """The edges of the buckets."""
+        """The edges of the buckets, in seconds."""
         return np.linspace(0, self.end_s, _BUCKETS + 1)
 
     @property
     def middles(self) -> Array:
-        """The middles of the buckets, in the unit."""
+        """The middles of the buckets, in the unit of the axis."""
         edges = self.edges_s
         return np.asarray((edges[:-1] + edges[1:]) / 2 / self.unit_s)
 
     def label(self, panel: "Axes") -> None:
-        """Limit a panel to this axis, and name the unit."""
+        """Set the limits and the label of a panel's time axis."""
         panel.set_xlim(0, self.end_s / self.unit_s)
         panel.set_xlabel(f"time ({self.unit})")
 
     def beyond(self, run: Run) -> str:
-        """What a panel's title says of a run that goes on after the axis ends."""
+        """What the title of a panel adds for a run that is longer than the axis; empty for other runs."""
         end_s = _end_s(run)
-        return f"; runs on to {three_digits(end_s / self.unit_s)} {self.unit}" if end_s > 1.01 * self.end_s else ""
+        return f"; continues to {three_digits(end_s / self.unit_s)} {self.unit}" if end_s > 1.01 * self.end_s else ""
 
 
 def _end_s(run: Run) -> float:
-    """When the last of its requests and steps ended, on the clock of its records: whether or not anything finished."""
+    """When the last request or step ended, on the clock of the record, even if nothing finished."""
     steps, requests = run.steps, run.requests
     last_step = (steps["start_ns"] + steps["duration_ns"]).max(initial=0)
     return float(max(last_step, requests["finish_ns"].max(initial=0), requests["arrival_ns"].max(initial=0))) / 1e9
 
 
 def area_under(middles: Array, tops: Array, floor: float = 0) -> tuple[Array, Array]:
-    """The corners of the area between a floor and a curve: half as many as of a band between two curves."""
+    """The corners of the area between a floor and a curve. A band between two curves would have twice as many."""
     x = np.concatenate([middles[:1], middles, middles[-1:]])
     return x, np.concatenate([[floor], tops, [floor]])
 
 
 def envelope(time_s: Array, values: Array, edges_s: Array) -> tuple[Array, Array]:
-    """The least and the most of a broken line in each bucket."""
+    """The minimum and maximum of a piecewise linear curve in each bucket."""
     buckets = len(edges_s) - 1
     at_edges = np.interp(edges_s, time_s, values) if len(time_s) else np.zeros(buckets + 1)
     least, most = np.minimum(at_edges[:-1], at_edges[1:]), np.maximum(at_edges[:-1], at_edges[1:])
@@ -83,7 +83,7 @@ def envelope(time_s: Array, values: Array, edges_s: Array) -> tuple[Array, Array
 
 
 def time_mean(steps: Columns, values: Array, edges_s: Array) -> Array:
-    """The time mean in each bucket of what holds one value in each step, and is 0 between them."""
+    """The time mean in each bucket of a value that is constant in each step, and 0 between steps."""
     if not len(values):
         return np.zeros(len(edges_s) - 1)
     begin_s, duration_s = steps["start_ns"] / 1e9, steps["duration_ns"] / 1e9

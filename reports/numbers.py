@@ -1,4 +1,4 @@
-"""How figures are written, the same way everywhere."""
+"""How numbers are written, in the same way in every table, sentence and figure."""
 
 import re
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ GIB = 1 << 30
 MIB = 1 << 20
 
 ENOUGH_FOR_P99 = 662
-"""Finished requests below which a p99 is rough: MLPerf's bound for a conservative p99 estimate."""
+"""Finished requests that a p99 needs: MLPerf's bound for a conservative p99 estimate."""
 
 
 def three_digits(value: float) -> str:
@@ -16,27 +16,27 @@ def three_digits(value: float) -> str:
 
 
 def seconds(value: float) -> str:
-    """A duration in the unit that suits it."""
+    """A duration in milliseconds, or in seconds from 1 s on."""
     return f"{value * 1000:.0f} ms" if value < 1 else f"{three_digits(value)} s"
 
 
 def gib(size: float, decimals: int = 1) -> str:
-    """A size in GiB, or one of which that would not leave a digit in MiB."""
+    """A size in GiB, or in MiB if it is below 0.1 GiB."""
     return f"{size / GIB:.{decimals}f} GiB" if size >= GIB / 10 else f"{size / MIB:.{decimals}f} MiB"
 
 
 def percent(share: float) -> str:
-    """A share that is not nothing is not 0 %."""
+    """A share in whole per cent; a small share is "<1%" and never "0%"."""
     return "<1%" if 0 < share < 0.005 else f"{share:.0%}"
 
 
-def listed(items: Sequence[str]) -> str:
-    """One, two and three."""
-    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"
+def listed(items: Sequence[str], conjunction: str = "and") -> str:
+    """The items as a list in words: "one, two and three"."""
+    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} {conjunction} {items[-1]}"
 
 
 def typeset(text: str) -> str:
-    """For a page, the signs that text for a terminal does without: 1.25×, rate ×2, ≤, ≥ and the minus sign."""
+    """Replace the ASCII signs of terminal text by typographic ones for a page: 1.25×, rate ×2, ≤, ≥, minus sign."""
     text = text.replace("<=", "≤").replace(">=", "≥")
     text = re.sub(r"(?<![^\s(\[])-(?=\d)", "\N{MINUS SIGN}", text)
     return re.sub(r"(?<=\.\d\d)x\b|(?<= )x(?=\d)", "×", text)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from warpgroup.reports.page.numbers import gib, percent, three_digits, typeset
+from warpgroup.reports.numbers import gib, percent, three_digits, typeset
 
 
 @given(st.floats(0.001, 999_999))
