@@ -51,8 +51,10 @@ def outcomes(gates: int, slower: float) -> list[Outcome]:
     return found
 
 
-def test_of_2000_gates_without_a_change_one_percent_at_most_raise_an_alarm():
-    assert outcomes(2000, 0.0).count(Outcome.REGRESSED) <= 20
+def test_of_2000_gates_without_a_change_one_percent_at_most_raise_an_alarm_and_most_pass():
+    found = outcomes(2000, 0.0)
+    assert found.count(Outcome.REGRESSED) <= 20
+    assert found.count(Outcome.PASSED) >= 1900
 
 
 def test_a_slow_down_of_5_percent_is_found_in_99_of_100():
@@ -61,10 +63,6 @@ def test_a_slow_down_of_5_percent_is_found_in_99_of_100():
 
 def test_a_slow_down_of_2_percent_is_flagged_in_20_of_100_at_most():
     assert outcomes(400, 0.02).count(Outcome.REGRESSED) <= 80
-
-
-def test_most_gates_without_a_change_pass():
-    assert outcomes(300, 0.0).count(Outcome.PASSED) >= 285
 
 
 def test_what_can_be_detected_is_below_what_has_to_be():
