@@ -204,22 +204,22 @@ def _with_ablation(study: "Study", case: _Case, folders: list[Path], bars: _Bars
     from ..reports import ABLATION_FOLDER
     from ..sim import climb
 
-    rungs = _ladder(study, case.experiment)
-    if not rungs:
+    steps = _ablation_steps(study, case.experiment)
+    if not steps:
         return study
-    steps = climb(
+    made = climb(
         case.experiment,
-        rungs,
+        steps,
         case.folder / ABLATION_FOLDER,
         step_time=case.step_time,
         reuse={run.info.policy: each for run, each in zip(study.runs, folders, strict=False)},
         command=command_line(),
         on_progress=partial(bars.show, seeds=1),
     )
-    return replace(study, ablation=[read_run(each) for each in steps])
+    return replace(study, ablation=[read_run(each) for each in made])
 
 
-def _ladder(study: "Study", experiment: Experiment) -> "list[Rung]":
+def _ablation_steps(study: "Study", experiment: Experiment) -> "list[Rung]":
     """From the first padded count policy of the study to the winner; empty if either is missing."""
     from ..sim import ladder
 

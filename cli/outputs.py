@@ -7,7 +7,7 @@ from ..records import refuse_existing
 
 
 def check_output(output: Path | None, option: str, *suffixes: str, force: bool) -> None:
-    """Refuse a file that exists, or whose name promises another format than the one that would be written.
+    """Refuse a file that exists, or whose suffix is that of another format.
 
     Args:
         output: None: the option was not given, and nothing is checked.

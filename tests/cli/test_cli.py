@@ -80,7 +80,7 @@ def test_other_seeds_have_folders_of_their_own_and_deal_the_requests_of_a_file_a
     assert shown == [("paged", 0), ("ffd", 0), ("paged", 1), ("ffd", 1)]
     first, other = (read_info(place / "out" / folder).scenario.trace for folder in ("paged", "seed-1/paged"))
     assert (first.arrivals, other.arrivals) == ("at-zero", "at-zero")
-    assert (first.transforms, other.transforms) == ((), ("dealt anew, seed 1",))
+    assert (first.transforms, other.transforms) == ((), ("reshuffled, seed 1",))
     assert [len(seeds) for seeds in read_study([place / "out"]).replicates] == [2, 2]
 
 
