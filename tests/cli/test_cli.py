@@ -216,7 +216,7 @@ def test_help_names_every_command():
         ("compare --out .", "is not empty"),
         ("simulate --policy paged --out lengths.csv", "cannot write to lengths.csv"),
         ("report nothing -o x.html", "there is no file or folder nothing: expected the folder of a run"),
-        ("trace inspect little.toml", "is of no known trace format"),
+        ("trace inspect little.toml", "has no known trace format"),
         ("compare --bogus", "No such option"),
         ("simulate", "--policy is missing"),
         ("simulate --step-times nowhere --policy paged", "--step-times takes policy, requests and limits from the run"),
