@@ -13,7 +13,10 @@ from ..csrc import parse_policy
 from ..errors import WarpGroupError
 from ..records import run_folders
 from . import terminal
-from .options import Options, experiment_from
+from .experiments import experiment_from
+from .help import examples
+from .options import Options
+from .tables.gates import show_certification, show_detectable
 
 if TYPE_CHECKING:
     from ..reports.gate.baseline import Figures
@@ -35,10 +38,6 @@ def _option(panel: str, help: str, *names: str, **more: Any) -> Any:
     return typer.Option(*names, help=help, rich_help_panel=panel, show_default=False, **more)
 
 
-def _examples(*lines: str) -> str:
-    return "\n\n".join(["Examples:", *lines])
-
-
 _ConfigOption = Annotated[
     Path,
     typer.Option(help="TOML file that says what is gated; its paths are relative to it.", rich_help_panel=_GATED),
@@ -56,7 +55,7 @@ _DEFAULT_CONFIG = Path("perf-gate.toml")
 
 @app.command(
     "run",
-    epilog=_examples(
+    epilog=examples(
         "warpgroup gate run --config tests/benchmarks/perf-gate.toml --base main",
         "warpgroup gate run --only exact,counted --junit gate.xml --html gate.html",
     ),
@@ -106,8 +105,8 @@ def gate_run_command(
 
 @app.command(
     "accept",
-    epilog=_examples(
-        "warpgroup gate accept --config tests/benchmarks/perf-gate.toml --reason 'plans are shorter'",
+    epilog=examples(
+        "warpgroup gate accept --only counted --reason 'plans are shorter'",
         "warpgroup gate accept --only exact --reason 'skyline admits earlier'",
     ),
 )
@@ -134,7 +133,7 @@ def gate_accept_command(
 
 @app.command(
     "calibrate",
-    epilog=_examples(
+    epilog=examples(
         "warpgroup gate calibrate --config tests/benchmarks/perf-gate.toml",
         "warpgroup gate calibrate --launches 128",
     ),
@@ -160,14 +159,14 @@ def gate_calibrate_command(
         found = _or_broken(
             lambda: measure_noise(gate, launches, on_launch=lambda: bars.update(task, advance=1, doing="timing"))
         )
-    terminal.show_detectable(found, timing_rule(gate.config))
+    show_detectable(found, timing_rule(gate.config))
     terminal.show_path("calibration", calibration_file(gate))
 
 
 @app.command(
     "certify",
-    epilog=_examples(
-        "warpgroup gate certify --config tests/benchmarks/perf-gate.toml -o certificate.json",
+    epilog=examples(
+        "warpgroup gate certify --config perf-gate.toml -o certificate.json",
         "warpgroup gate certify --same 30 --slowed 10 --loaded 0 -o certificate.json",
     ),
 )
@@ -209,16 +208,16 @@ def gate_certify_command(
         found = _or_broken(
             lambda: certify_gate(gate, benchmark, wanted, output, slower_percent=slower, on_trial=on_trial)
         )
-    terminal.show_certification(found)
+    show_certification(found)
     terminal.show_path("certification", output)
     raise typer.Exit(0 if found.holds else 1)
 
 
 @app.command(
     "trend",
-    epilog=_examples(
+    epilog=examples(
         "warpgroup gate trend --history gate.parquet --html trend.html",
-        "warpgroup gate trend --history gate.parquet --runs runs/replay-1 --runs runs/replay-2",
+        "warpgroup gate trend --history gate.parquet --runs warpgroup-runs/001",
     ),
 )
 def gate_trend_command(

@@ -4,84 +4,118 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
-from ..csrc import parse_policies
-from ..errors import InvalidScenario
+from ..csrc import PolicySpec, parse_policies
+from ..errors import Interrupted, InvalidScenario
 from ..experiment import Experiment
 from ..records import claim_folder, command_line, fresh_folder
-from . import calibrate as trust
 from . import terminal
-from .options import Options, experiment_from, with_some_options
+from .experiments import experiment_from, step_time_of
+from .help import examples, option
+from .options import (
+    RESULTS,
+    ForceOption,
+    JsonOption,
+    Options,
+    OutOption,
+    PoliciesOption,
+    ProfileOption,
+    with_some_options,
+)
+from .tables.runs import show_sweep
 
 if TYPE_CHECKING:
+    from ..records.sweep import Sweep
     from ..sim.sweep.estimate import SweepEstimate, TrialTimes
     from ..sim.sweep.journal import Journal
-    from ..sim.sweep.search import CapacitySearch
+    from ..sim.sweep.search import CapacitySearch, Question
+    from ..sim.sweep.trials import SweepSetting
 
-_TIMED_COUNTS_S = 10.0  # the runs that were timed before the sweep count as much as so many seconds of it
-_NOT_OURS = ("arrivals", "rate_scale")  # what a sweep varies
+EXAMPLES = examples(
+    "warpgroup sweep --rate 1:8:1 --scenario chat-24 --policies paged,skyline",
+    "warpgroup sweep --rate 1:8:0.5 --trace requests.csv --dry-run",
+)
+_PANEL = "What to search"
+_WHERE = "Where to run"
+_TIMED_COUNTS_S = 10.0  # the runs that were timed before the sweep count as much as this many seconds of it
+_VARIED = ("arrivals", "rate_scale")  # the sweep itself sets them
 
 
-@with_some_options(*(field.name for field in fields(Options) if field.name not in _NOT_OURS))
-def sweep(
+@with_some_options(*(field.name for field in fields(Options) if field.name not in _VARIED))
+def sweep_command(
     *,
     options: Options,
     rate: Annotated[
         str,
-        typer.Option(
-            help="The grid, LOW:HIGH:STEP in requests per second: Poisson streams over the lengths of the trace or "
+        option(
+            panel=_PANEL,
+            metavar="LOW:HIGH:STEP",
+            help="The grid of rates in requests per second. Arrivals are Poisson; lengths are those of the trace or "
             "scenario.",
-            show_default=False,
         ),
     ],
-    policies: Annotated[
-        str | None,
-        typer.Option(help="Comma-separated, as in `compare`. Default: the scenario's.", show_default=False),
-    ] = None,
-    seeds: Annotated[int, typer.Option(help="Simulate each rate on so many seeds, from --seed on.")] = 3,
-    attainment: Annotated[float, typer.Option(help="The share of all requests that has to keep the SLO.")] = 0.9,
-    grid: Annotated[bool, typer.Option("--grid", help="Measure every rate, not only where bisection looks.")] = False,
-    engine: Annotated[str, typer.Option(help="local: the cores of this machine; ray: a Ray cluster.")] = "local",
+    policies: PoliciesOption = None,
+    seeds: Annotated[
+        int,
+        option(
+            panel=_PANEL, metavar="N", help="Simulate each rate on this many seeds, from --seed on.", show_default=True
+        ),
+    ] = 3,
+    attainment: Annotated[
+        float,
+        option(
+            panel=_PANEL, metavar="SHARE", help="The share of all requests that must meet the SLO.", show_default=True
+        ),
+    ] = 0.9,
+    grid: Annotated[
+        bool, option("--grid", panel=_PANEL, help="Measure every rate of the grid. Default: bisection.")
+    ] = False,
+    engine: Annotated[
+        str,
+        option(
+            panel=_WHERE,
+            metavar="NAME",
+            help="local: the cores of this machine. ray: a Ray cluster.",
+            show_default=True,
+        ),
+    ] = "local",
     ray_address: Annotated[
         str | None,
-        typer.Option(
-            help="Of the Ray cluster. Default: the one that this machine is part of, else a Ray of its own.",
-            show_default=False,
+        option(
+            panel=_WHERE,
+            metavar="ADDRESS",
+            help="The address of the Ray cluster. Default: the cluster of this machine; if there is none, a new local "
+            "one.",
         ),
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(help="Simulations at a time. Default: one for each core.", show_default=False)
+        int | None,
+        option(panel=_WHERE, metavar="N", help="Simulations at the same time. Default: one for each core."),
     ] = None,
-    profile: Annotated[str | None, typer.Option(help="As in `compare`.", show_default=False)] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(help="Folder to write into. Default: a fresh numbered one in warpgroup-runs.", show_default=False),
-    ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Write even where something is already.")] = False,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on in the folder: no simulation is made twice.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it will take, and write nothing.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print machine-readable results to stdout.")] = False,
+    profile: ProfileOption = None,
+    out: OutOption = None,
+    force: ForceOption = False,
+    resume: Annotated[
+        bool, option("--resume", panel=RESULTS, help="Continue in the folder. Simulations that are done are kept.")
+    ] = False,
+    dry_run: Annotated[
+        bool, option("--dry-run", panel=RESULTS, help="Say how long the sweep takes, and write nothing.")
+    ] = False,
+    json: JsonOption = False,
 ) -> None:
-    """Find each policy's capacity: the highest rate of requests at which it keeps the SLO.
+    """Find the capacity of each policy: the highest rate of requests at which it meets the SLO.
 
-    Capacity is where bisection ends on the grid of rates. A count policy without a count is there twice, as in
-    `compare`: its best safe count is searched at the middle rate, on the first seed alone.
+    Bisection finds the capacity on the grid of rates. A count policy without a count is run twice, as in `compare`; its
+    best count is searched at the middle rate on the first seed.
     """
-    from ..reports import read_study, write_report
     from ..sim import as_step_time
-    from ..sim.sweep import searches_of
-    from ..sim.sweep import sweep as run
     from ..sim.sweep.capacity import rates_of
-    from ..sim.sweep.estimate import estimate_sweep, time_trials
-    from ..sim.sweep.journal import Journal
     from ..sim.sweep.search import Question
     from ..sim.sweep.trials import SweepSetting
-    from ..sim.sweep.workers import check_workers, open_workers
+    from ..sim.sweep.workers import check_workers
 
     question = Question(rates_of(rate), attainment, every_rate=grid)
     _check(seeds, attainment, workers)
@@ -90,29 +124,65 @@ def sweep(
     specs = parse_policies(policies if policies is not None else ",".join(named))
     for spec in specs:
         experiments[0].scheduler(spec)  # a contradiction with the limits shows here, before anything is written
-    step_time = as_step_time(trust.step_time_of(profile, experiments[0]), experiments[0])
+    step_time = as_step_time(step_time_of(profile, experiments[0]), experiments[0])
     setting = SweepSetting({each.seed: each for each in experiments}, step_time)
     folder = out or fresh_folder()
     if not dry_run:
         claim_folder(folder, force=force, resume=resume)
-    journal = Journal.read(folder) if resume else Journal.empty(folder)
     terminal.note_trace(experiments[0].trace)
+    where = _Where(engine, workers, ray_address)
+    answer = _answer(specs, setting, question, folder, where, resume=resume, dry_run=dry_run)
+    _show(answer, folder, json=json)
+
+
+@dataclass(frozen=True, slots=True)
+class _Where:
+    """Where simulations run."""
+
+    engine: str
+    workers: int | None
+    ray_address: str | None
+
+
+def _answer(
+    specs: list[PolicySpec],
+    setting: "SweepSetting",
+    question: "Question",
+    folder: Path,
+    where: _Where,
+    *,
+    resume: bool,
+    dry_run: bool,
+) -> "Sweep | SweepEstimate":
+    """The finished sweep; with `dry_run`, what it would take."""
+    from ..sim.sweep.estimate import estimate_sweep, time_trials
+    from ..sim.sweep.journal import Journal
+    from ..sim.sweep.run import searches_of, sweep
+    from ..sim.sweep.workers import open_workers
+
+    journal = Journal.read(folder) if resume else Journal.empty(folder)
     searches = searches_of(specs, setting, question, journal.records)
-    with open_workers(engine, setting, workers=workers, address=ray_address) as running:
+    with open_workers(where.engine, setting, workers=where.workers, address=where.ray_address) as running:
         clock = time_trials(searches, setting, question, running.slots)
         planned = estimate_sweep(searches, setting, question, clock)
         terminal.note(_announced(planned))
         if dry_run:
-            if json:
-                terminal.print_json(planned)
-            return
-        with _bars(searches, clock) as show, _kept(journal):
-            found = run(searches, setting, question, journal, running, command=command_line(), on_progress=show)
-    write_report(read_study([folder]), folder / "report.html")
+            return planned
+        with _bars(searches, clock) as show, _interruptible(journal):
+            return sweep(searches, setting, question, journal, running, command=command_line(), on_progress=show)
+
+
+def _show(answer: "Sweep | SweepEstimate", folder: Path, *, json: bool) -> None:
+    from ..records.sweep import Sweep
+    from ..reports import read_study, write_report
+
     if json:
-        terminal.print_json(found)
-    else:
-        terminal.show_sweep(found)
+        terminal.print_json(answer)
+    if not isinstance(answer, Sweep):
+        return
+    write_report(read_study([folder]), folder / "report.html")
+    if not json:
+        show_sweep(answer)
     terminal.show_path("report", folder / "report.html")
 
 
@@ -126,7 +196,7 @@ def _check(seeds: int, attainment: float, workers: int | None) -> None:
 
 
 def _experiments(options: Options, seeds: int) -> tuple[list[Experiment], list[str]]:
-    """One a seed, and the policies that the scenario names. Arrivals and their rate are the sweep's to say."""
+    """One for each seed, and the policies that the scenario names. The sweep itself sets the arrivals."""
     options = replace(options, arrivals="at-zero", rate_scale=1.0)
     first, named = experiment_from(options)
     others = [experiment_from(replace(options, seed=first.seed + i))[0] for i in range(1, seeds)]
@@ -138,7 +208,7 @@ def _announced(planned: "SweepEstimate") -> str:
     trials = _range(f"{planned.trials_least:,}", f"{planned.trials_most:,}")
     seconds = _range(_duration(planned.seconds_least), _duration(planned.seconds_most))
     to_do = (
-        f"{trials} to make, {planned.at_once:,} at a time: about {seconds}" if planned.trials_most else "all there are"
+        f"{trials} to make, {planned.at_once:,} at a time: about {seconds}" if planned.trials_most else "none is left"
     )
     counts = f"policies: {len(planned.policies):,}, rates: {len(planned.rates):,}, seeds: {len(planned.seeds):,}"
     return f"{counts}, requests in a trial: {planned.requests:,}; {done}{to_do}"
@@ -155,19 +225,20 @@ def _duration(seconds: float) -> str:
 
 
 @contextmanager
-def _kept(journal: "Journal") -> Iterator[None]:
-    """After Ctrl-C, say what is kept and how to go on."""
+def _interruptible(journal: "Journal") -> Iterator[None]:
+    """Turn Ctrl-C into a message that says what is kept and how to continue."""
     try:
         yield
     except KeyboardInterrupt:
-        kept = len(journal.records)
-        terminal.note(f"{kept:,} simulations are kept: --out {journal.folder} --resume goes on from there")
-        raise
+        raise Interrupted(
+            f"interrupted: {len(journal.records):,} simulations are kept; the same command with "
+            f"--out {journal.folder} --resume continues"
+        ) from None
 
 
 @contextmanager
 def _bars(searches: "Sequence[CapacitySearch]", clock: "TrialTimes") -> Iterator[Callable[[], None]]:
-    """A bar for each policy with what is known of its capacity, and one for all with the time left."""
+    """A bar for each policy, with what is known of its capacity, and one for the whole sweep, with the time left."""
     begun, expected = time.monotonic(), clock.left(searches)[1]
     with terminal.progress() as bars:
         whole = bars.add_task("sweep", total=None, doing="")
@@ -180,11 +251,13 @@ def _bars(searches: "Sequence[CapacitySearch]", clock: "TrialTimes") -> Iterator
                     task, description=str(search.policy), completed=search.trials, total=most, doing=_known(search)
                 )
             left = clock.left(searches)[1]
+            if not left:
+                bars.update(whole, completed=1, total=1, doing="done")
+                return
             spent = time.monotonic() - begun
             pace = (spent + _TIMED_COUNTS_S) / (expected - left + _TIMED_COUNTS_S)
             ahead = left * pace
-            doing = f"at most {_duration(ahead)} left" if left else "done"
-            bars.update(whole, completed=spent, total=spent + ahead, doing=doing)
+            bars.update(whole, completed=spent, total=spent + ahead, doing=f"at most {_duration(ahead)} left")
 
         show()
         yield show

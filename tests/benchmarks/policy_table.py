@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from warpgroup.cli.options import Options, experiment_from
+from warpgroup.cli.experiments import experiment_from
+from warpgroup.cli.options import Options
 from warpgroup.csrc import PolicySpec, parse_policies, policy_catalogue
 from warpgroup.sim import simulate
 from warpgroup.sim.count_search import best_safe_count

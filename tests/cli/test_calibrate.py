@@ -26,6 +26,7 @@ def warpgroup(*arguments: str) -> subprocess.CompletedProcess[str]:
 def place(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "lengths.json").write_text(json.dumps([[300 + i, 20 + i] for i in range(20)]))
+    (tmp_path / "there.parquet").touch()
     return tmp_path
 
 
@@ -88,15 +89,18 @@ def test_a_log_of_another_engine_is_fitted_to_and_held_against_simulations(place
     ("arguments", "message"),
     [
         (("calibrate", "-o", "p.json"), "--model is missing"),
-        (("calibrate", "--model", "tiny", "--steps", LLAMA, "-o", "p.json"), "leave --model and limits out"),
-        (("calibrate", "--model", "tiny", "--kv-blocks", "9", "-o", "p.json"), "are about a --log"),
+        (("calibrate", "--model", "tiny", "--steps", LLAMA, "-o", "p.json"), "leave out --model and the limits"),
+        (("calibrate", "--model", "tiny", "--kv-blocks", "9", "-o", "p.json"), "describe a --log"),
         (("calibrate", "--log", "lengths.json", "-o", "p.json"), "--model is missing"),
         (("calibrate", "--log", "no.csv", "--model", "tiny", "-o", "p.json"), "no.csv does not exist"),
         (("calibrate", "--log", "no.csv", "--steps", LLAMA, "-o", "p.json"), "a log has no steps"),
-        (("calibrate", "--model", "tiny", "--columns", "input=x", "-o", "p.json"), "--log, which is missing"),
+        (
+            ("calibrate", "--model", "tiny", "--columns", "input=x", "-o", "p.json"),
+            "describe a --log, which is missing",
+        ),
         (("validate", "-o", "v.html"), "--runs or --log is missing"),
         (("validate", "--runs", "nothing", "--policy", "paged", "-o", "v.html"), "leave --model, --policy"),
-        (("calibrate", "--steps", LLAMA, "--policy", "paged", "-o", "p.json"), "are those of a --log"),
+        (("calibrate", "--steps", LLAMA, "--policy", "paged", "-o", "p.json"), "describe a --log"),
         (("calibrate", *("--log", "no.csv", "--attention", "flash", "-o", "p.json")), "a log has no steps"),
         (("validate", "--runs", "nothing", "--model", "tiny", "-o", "v.html"), "leave --model"),
         (("validate", "--log", "no.csv", "--model", "tiny", "--time-unit", "h", "-o", "v.html"), "the time unit is"),
@@ -105,7 +109,7 @@ def test_a_log_of_another_engine_is_fitted_to_and_held_against_simulations(place
         (("calibrate", "--steps", LLAMA, "-o", "lengths.json"), "lengths.json exists"),
         (("calibrate", "--steps", LLAMA, "-o", "no/p.json"), "no is not a folder"),
         (
-            ("calibrate", "--steps", LLAMA, "-o", "p.json", "--save-steps", "lengths.json"),
+            ("calibrate", "--steps", LLAMA, "-o", "p.json", "--save-steps", "there.parquet"),
             "another --save-steps",
         ),
         (("calibrate", "--runs", "nothing", "-o", "p.json"), "nothing"),
@@ -125,7 +129,7 @@ def test_a_profile_of_another_model_is_refused(place):
     assert warpgroup("calibrate", "--steps", QWEN, "-o", "p.json").returncode == 0
     done = warpgroup(*SIMULATE, "--profile", "p.json")
     assert done.returncode == 2
-    assert "p.json is of qwen2.5-7b, and llama-3.1-8b is to be run" in done.stderr
+    assert "p.json is a profile of qwen2.5-7b, but the model to run is llama-3.1-8b" in done.stderr
 
 
 def test_simulations_are_neither_learned_from_nor_validated(place):

@@ -152,10 +152,10 @@ def test_a_scenarios_kv_budget_stays_with_its_own_model_and_card(place):
 
 def test_replay_without_a_gpu_or_torch_says_what_it_needs(place):
     done = warpgroup(
-        "replay", "--trace", "lengths.csv", "--arrivals", "at-zero", "--model", "tiny", "--policy", "paged"
+        "replay", "--trace", "lengths.csv", "--arrivals", "at-zero", "--model", "tiny", "--policies", "paged"
     )
     if importlib.util.find_spec("torch") is None:
-        needed = "error: replay needs torch, which is not installed: pip install 'warpgroup[runtime]'"
+        needed = "error: running a model needs torch, which is not installed: run pip install '.[runtime]'"
     else:
         needed = "error: no CUDA device is usable here"
     assert done.returncode == 2
@@ -167,6 +167,15 @@ def test_replay_without_a_gpu_or_torch_says_what_it_needs(place):
 def test_listings_are_for_people_and_for_programs(listing):
     assert warpgroup(listing).stdout
     assert len(json.loads(warpgroup(listing, "--json").stdout)) >= 4
+
+
+def test_policies_are_listed_with_engine_and_admission_formula():
+    shown = {each["id"]: each for each in json.loads(warpgroup("policies", "--json").stdout)}
+    assert "vLLM" in shown["paged"]["engine"]
+    assert all(each["formula"] for each in shown.values())
+    text = " ".join(warpgroup("policies").stdout.split())
+    assert f"paged ({shown['paged']['engine']})" in text
+    assert text.count("Admits: ") == len(shown)
 
 
 def test_inspect_shows_lengths_and_dropped_rows(place):
@@ -235,8 +244,8 @@ def test_an_interrupted_run_is_kept_marked_incomplete_and_readable(place):
     time.sleep(1.5)
     process.send_signal(signal.SIGINT)
     _, shown = process.communicate(timeout=60)
-    assert process.returncode == 1
-    assert "marked incomplete" in shown
+    assert process.returncode == 130
+    assert "kept in run, marked incomplete" in " ".join(shown.split())
     assert "Traceback" not in shown
     run = read_run(place / "run")
     assert not run.info.complete

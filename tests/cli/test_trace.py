@@ -18,6 +18,7 @@ CSV = "arrived_at,num_prefill_tokens,num_decode_tokens\n" + "".join(
 def place(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "t.csv").write_text(CSV)
+    (tmp_path / "there.parquet").touch()
     (tmp_path / "bad.csv").write_text(CSV + "100.0,-5,3\n101.0,7,0\n")
     return tmp_path
 
@@ -138,7 +139,8 @@ def test_a_request_too_long_for_a_model_is_counted_dropped_or_clipped(place):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("convert", "t.csv", "-o", "t.csv"), "t.csv exists"),
+        (("convert", "t.csv", "-o", "there.parquet"), "there.parquet exists"),
+        (("convert", "t.csv", "-o", "t.csv"), "-o t.csv: this command writes .parquet, not .csv"),
         (("convert", "t.csv", "-o", "no/t.parquet"), "no is not a folder"),
         (("convert", "t.csv", "-o", "x.parquet", "--fit-context", "cut"), "expected clip or drop"),
         (("convert", "t.csv", "-o", "x.parquet", "--fit-context", "clip"), "needs --model"),

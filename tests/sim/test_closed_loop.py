@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from support.conversations import check_arrivals, conversations
 from support.experiments import experiment
 
-from warpgroup.cli.options import Options, experiment_from, with_speed
+from warpgroup.cli.experiments import experiment_from, with_speed
+from warpgroup.cli.options import Options
 from warpgroup.errors import InvalidScenario
 from warpgroup.records import read_run, write_run
 from warpgroup.records.outcome import restore
@@ -126,9 +127,9 @@ def test_users_have_no_rate_and_the_first_requests_are_cut_before_they_are_their
     assert int((~few.trace.turns.waits).sum()) == 8
     slowed = Options(scenario="chat-24", arrivals="users:8")  # whose own arrivals are scaled
     assert experiment_from(with_speed(slowed, 1.0), first=20)[0].rate_scale == 1.0
-    with pytest.raises(InvalidScenario, match="have no rate to be scaled"):
+    with pytest.raises(InvalidScenario, match="does not apply to --arrivals users"):
         experiment_from(with_speed(slowed, 2.0), first=20)
-    with pytest.raises(InvalidScenario, match="arrivals users:8 have no rate to be scaled"):
+    with pytest.raises(InvalidScenario, match="arrivals users:8 does not apply to --arrivals users"):
         experiment_from(replace(options, rate_scale=4.0))
 
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from support.experiments import experiment, trace
 
-from warpgroup.cli.options import Options, experiment_from, replicate
+from warpgroup.cli.experiments import experiment_from, replicate
+from warpgroup.cli.options import Options
 from warpgroup.csrc import parse_policies
 from warpgroup.experiment import Experiment
 from warpgroup.records import read_info, read_run

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.experiments import experiment
 
-from warpgroup.cli.options import Options, experiment_from
+from warpgroup.cli.experiments import experiment_from
+from warpgroup.cli.options import Options
 from warpgroup.csrc import EVENTS, parse_policy, policy_catalogue
 from warpgroup.errors import InvalidTrace
 from warpgroup.records import Run

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from warpgroup.cli.options import Options, experiment_from
+from warpgroup.cli.experiments import experiment_from
+from warpgroup.cli.options import Options
 from warpgroup.errors import InvalidScenario, UnknownName
 from warpgroup.workloads import (
     GeneratorSpec,

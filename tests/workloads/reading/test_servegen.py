@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.command_line import warpgroup
 
-from warpgroup.cli.options import Options, experiment_from, replicate
+from warpgroup.cli.experiments import experiment_from, replicate
+from warpgroup.cli.options import Options
 from warpgroup.errors import InvalidScenario, InvalidTrace
 from warpgroup.workloads import Trace, head, read_trace
 from warpgroup.workloads.reading import servegen, servegen_clients, servegen_files

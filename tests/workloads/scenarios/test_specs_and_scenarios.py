@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from warpgroup.cli.options import Options, experiment_from
+from warpgroup.cli.experiments import experiment_from
+from warpgroup.cli.options import Options
 from warpgroup.csrc import parse_policy
 from warpgroup.errors import InvalidScenario, UnknownName
 from warpgroup.experiment import geometry_of
