@@ -9,7 +9,7 @@ import textwrap
 from pathlib import Path
 
 from warpgroup.csrc import PolicyInfo, policy_catalogue
-from warpgroup.records.metrics import GLOSSARY
+from warpgroup.reports.comparison.glossary import GLOSSARY
 
 DOCS = Path(__file__).parent
 IMPORT_RULES = DOCS.parent / "tests" / "architecture" / "test_imports.py"

@@ -11,7 +11,7 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 add_command(app, "inspect", inspect.inspect_command, inspect.INSPECT_EXAMPLES)
-add_command(app, "validate", inspect.validate_command, inspect.VALIDATE_EXAMPLES)
+add_command(app, "validate", inspect.validate_trace_command, inspect.VALIDATE_EXAMPLES)
 add_command(app, "convert", convert.convert_command, convert.EXAMPLES)
 add_command(app, "fit", imitate.fit_command, imitate.FIT_EXAMPLES)
 add_command(app, "generate", imitate.generate_command, imitate.GENERATE_EXAMPLES)

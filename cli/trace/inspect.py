@@ -67,7 +67,7 @@ def inspect_command(
         terminal.print_lines(f"{over:,} requests ({over / len(trace):.1%}) exceed the context of {spec.name}")
 
 
-def validate_command(
+def validate_trace_command(
     file: FileArgument,
     max_new_tokens: MaxNewOption = None,
     columns: ColumnsOption = None,

@@ -6,7 +6,7 @@ from pathlib import Path
 from ...errors import InvalidRun
 from ...records.metrics import averaged, summary_of
 from ..judging.differences import differences
-from ..judging.factor import interval_text
+from ..judging.factor import factor_interval
 from ..judging.paired import SeedMean, typical
 from ..judging.provenance import compared_policies, facts, memory_parts
 from ..judging.study import Study
@@ -104,7 +104,7 @@ def _tiles(judged: Verdict) -> list[tuple[str, str, str]]:
         under = _interval(typical(throughput)) or f"{best.output_tok_s:,.0f} of them output"
         return [(_named("throughput", throughput), f"{typical(throughput).value:,.0f} tokens/s", under), *tiles]
     over, mean = judged.factor, judged.factor.mean
-    certain = f"{interval_text(mean)} over {mean.seeds} seeds" if mean.low is not None else "one seed, no interval"
+    certain = f"{factor_interval(mean)} over {mean.seeds} seeds" if mean.low is not None else "one seed, no interval"
     better = "; below 1 is better" if over.figure.smaller_is_better else ""
     return [(f"{over.figure.name} against {over.label}", f"{mean.value:.2f}x", certain + better), *tiles]
 

@@ -82,10 +82,10 @@ def may_be_chance(figure: Figure, best: Contender, other: Contender) -> bool:
 
 def times(factor: SeedMean) -> str:
     """The factor as text, with its interval if it has one."""
-    return f"{factor.value:.2f}x {interval_text(factor)}".rstrip()
+    return f"{factor.value:.2f}x {factor_interval(factor)}".rstrip()
 
 
-def interval_text(factor: SeedMean) -> str:
+def factor_interval(factor: SeedMean) -> str:
     """The interval of a factor as text; empty if it has none."""
     return f"[{factor.low:.2f}, {factor.high:.2f}]" if factor.low is not None else ""
 

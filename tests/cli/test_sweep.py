@@ -145,7 +145,7 @@ def test_a_cluster_that_is_not_there_is_one_clear_line(place, address):
         ("--rate 1:2:1 --attainment 90", "--attainment is 90, expected a share such as 0.9"),
         ("--rate 1:2:1 --workers 0", "--workers is 0, expected at least 1"),
         ("--rate 1:2:1 --engine rya", "unknown engine 'rya': did you mean 'ray'?"),
-        ("--rate 1:2:1 --ray-address auto", "--ray-address is of --engine ray"),
+        ("--rate 1:2:1 --ray-address auto", "--ray-address needs --engine ray"),
         ("--rate 1:2:1 --policies pagd", "did you mean 'paged'?"),
         ("--rate 1:2:1 --policies count-continuous(n=5000)", "expected at least one for each of 5000"),
         ("--rate 1:2:1 --out .", "is not empty"),

@@ -129,7 +129,7 @@ def test_users_have_no_rate_and_the_first_requests_are_cut_before_they_are_their
     assert experiment_from(with_speed(slowed, 1.0), first=20)[0].rate_scale == 1.0
     with pytest.raises(InvalidScenario, match="does not apply to --arrivals users"):
         experiment_from(with_speed(slowed, 2.0), first=20)
-    with pytest.raises(InvalidScenario, match="arrivals users:8 does not apply to --arrivals users"):
+    with pytest.raises(InvalidScenario, match="--rate-scale does not apply to --arrivals users:8"):
         experiment_from(replace(options, rate_scale=4.0))
 
 

@@ -97,8 +97,8 @@ void Recorder::budget_changed(std::int64_t now_ns, std::int64_t ticket, std::int
 }
 
 void Recorder::planned(const StepPlan& plan) {
-  for (const Degradation rung : plan.degraded) {
-    const bool less = rung == Degradation::kAdmitLess;
+  for (const Degradation step : plan.degraded) {
+    const bool less = step == Degradation::kAdmitLess;
     event(plan.plan_ns, -1, less ? Event::kAdmitLess : Event::kSmallerChunks, 0);
     mark(StepEvent::kDegrade);
   }

@@ -1,28 +1,35 @@
 #include "values.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
-#include <sstream>
+#include <cstdio>
 #include <stdexcept>
 
 namespace warpgroup::policies {
 
 namespace {
 
+// Six digits, as in the policy's own text. Streams are avoided: in a process that has loaded
+// another C++ runtime beside this core's, as PyTorch's wheels can, constructing one may crash.
 std::string text(double value) {
-  std::ostringstream out;
-  out << value;
-  return out.str();
+  std::array<char, 32> digits{};
+  std::snprintf(digits.data(), digits.size(), "%g", value);
+  return digits.data();
+}
+
+[[noreturn]] void refuse(const PolicyInfo& info, const PolicyParameter& parameter, double value,
+                         const std::string& expected) {
+  throw std::invalid_argument("policy '" + info.id + "': " + parameter.name + " is " + text(value) +
+                              ", expected " + expected);
 }
 
 void check(const PolicyInfo& info, const PolicyParameter& parameter, double value) {
-  const std::string found =
-      "policy '" + info.id + "': " + parameter.name + " is " + text(value) + ", expected ";
   if (!(value >= parameter.lowest && value <= parameter.highest)) {
-    throw std::invalid_argument(found + text(parameter.lowest) + " to " + text(parameter.highest));
+    refuse(info, parameter, value, text(parameter.lowest) + " to " + text(parameter.highest));
   }
   if (parameter.whole && value != std::floor(value)) {
-    throw std::invalid_argument(found + "a whole number");
+    refuse(info, parameter, value, "a whole number");
   }
 }
 
