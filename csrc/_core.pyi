@@ -265,6 +265,9 @@ class PolicyParameter:
     def highest(self) -> float: ...
     @property
     def meaning(self) -> str: ...
+    @property
+    def whole(self) -> bool:
+        """Whether only whole numbers are accepted."""
 
 class PolicyInfo:
     @property

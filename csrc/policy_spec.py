@@ -28,8 +28,12 @@ class PolicySpec:
 
     @property
     def counts_requests(self) -> bool:
-        """Whether the policy caps a batch at `n` requests, as `count-static` does."""
-        return "n" in self.values
+        """Whether the policy's parameter `n` caps a batch at `n` requests, as in `count-static`.
+
+        A parameter `n` with another meaning does not set the cap.
+        """
+        n = self.values.get("n")
+        return n is not None and self.build().max_requests == n
 
     @property
     def fixes_count(self) -> bool:

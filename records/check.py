@@ -34,9 +34,11 @@ def fault_of_info(info: RunInfo) -> str | None:
     if known_policy(info.policy) is None:
         return f"policy {info.policy[:_LONGEST_QUOTE]!r} is unknown to this version"
     try:
-        msgspec.convert(info.summary, Summary)
+        summary = msgspec.convert(info.summary, Summary)
     except msgspec.ValidationError as error:
         return f"its summary is not valid: {error}"
+    if not 0 <= summary.attainment <= 1:
+        return f"its attainment is {summary.attainment:g}, expected 0 to 1"
     return None
 
 

@@ -126,6 +126,8 @@ def read_info(folder: Path) -> RunInfo:
         raise InvalidRun(f"{path} is not a run record: {_reason(error)}; run it again") from None
     if info.schema > SCHEMA:
         raise InvalidRun(f"{path} has schema {info.schema}, this version reads up to {SCHEMA}: update warpgroup")
+    if info.schema < 1:
+        raise InvalidRun(f"{path} has schema {info.schema}, this version reads 1 to {SCHEMA}: run it again")
     if fault := fault_of_info(info):
         raise InvalidRun(f"{path}: {fault}; run it again, or update warpgroup if a newer one made it")
     return info

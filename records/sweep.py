@@ -105,7 +105,7 @@ def write_sweep(folder: Path, sweep: Sweep) -> None:
 def read_sweep(folder: Path) -> Sweep:
     """The sweep in a folder.
 
-    Raises InvalidRun: there is no finished sweep, its record is damaged, or its schema is newer than this version.
+    Raises InvalidRun: there is no finished sweep, its record is damaged, or this version does not read its schema.
     """
     path = folder / FILE
     try:
@@ -118,6 +118,8 @@ def read_sweep(folder: Path) -> Sweep:
         raise InvalidRun(f"{path} is not the record of a sweep: {error}; --resume makes it again") from None
     if sweep.schema > SCHEMA:
         raise InvalidRun(f"{path} has schema {sweep.schema}, this version reads up to {SCHEMA}: update warpgroup")
+    if sweep.schema < 1:
+        raise InvalidRun(f"{path} has schema {sweep.schema}, expected {SCHEMA}: --resume makes it again")
     if not _is_consistent(sweep):
         raise InvalidRun(f"{path} contradicts itself: a policy, rate or seed is missing; --resume makes it again")
     return sweep

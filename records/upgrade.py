@@ -9,8 +9,8 @@ _AS_RECORDED = "as recorded: "
 
 
 def upgrade_run(content: Any) -> Any:
-    """The content of a `run.json`, in the form of `SCHEMA`. Anything else is returned as it is."""
-    if not _is_older(content):
+    """The content of a `run.json` of schema 1, in the form of `SCHEMA`. Anything else is returned as it is."""
+    if not _is_first(content):
         return content
     scenario, summary = content.get("scenario"), content.get("summary")
     if isinstance(scenario, dict):
@@ -24,25 +24,42 @@ def upgrade_sweep(content: Any) -> Any:
     """The content of a `sweep.json`: its summaries get what older versions did not keep."""
     for policy in _parts(content, "policies"):
         for point in _parts(policy, "points"):
-            if isinstance(point.get("summary"), dict):
-                upgrade_summary(point["summary"])
+            summary, attainment = point.get("summary"), point.get("attainment")
+            if not isinstance(summary, dict):
+                continue
+            if _lacks_attainment(summary) and isinstance(attainment, int | float):
+                summary["attainment"] = attainment  # the formula below fails here: requests are a sum over the seeds
+            upgrade_summary(summary)
     return content
 
 
 def upgrade_summary(summary: dict[str, Any]) -> None:
-    """Add the attainment to a summary that lacks it: goodput times makespan is the number of requests that kept the
-    SLO.
+    """Add the attainment to a summary that lacks it: the share of the requests that kept the SLO.
+
+    Goodput times makespan is the number of these requests. Old versions wrote -1 where the attainment was unknown.
     """
     goodput, makespan_s, requests = (summary.get(name) for name in ("goodput_req_s", "makespan_s", "requests"))
-    if "attainment" in summary or not (
-        isinstance(goodput, int | float) and isinstance(makespan_s, int | float) and isinstance(requests, int)
+    if not (
+        _lacks_attainment(summary)
+        and isinstance(goodput, int | float)
+        and isinstance(makespan_s, int | float)
+        and isinstance(requests, int)
     ):
         return
-    summary["attainment"] = goodput * makespan_s / requests if requests else 0.0
+    try:
+        kept = round(goodput * makespan_s)
+    except (OverflowError, ValueError):
+        return  # not a finite number
+    summary["attainment"] = min(max(kept / requests, 0.0), 1.0) if requests > 0 else 0.0
 
 
-def _is_older(content: Any) -> bool:
-    return isinstance(content, dict) and isinstance(content.get("schema"), int) and content["schema"] < SCHEMA
+def _is_first(content: Any) -> bool:
+    return isinstance(content, dict) and type(content.get("schema")) is int and content["schema"] == 1
+
+
+def _lacks_attainment(summary: dict[str, Any]) -> bool:
+    attainment = summary.get("attainment", -1)
+    return isinstance(attainment, int | float) and attainment < 0
 
 
 def _upgrade_step_time(scenario: dict[str, Any]) -> None:

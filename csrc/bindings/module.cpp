@@ -19,7 +19,8 @@ void bind_policy(py::module_& m) {
       .def_readonly("default", &PolicyParameter::default_value)
       .def_readonly("lowest", &PolicyParameter::lowest)
       .def_readonly("highest", &PolicyParameter::highest)
-      .def_readonly("meaning", &PolicyParameter::meaning);
+      .def_readonly("meaning", &PolicyParameter::meaning)
+      .def_readonly("whole", &PolicyParameter::whole);
   py::class_<PolicyInfo>(m, "PolicyInfo")
       .def_readonly("id", &PolicyInfo::id)
       .def_readonly("stands_for", &PolicyInfo::stands_for)

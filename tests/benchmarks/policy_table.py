@@ -34,7 +34,7 @@ POLICIES.insert(POLICIES.index("skyline") + 1, "skyline(eager=1)")
 def row(job: tuple[str, Path | None, PolicySpec]) -> dict[str, object]:
     scenario, trace, policy = job
     experiment, _ = experiment_from(Options(scenario=scenario, trace=trace))
-    if policy.id.startswith("count") and not policy.fixes_count:
+    if policy.counts_requests and not policy.fixes_count:
         policy = policy.with_count(best_safe_count(experiment, policy).n)
     s = simulate(experiment, policy).info.summary
     return {

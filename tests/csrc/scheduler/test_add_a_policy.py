@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from support.paths import REPOSITORY
 
-POLICY = Path(__file__).parent / "add_a_policy" / "shortest_prompt.cpp"
-LINE = "  POLICY(shortest_prompt) \\\n"
+POLICY = Path(__file__).parent / "add_a_policy" / "smallest_first.cpp"
+LINE = "  POLICY(smallest_first) \\\n"
 BEFORE = "  POLICY(paged) \\\n"
 
 NEEDED = [tool for tool in ("cmake", "ninja") if not shutil.which(tool)]
@@ -22,12 +22,17 @@ SIMULATION = """
 import json
 from support.driving import Row, drive, memory
 from warpgroup.csrc import parse_policy, policy_catalogue
+from warpgroup.sim import ablation_steps
 
 rows = [Row(0, prompt, 5) for prompt in (100, 300, 20, 60)]  # 7, 19, 2 and 4 blocks
-outcome = drive("shortest-prompt(watermark=0)", rows, memory(20), max_new=10)
+outcome = drive("smallest-first(watermark=0)", rows, memory(20), max_new=10)
 print(json.dumps({
     "ids": [info.id for info in policy_catalogue()],
-    "order": parse_policy("shortest-prompt").build().switches()["order"],
+    "order": parse_policy("smallest-first").build().switches()["order"],
+    "steps": [
+        [step.switch, str(step.policy)]
+        for step in ablation_steps(parse_policy("smallest-first"), parse_policy("count-static"), max_seqs=256)
+    ],
     "admitted": [request for plan in outcome.plans for request in plan[1]],
     "finished": sorted(outcome.finished),
 }))
@@ -85,11 +90,18 @@ def simulated(package: Path) -> dict[str, object]:
 
 def test_one_file_and_one_line_make_a_policy(simulated):
     ids = simulated["ids"]
-    assert ids[ids.index("shortest-prompt") + 1] == "paged"
+    assert ids[ids.index("smallest-first") + 1] == "paged"
 
 
 def test_the_policy_has_the_switches_that_its_file_sets(simulated):
     assert simulated["order"] == "smallest-first"
+
+
+def test_the_ablation_names_the_switches_of_the_policy(simulated):
+    assert simulated["steps"][-2:] == [
+        ["memory-aware", "paged"],
+        ["watermark 1 % + smallest first", "smallest-first"],
+    ]
 
 
 def test_a_simulation_runs_under_the_policy(simulated):

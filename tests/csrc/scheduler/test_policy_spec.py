@@ -20,6 +20,14 @@ def test_with_count_replaces_the_count_and_keeps_the_rest():
     assert spec == PolicySpec("count-static", (("n", 7.0), ("timeout_s", 2.0)))
 
 
+def test_a_policy_counts_requests_if_its_n_sets_the_cap(monkeypatch):
+    counting = {info.id for info in policy_catalogue() if PolicySpec(info.id).counts_requests}
+    assert counting == {"count-static", "count-continuous"}
+    uncapped = parse_policy("paged").build()
+    monkeypatch.setattr(PolicySpec, "build", lambda _: uncapped)
+    assert not PolicySpec("count-static").counts_requests  # its n has another meaning now
+
+
 def test_values_are_the_given_ones_over_the_defaults():
     assert parse_policy("count-continuous(barrier=1)").values == {"n": 32, "barrier": 1}
 
