@@ -218,7 +218,8 @@ def steps_with(policy: str, changed: dict[str, str | int | bool], monkeypatch) -
         built = build(each)
         if each.id != winner.id:
             return built
-        return SimpleNamespace(sees_lengths=False, switches=lambda: built.switches() | changed)
+        switches = built.switches() | changed
+        return SimpleNamespace(sees_lengths=False, max_requests=switches["max_requests"], switches=lambda: switches)
 
     monkeypatch.setattr(PolicySpec, "build", build_changed)
     return [(step.switch, str(step.policy)) for step in ablation_steps(winner, BASELINE, MAX_SEQS)]

@@ -1,5 +1,6 @@
 """Sweeps of real little simulations: the same answer however they are run, and however often they are cut off."""
 
+import json
 import subprocess
 import sys
 import tempfile
@@ -124,6 +125,17 @@ def test_a_damaged_line_that_is_not_the_last_is_refused(whole, tmp_path):
     (tmp_path / "trials.jsonl").write_bytes(lines[0] + b'{"kind": "tri\n' + lines[1])
     with pytest.raises(InvalidRun, match="trials.jsonl line 2 is not a trial"):
         Journal.read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("schema", "message"),
+    [(0, "schema 0, expected 1: --resume makes it again"), (99, "schema 99, this version reads up")],
+)
+def test_a_sweep_of_another_schema_is_refused(whole, tmp_path, schema, message):
+    content = json.loads((whole / "sweep.json").read_text()) | {"schema": schema}
+    (tmp_path / "sweep.json").write_text(json.dumps(content))
+    with pytest.raises(InvalidRun, match=message):
+        read_sweep(tmp_path)
 
 
 def test_whatever_decides_a_trial_changes_its_key_and_the_arrivals_of_the_experiment_do_not():
