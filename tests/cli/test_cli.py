@@ -72,7 +72,7 @@ def test_resume_keeps_complete_runs_of_the_same_experiment_and_makes_the_others(
     assert paged.stat().st_mtime_ns > before[0]
 
 
-def test_other_seeds_have_folders_of_their_own_and_deal_the_requests_of_a_file_anew(place):
+def test_other_seeds_have_folders_of_their_own_and_reshuffle_the_requests_of_a_file(place):
     arguments = ("--trace", "lengths.csv", "--arrivals", "at-zero", "--policies", "paged,ffd", "--seeds", "2")
     done = warpgroup("compare", *arguments, "--out", "out", "--json")
     assert done.returncode == 0, done.stderr

@@ -1,4 +1,4 @@
-"""What happens when there is more to do than memory allows: the ladder, shrinking memory, overload."""
+"""What happens when there is more to do than memory allows: the order of degradation, shrinking memory, overload."""
 
 import numpy as np
 import pytest
@@ -28,7 +28,7 @@ def happened(run: Run) -> set[str]:
     return {EVENTS[code] for code in run.events["event"]}
 
 
-def test_every_rung_of_the_ladder_is_reached_and_recorded():
+def test_each_kind_of_degradation_is_reached_and_recorded():
     """Under-estimated activations, then memory that somebody else takes, under more traffic than can be served."""
     made = experiment(crowd(1), kv_blocks=60, max_seqs=32, max_wait_s=0.15)
     budget = made.memory.budget_bytes

@@ -9,7 +9,7 @@ DECREASING = {"nfd": "next-fit", "ffd": "first-fit", "bfd": "best-fit", "wfd": "
 
 
 class PlainPacker:
-    """One list of rooms, searched from end to end."""
+    """One list of free ranges, searched from end to end."""
 
     def __init__(self, capacity: int, rule: str) -> None:
         self.capacity, self.rule = capacity, rule

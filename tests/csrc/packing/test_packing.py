@@ -10,7 +10,7 @@ from warpgroup.csrc import BinPacker, pack, packing_algorithms
 
 ALGORITHMS = [*RULES, *DECREASING]
 HUGE = 1 << 40
-"""Above it rooms are found by a search tree, not by a bitmap: capacities in bytes."""
+"""Above it free space is found by a search tree, not by a bitmap: capacities in bytes."""
 
 
 def cases(longest_list: int, largest: int = 60):

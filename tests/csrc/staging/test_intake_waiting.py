@@ -47,7 +47,7 @@ def test_waiting_for_room_ends_with_the_next_drain(timeout_s):
     assert found == [4]
 
 
-def test_closing_tells_whoever_waits_for_room_and_whoever_comes_later():
+def test_closing_tells_waiting_and_later_submitters():
     queue = intake()
     fill(queue)
     told: list[str] = []
@@ -238,7 +238,7 @@ def test_the_interpreter_ends_while_threads_wait_for_room():
     assert (ended.returncode, ended.stdout.strip()) == (0, "over"), ended.stderr
 
 
-def test_ctrl_c_reaches_whoever_waits():
+def test_ctrl_c_reaches_a_waiting_submitter():
     code = DYING.replace("daemon=True).start()", "daemon=True)").replace(
         'print("over", flush=True)',
         "import signal, os\n"
@@ -274,7 +274,7 @@ def test_a_drain_takes_no_more_than_the_queue_holds():
         thread.join()
 
 
-def test_a_bad_prompt_gives_room_back_to_whoever_waits_for_it():
+def test_a_bad_prompt_gives_its_space_back_to_a_waiting_submitter():
     """The pages were all taken while the bad token was looked for: others found none, and nobody drains."""
 
     async def run() -> None:
