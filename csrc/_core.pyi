@@ -528,7 +528,8 @@ class Scheduler:
     def commit(self, steps: int, finished: Sequence[int]) -> StepRecord:
         """The first `steps` steps ran, and `finished` made their last token in the last of them.
 
-        ValueError: steps beyond the horizon, or an id that made no token in that step.
+        All or nothing. ValueError: steps beyond the horizon, an id that made no token in that step, or an id that comes
+        twice; then nothing has changed, and the plan still waits for its commit.
         """
     def commit_oom(self) -> None:
         """The first step ran out of memory and had no effect; the next plan says who was evicted or failed."""

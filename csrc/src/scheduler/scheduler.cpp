@@ -1,6 +1,7 @@
 #include "warpgroup/scheduler/scheduler.hpp"
 
 #include <algorithm>
+#include <cstddef>
 #include <stdexcept>
 #include <utility>
 
@@ -84,6 +85,7 @@ StepRecord Scheduler::commit(std::int64_t steps, const std::vector<std::int64_t>
                                 " steps, the plan holds for 1 to " +
                                 std::to_string(state_.plan.horizon));
   }
+  check_finished(finished);
   outstanding_ = false;
   batcher_->advance(steps);
   state_.step += steps;
@@ -120,7 +122,8 @@ bool Scheduler::abort(std::int64_t id) {
 void Scheduler::apply_aborts() {
   for (const std::int64_t id : std::exchange(aborts_, {})) {
     const auto place = state_.sequences.find(id);
-    if (place == state_.sequences.end()) continue;  // it ended in the step that was running
+    // It may have made its last token in the step that was running.
+    if (place == state_.sequences.end() || place->second.ended) continue;
     Sequence& sequence = place->second;
     const auto row = std::find(state_.running.begin(), state_.running.end(), &sequence);
     if (row != state_.running.end()) {
@@ -133,16 +136,24 @@ void Scheduler::apply_aborts() {
   }
 }
 
-void Scheduler::finish(std::int64_t id) {
-  auto& running = state_.running;
-  const auto place = state_.sequences.find(id);
-  const auto row = place == state_.sequences.end()
-                       ? running.end()
-                       : std::find(running.begin(), running.end(), &place->second);
-  if (row == running.end() || (*row)->last_token_step != state_.step - 1 || (*row)->ended) {
-    refuse(id, " made no token in this step");
+// Throws before anything changes. The mark in the sequence finds duplicates without an allocation.
+void Scheduler::check_finished(const std::vector<std::int64_t>& finished) {
+  for (std::size_t i = 0; i < finished.size(); ++i) {
+    const auto place = state_.sequences.find(finished[i]);
+    const bool made_token = place != state_.sequences.end() && batcher_->makes_token(place->second);
+    if (made_token && !place->second.finishes) {
+      place->second.finishes = true;
+      continue;
+    }
+    for (std::size_t j = 0; j < i; ++j) state_.sequences.at(finished[j]).finishes = false;
+    refuse(finished[i], made_token ? " is named twice among the finished requests"
+                                   : " made no token in this step");
   }
-  const Sequence& sequence = **row;
+}
+
+void Scheduler::finish(std::int64_t id) {
+  Sequence& sequence = state_.sequences.at(id);
+  const auto row = std::find(state_.running.begin(), state_.running.end(), &sequence);
   hash_.add_finished(state_.step, id, sequence.generated);
   state_.predictor.observe(sequence.request.prompt_tokens, sequence.generated);
   batcher_->finish(row);

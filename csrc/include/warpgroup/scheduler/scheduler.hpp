@@ -48,8 +48,9 @@ class Scheduler {
   const StepPlan& plan(std::int64_t now_ns);
 
   // Reports that the first `steps` steps of the plan ran, and which requests made their last token
-  // in the last of them. Throws std::invalid_argument for steps beyond the plan's horizon or an id
-  // that made no token.
+  // in the last of them. All or nothing: throws std::invalid_argument for steps beyond the plan's
+  // horizon, an id that made no token in this step, or an id that comes twice; then nothing has
+  // changed, and the plan still waits for its commit.
   StepRecord commit(std::int64_t steps, const std::vector<std::int64_t>& finished);
 
   // Reports that the plan's first step ran out of memory and had no effect. The scheduler splits
@@ -75,6 +76,7 @@ class Scheduler {
   const Policy& policy() const { return state_.policy; }
 
  private:
+  void check_finished(const std::vector<std::int64_t>& finished);
   void finish(std::int64_t id);
   void apply_aborts();
   StepRecord record(std::int64_t steps) const;

@@ -131,8 +131,12 @@ void StaticBatcher::advance(std::int64_t steps) {
     row->cached += computed;
     state_.filled_tokens += computed;
     row->generated += steps;
-    row->last_token_step = state_.plan.step + steps - 1;
   }
+}
+
+bool StaticBatcher::makes_token(const Sequence& sequence) const {
+  const auto& running = state_.running;
+  return !sequence.ended && std::find(running.begin(), running.end(), &sequence) != running.end();
 }
 
 // The batch goes when its last request has ended.
