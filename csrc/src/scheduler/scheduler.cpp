@@ -13,10 +13,18 @@ namespace {
   throw std::invalid_argument("request " + std::to_string(id) + why);
 }
 
+void require_at_most(std::int64_t most, const Request& request, const char* field,
+                     std::int64_t value) {
+  if (value <= most) return;
+  refuse(request.id, std::string(": ") + field + " is " + std::to_string(value) +
+                         ", expected at most " + std::to_string(most));
+}
+
 }  // namespace
 
 Scheduler::Scheduler(Policy policy, MemoryModel memory, EngineLimits limits)
     : state_(std::move(policy), std::move(memory), limits), batcher_(make_batcher(state_)) {
+  check(state_.policy);
   if (limits.max_seqs < 1) {
     throw std::invalid_argument("max_seqs is " + std::to_string(limits.max_seqs) +
                                 ", expected at least 1");
@@ -32,6 +40,10 @@ Submission Scheduler::submit(const Request& request) {
   if (request.prompt_tokens < 1 || request.max_new_tokens < 1) {
     refuse(request.id, ": prompt_tokens and max_new_tokens must be at least 1");
   }
+  require_at_most(Request::kMostTokens, request, "prompt_tokens", request.prompt_tokens);
+  require_at_most(Request::kMostTokens, request, "max_new_tokens", request.max_new_tokens);
+  require_at_most(Request::kMostTokens, request, "output_tokens", request.output_tokens);
+  require_at_most(Request::kLatestNs, request, "arrival_ns", request.arrival_ns);
   if (state_.policy.sees_lengths && request.output_tokens < 1) {
     refuse(request.id, ": policy '" + state_.policy.id + "' needs its true output length");
   }

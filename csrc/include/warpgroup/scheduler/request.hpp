@@ -7,6 +7,10 @@ namespace warpgroup {
 
 // What a policy may know of a request before it ends.
 struct Request {
+  // Larger values are refused, so that sums and products of them cannot overflow.
+  static constexpr std::int64_t kMostTokens = std::int64_t{1} << 40;
+  static constexpr std::int64_t kLatestNs = std::int64_t{1} << 62;
+
   std::int64_t id;
   std::int64_t arrival_ns;
   std::int64_t prompt_tokens;

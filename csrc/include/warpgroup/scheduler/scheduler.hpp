@@ -33,14 +33,15 @@ struct Submission {
 // It keeps the requests; a Batcher decides which of them run.
 class Scheduler {
  public:
-  // Throws std::invalid_argument if a step could not hold one token for every running request.
+  // Throws std::invalid_argument if a step could not hold one token for every running request, or
+  // if no batcher honours the policy.
   Scheduler(Policy policy, MemoryModel memory, EngineLimits limits);
   Scheduler(const Scheduler&) = delete;  // its parts refer to its state
   Scheduler& operator=(const Scheduler&) = delete;
 
   // Queues a request, or rejects one that can never fit or would wait too long. Throws
-  // std::invalid_argument for a duplicate id, lengths below 1, or an output length that is missing
-  // under a policy that sees them.
+  // std::invalid_argument for a duplicate id, a length or time beyond the limits of `Request`, or
+  // an output length that is missing under a policy that sees them.
   Submission submit(const Request& request);
 
   // What to run next. The reference stays valid until the next call of plan().

@@ -20,6 +20,7 @@ class StaticBatcher : public Batcher {
   void recover_from_oom() override;
   void finish(Row row) override { end(**row); }
   void abort(Row row) override { end(**row); }
+  void queue_changed() override;
   HeldMemory held() const override;
 
  private:
