@@ -532,7 +532,7 @@ class Scheduler:
         twice; then nothing has changed, and the plan still waits for its commit.
         """
     def commit_oom(self) -> None:
-        """The first step ran out of memory and had no effect; the next plan says which requests were evicted or failed."""
+        """The first step ran out of memory and had no effect; the next plan names the evicted and failed requests."""
     def abort(self, id: int) -> bool:
         """Forget a request; with a plan outstanding, at its commit. False if it is not here."""
     def set_budget(self, budget_bytes: int) -> None:
