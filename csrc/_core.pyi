@@ -523,22 +523,23 @@ class Scheduler:
     ) -> Submission:
         """Queue a request, or reject one that can never fit or would wait too long.
 
-        `output_tokens` is kept only under a policy that `sees_lengths`. ValueError: id taken, a length below 1, or an
-        output length that is missing there.
+        `output_tokens` is kept only under a policy that `sees_lengths`. ValueError: id taken, a length below 1 or above
+        2^40, an arrival above 2^62 ns, or an output length that is missing there.
         """
     def plan(self, now_ns: int) -> StepPlan:
         """What to run next. RuntimeError while an earlier plan waits for its commit."""
     def commit(self, steps: int, finished: Sequence[int]) -> StepRecord:
         """The first `steps` steps ran, and `finished` made their last token in the last of them.
 
-        ValueError: steps beyond the horizon, or an id that made no token in that step.
+        All or nothing. ValueError: steps beyond the horizon, an id that made no token in that step, or an id that comes
+        twice; then nothing has changed, and the plan still waits for its commit.
         """
     def commit_oom(self) -> None:
-        """The first step ran out of memory and had no effect; the next plan says who was evicted or failed."""
+        """The first step ran out of memory and had no effect; the next plan names the evicted and failed requests."""
     def abort(self, id: int) -> bool:
         """Forget a request; with a plan outstanding, at its commit. False if it is not here."""
     def set_budget(self, budget_bytes: int) -> None:
-        """Somebody else takes or returns memory; the next plan evicts what no longer fits.
+        """Another program takes or returns memory; the next plan evicts what no longer fits.
 
         ValueError: no block is left. RuntimeError while a plan is outstanding.
         """

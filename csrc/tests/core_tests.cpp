@@ -293,7 +293,7 @@ void forecast_the_skyline_at_random(Random& random) {
   for (std::int64_t others = 0; others < 6; ++others) {
     std::int64_t pool = 0;
     while (!skyline.fits(candidate, pool)) ++pool;
-    require(pool >= enough, "one more request made room");
+    require(pool >= enough, "one more request made the forecast smaller");
     require(pool <= worst, "more is asked for than all could ever hold");
     require(skyline.fits(candidate, pool + 1), "a larger pool is too small");
     enough = pool;

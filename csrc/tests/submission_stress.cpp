@@ -57,7 +57,8 @@ struct Item {
 
 using Ring = SubmissionRing<Item, kPublish>;
 
-// One call and what it gave. `ticket` is Ring::kFull for a push without room or a pop of nothing.
+// One call and what it gave. `ticket` is Ring::kFull for a push without space or a pop that finds
+// nothing.
 struct Call {
   std::int64_t start_ns, end_ns;
   std::uint64_t ticket;
@@ -148,7 +149,8 @@ void check_linearisable(History history, std::size_t capacity) {
     }
     require(next == done.size() || done[next].end_ns >= call.start_ns, "a pop missed an item");
   }
-  // A push without room: so many others had begun and so few items were gone that it may be.
+  // A push without space: enough others had begun, and few enough items were gone, to fill the
+  // ring.
   std::vector<std::int64_t> starts, ends;
   for (const Call& call : done) starts.push_back(call.start_ns);
   for (const Call& call : taken) ends.push_back(call.end_ns);
@@ -157,7 +159,8 @@ void check_linearisable(History history, std::size_t capacity) {
     const auto begun =
         std::upper_bound(starts.begin(), starts.end(), call->end_ns) - starts.begin();
     const auto gone = std::lower_bound(ends.begin(), ends.end(), call->start_ns) - ends.begin();
-    require(begun - gone >= static_cast<std::ptrdiff_t>(capacity), "a push was refused with room");
+    require(begun - gone >= static_cast<std::ptrdiff_t>(capacity),
+            "a push was refused though there was space");
   }
 }
 
@@ -216,7 +219,7 @@ Scheduler make_scheduler() {
 }
 
 // Requests through the whole path, with aborts among them: each is met once, by the scheduler with
-// its prompt or by a refusal at the door.
+// its prompt or by a refusal at submission.
 void check_intake(std::int64_t submits, std::uint64_t seed) {
   std::vector<std::int32_t> memory(256 * TokenPages::kPageTokens);
   Intake intake(128, memory.data(), static_cast<std::int64_t>(memory.size()));

@@ -28,8 +28,8 @@ def happened(run: Run) -> set[str]:
     return {EVENTS[code] for code in run.events["event"]}
 
 
-def test_each_kind_of_degradation_is_reached_and_recorded():
-    """Under-estimated activations, then memory that somebody else takes, under more traffic than can be served."""
+def test_every_degradation_happens_and_is_recorded():
+    """Under-estimated activations, then memory that another program takes, under more traffic than can be served."""
     made = experiment(crowd(1), kv_blocks=60, max_seqs=32, max_wait_s=0.15)
     budget = made.memory.budget_bytes
     block = made.memory.block_bytes

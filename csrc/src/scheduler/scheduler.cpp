@@ -1,6 +1,7 @@
 #include "warpgroup/scheduler/scheduler.hpp"
 
 #include <algorithm>
+#include <cstddef>
 #include <stdexcept>
 #include <utility>
 
@@ -12,10 +13,18 @@ namespace {
   throw std::invalid_argument("request " + std::to_string(id) + why);
 }
 
+void require_at_most(std::int64_t most, const Request& request, const char* field,
+                     std::int64_t value) {
+  if (value <= most) return;
+  refuse(request.id, std::string(": ") + field + " is " + std::to_string(value) +
+                         ", expected at most " + std::to_string(most));
+}
+
 }  // namespace
 
 Scheduler::Scheduler(Policy policy, MemoryModel memory, EngineLimits limits)
     : state_(std::move(policy), std::move(memory), limits), batcher_(make_batcher(state_)) {
+  check(state_.policy);
   if (limits.max_seqs < 1) {
     throw std::invalid_argument("max_seqs is " + std::to_string(limits.max_seqs) +
                                 ", expected at least 1");
@@ -31,6 +40,10 @@ Submission Scheduler::submit(const Request& request) {
   if (request.prompt_tokens < 1 || request.max_new_tokens < 1) {
     refuse(request.id, ": prompt_tokens and max_new_tokens must be at least 1");
   }
+  require_at_most(Request::kMostTokens, request, "prompt_tokens", request.prompt_tokens);
+  require_at_most(Request::kMostTokens, request, "max_new_tokens", request.max_new_tokens);
+  require_at_most(Request::kMostTokens, request, "output_tokens", request.output_tokens);
+  require_at_most(Request::kLatestNs, request, "arrival_ns", request.arrival_ns);
   if (state_.policy.sees_lengths && request.output_tokens < 1) {
     refuse(request.id, ": policy '" + state_.policy.id + "' needs its true output length");
   }
@@ -84,6 +97,7 @@ StepRecord Scheduler::commit(std::int64_t steps, const std::vector<std::int64_t>
                                 " steps, the plan holds for 1 to " +
                                 std::to_string(state_.plan.horizon));
   }
+  check_finished(finished);
   outstanding_ = false;
   batcher_->advance(steps);
   state_.step += steps;
@@ -120,7 +134,8 @@ bool Scheduler::abort(std::int64_t id) {
 void Scheduler::apply_aborts() {
   for (const std::int64_t id : std::exchange(aborts_, {})) {
     const auto place = state_.sequences.find(id);
-    if (place == state_.sequences.end()) continue;  // it ended in the step that was running
+    // It may have made its last token in the step that was running.
+    if (place == state_.sequences.end() || place->second.ended) continue;
     Sequence& sequence = place->second;
     const auto row = std::find(state_.running.begin(), state_.running.end(), &sequence);
     if (row != state_.running.end()) {
@@ -133,16 +148,24 @@ void Scheduler::apply_aborts() {
   }
 }
 
-void Scheduler::finish(std::int64_t id) {
-  auto& running = state_.running;
-  const auto place = state_.sequences.find(id);
-  const auto row = place == state_.sequences.end()
-                       ? running.end()
-                       : std::find(running.begin(), running.end(), &place->second);
-  if (row == running.end() || (*row)->last_token_step != state_.step - 1 || (*row)->ended) {
-    refuse(id, " made no token in this step");
+// Throws before anything changes. The mark in the sequence finds duplicates without an allocation.
+void Scheduler::check_finished(const std::vector<std::int64_t>& finished) {
+  for (std::size_t i = 0; i < finished.size(); ++i) {
+    const auto place = state_.sequences.find(finished[i]);
+    const bool made_token = place != state_.sequences.end() && batcher_->makes_token(place->second);
+    if (made_token && !place->second.finishes) {
+      place->second.finishes = true;
+      continue;
+    }
+    for (std::size_t j = 0; j < i; ++j) state_.sequences.at(finished[j]).finishes = false;
+    refuse(finished[i], made_token ? " is named twice among the finished requests"
+                                   : " made no token in this step");
   }
-  const Sequence& sequence = **row;
+}
+
+void Scheduler::finish(std::int64_t id) {
+  Sequence& sequence = state_.sequences.at(id);
+  const auto row = std::find(state_.running.begin(), state_.running.end(), &sequence);
   hash_.add_finished(state_.step, id, sequence.generated);
   state_.predictor.observe(sequence.request.prompt_tokens, sequence.generated);
   batcher_->finish(row);

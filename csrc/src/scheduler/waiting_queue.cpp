@@ -34,7 +34,7 @@ bool WaitingQueue::Before::operator()(const Sequence* a, const Sequence* b) cons
   return a->ticket < b->ticket;
 }
 
-bool WaitingQueue::has_window_room() const {
+bool WaitingQueue::has_window_space() const {
   return window_ == 0 || static_cast<std::int64_t>(candidates_.size()) < window_;
 }
 
@@ -45,7 +45,7 @@ void WaitingQueue::enter(Sequence* sequence) {
 
 void WaitingQueue::push_back(Sequence* sequence) {
   sequence->place = by_arrival_.insert(by_arrival_.end(), sequence);
-  if (outside_ == by_arrival_.end() && has_window_room()) {
+  if (outside_ == by_arrival_.end() && has_window_space()) {
     enter(sequence);
   } else if (outside_ == by_arrival_.end()) {
     outside_ = sequence->place;
@@ -64,7 +64,7 @@ void WaitingQueue::remove(Sequence* sequence) {
   if (!sequence->in_window) return;
   sequence->in_window = false;
   candidates_.erase(sequence);
-  if (outside_ != by_arrival_.end() && has_window_room()) enter(*outside_++);
+  if (outside_ != by_arrival_.end() && has_window_space()) enter(*outside_++);
 }
 
 }  // namespace warpgroup

@@ -258,3 +258,16 @@ def test_a_row_that_ended_in_its_static_batch_cannot_be_aborted_any_more():
     assert not target.abort(0)
     assert target.abort(1)
     assert target.running == 0
+
+
+def test_a_split_batch_whose_requests_are_all_aborted_leaves_no_mark_on_the_next():
+    target = scheduler("count-static(n=4, timeout_s=5)", memory(100))
+    submit(target, 10, 10, 10, 10)
+    target.plan(0)
+    target.commit_oom()  # the next batch is the first half, and it would start at once
+    for request in range(4):
+        assert target.abort(request)
+    assert target.submit(9, arrival_ns=SECOND, prompt_tokens=10, max_new_tokens=100)
+    plan = target.plan(SECOND)
+    assert (plan.admitted, plan.wake_ns) == ([], 6 * SECOND)
+    assert target.plan(6 * SECOND).admitted == [9]

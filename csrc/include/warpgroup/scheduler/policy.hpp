@@ -79,6 +79,9 @@ struct Policy {
   bool is_padded() const { return batching == Batching::kPadded; }
 };
 
+// Throws std::invalid_argument for a combination of switches that no batcher honours.
+void check(const Policy& policy);
+
 // The value of a switch: a choice by its name (such as "prompt-fits"), a number, or on and off.
 using SwitchValue = std::variant<std::string, std::int64_t, bool>;
 using Switches = std::vector<std::pair<std::string, SwitchValue>>;
@@ -108,7 +111,7 @@ struct PolicyInfo {
 const std::vector<PolicyInfo>& policy_catalogue();
 
 // A policy by its id, with `parameters` in place of the defaults. Throws std::invalid_argument for
-// an unknown id or parameter, or a value that is out of range.
+// an unknown id or parameter, a value that is out of range, or what check() refuses.
 Policy make_policy(const std::string& id, const std::map<std::string, double>& parameters);
 
 }  // namespace warpgroup

@@ -33,14 +33,15 @@ struct Submission {
 // It keeps the requests; a Batcher decides which of them run.
 class Scheduler {
  public:
-  // Throws std::invalid_argument if a step could not hold one token for every running request.
+  // Throws std::invalid_argument if a step could not hold one token for every running request, or
+  // if no batcher honours the policy.
   Scheduler(Policy policy, MemoryModel memory, EngineLimits limits);
   Scheduler(const Scheduler&) = delete;  // its parts refer to its state
   Scheduler& operator=(const Scheduler&) = delete;
 
   // Queues a request, or rejects one that can never fit or would wait too long. Throws
-  // std::invalid_argument for a duplicate id, lengths below 1, or an output length that is missing
-  // under a policy that sees them.
+  // std::invalid_argument for a duplicate id, a length or time beyond the limits of `Request`, or
+  // an output length that is missing under a policy that sees them.
   Submission submit(const Request& request);
 
   // What to run next. The reference stays valid until the next call of plan().
@@ -48,8 +49,9 @@ class Scheduler {
   const StepPlan& plan(std::int64_t now_ns);
 
   // Reports that the first `steps` steps of the plan ran, and which requests made their last token
-  // in the last of them. Throws std::invalid_argument for steps beyond the plan's horizon or an id
-  // that made no token.
+  // in the last of them. All or nothing: throws std::invalid_argument for steps beyond the plan's
+  // horizon, an id that made no token in this step, or an id that comes twice; then nothing has
+  // changed, and the plan still waits for its commit.
   StepRecord commit(std::int64_t steps, const std::vector<std::int64_t>& finished);
 
   // Reports that the plan's first step ran out of memory and had no effect. The scheduler splits
@@ -75,6 +77,7 @@ class Scheduler {
   const Policy& policy() const { return state_.policy; }
 
  private:
+  void check_finished(const std::vector<std::int64_t>& finished);
   void finish(std::int64_t id);
   void apply_aborts();
   StepRecord record(std::int64_t steps) const;

@@ -27,6 +27,8 @@ struct OomEffects {
 // is being made. Everything else belongs to one part alone.
 struct SchedulerState {
   SchedulerState(Policy policy_, MemoryModel memory_, EngineLimits limits_);
+  SchedulerState(const SchedulerState&) = delete;  // its lists point to its sequences
+  SchedulerState& operator=(const SchedulerState&) = delete;
 
   Policy policy;
   MemoryModel memory;

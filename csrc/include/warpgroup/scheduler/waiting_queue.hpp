@@ -17,6 +17,8 @@ class WaitingQueue {
  public:
   // window: 0 for the whole queue.
   WaitingQueue(Order order, std::int64_t window) : order_(order), window_(window) {}
+  WaitingQueue(const WaitingQueue&) = delete;  // the sequences hold iterators of its list
+  WaitingQueue& operator=(const WaitingQueue&) = delete;
 
   bool empty() const { return by_arrival_.empty(); }
   std::size_t size() const { return by_arrival_.size(); }
@@ -36,7 +38,7 @@ class WaitingQueue {
 
  private:
   using Place = std::list<Sequence*>::iterator;
-  bool has_window_room() const;
+  bool has_window_space() const;
   void enter(Sequence* sequence);
 
   Order order_;

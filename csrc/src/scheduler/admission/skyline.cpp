@@ -22,7 +22,7 @@ constexpr std::int64_t kRaise = kZOne / 4;  // by an eviction
 
 // The survival function of max_new_tokens u^2 in 2^-8, at 256ths of max_new_tokens: 1 - sqrt(x),
 // rounded up so that it is positive below the limit.
-const std::array<std::int64_t, 257> kBelievedSurvival = [] {
+const std::array<std::int64_t, 257> kAssumedSurvival = [] {
   std::array<std::int64_t, 257> values{};
   for (std::size_t i = 0; i < values.size(); ++i) {
     const double x = static_cast<double>(i) / 256;
@@ -47,11 +47,10 @@ class Skyline::Survival {
   }
 
  private:
-  // Lengths beyond this one, seen or believed, in 2^-8.
+  // Lengths beyond this one, seen or assumed, in 2^-8.
   std::int64_t at(std::int64_t length) const {
     const auto part = static_cast<std::size_t>((length * per_token_) >> 24);
-    return (lengths_.longer_than(length) << 8) +
-           kBelievedSurvival[std::min<std::size_t>(part, 256)];
+    return (lengths_.longer_than(length) << 8) + kAssumedSurvival[std::min<std::size_t>(part, 256)];
   }
 
   const LengthWindow& lengths_;
@@ -88,12 +87,12 @@ void Skyline::include(Checkpoint& sum, const Share& share) {
 
 bool Skyline::within(const Checkpoint& sum, std::int64_t blocks) const {
   if (sum.all <= blocks) return true;
-  const std::int64_t room = (blocks << 16) - sum.mean;  // in 2^-16 blocks
-  if (room < 0) return false;
-  // room >= z sd, squared, with z in 2^-20 and the variance in 2^-16; doubles round these
+  const std::int64_t headroom = (blocks << 16) - sum.mean;  // in 2^-16 blocks
+  if (headroom < 0) return false;
+  // headroom >= z sd, squared, with z in 2^-20 and the variance in 2^-16; doubles round these
   // operations alike everywhere.
   const double z = static_cast<double>(z_) / static_cast<double>(kZOne);
-  return static_cast<double>(room) * static_cast<double>(room) >=
+  return static_cast<double>(headroom) * static_cast<double>(headroom) >=
          z * z * 65536.0 * static_cast<double>(sum.variance);
 }
 

@@ -10,6 +10,7 @@ namespace warpgroup {
 
 void BinAdmitter::admit_waiting(StepBudget& budget) {
   if (state_.waiting.empty()) return;
+  test_.begin_attempt();
   state_.plan.blocked_by = BlockedBy::kCompute;
   if (first_bin_runs_) admit_from_first_bin(budget);
   while (state_.running.empty() && !state_.waiting.empty() && !budget.is_spent()) {

@@ -163,16 +163,12 @@ void ContinuousBatcher::advance(std::int64_t steps) {
       hold_blocks(state_, *test_, *sequence, sequence->cached + steps);
       sequence->cached += steps;
       sequence->generated += steps;
-      sequence->last_token_step = state_.plan.step + steps - 1;
       state_.filled_tokens += steps;
     } else {
       sequence->cached += sequence->scheduled;
       state_.filled_tokens += sequence->scheduled;
       sequence->prefilled = sequence->to_compute() == 0;
-      if (sequence->prefilled) {
-        sequence->generated += 1;
-        sequence->last_token_step = state_.plan.step;
-      }
+      if (sequence->prefilled) sequence->generated += 1;
     }
     sequence->scheduled = 0;
   }

@@ -1,7 +1,6 @@
 #include "warpgroup/scheduler/batching/static_batcher.hpp"
 
 #include <algorithm>
-#include <limits>
 
 namespace warpgroup {
 
@@ -29,6 +28,10 @@ void StaticBatcher::plan() {
     state_.plan.blocked_by =
         rows() < state_.max_running() ? BlockedBy::kCompute : BlockedBy::kCount;
   }
+}
+
+void StaticBatcher::queue_changed() {
+  if (state_.waiting.empty()) next_batch_rows_ = 0;
 }
 
 bool StaticBatcher::batch_is_due() const {
@@ -109,7 +112,11 @@ std::int64_t StaticBatcher::batch_bytes(std::int64_t decoded) const {
 
 // For how many steps nothing changes: until a request reaches its limit, or memory runs out.
 std::int64_t StaticBatcher::horizon() const {
-  std::int64_t limit = std::numeric_limits<std::int64_t>::max();
+  // Beyond this many tokens a row the caches alone exceed the budget. Without this bound the bytes
+  // of a generous max_new_tokens would overflow.
+  const MemoryModel& memory = state_.memory;
+  std::int64_t limit =
+      (memory.budget_bytes() / memory.padded_kv_bytes(rows(), 1) + 1) * memory.block_tokens();
   for (const Sequence* row : state_.running) {
     if (!row->ended) limit = std::min(limit, row->remaining_limit());
   }
@@ -117,7 +124,7 @@ std::int64_t StaticBatcher::horizon() const {
   std::int64_t beyond = limit + 1;
   while (beyond - enough > 1) {
     const std::int64_t middle = enough + (beyond - enough) / 2;
-    const bool fits = batch_bytes(decoded_ + middle) <= state_.memory.budget_bytes();
+    const bool fits = batch_bytes(decoded_ + middle) <= memory.budget_bytes();
     (fits ? enough : beyond) = middle;
   }
   return enough;
@@ -131,8 +138,12 @@ void StaticBatcher::advance(std::int64_t steps) {
     row->cached += computed;
     state_.filled_tokens += computed;
     row->generated += steps;
-    row->last_token_step = state_.plan.step + steps - 1;
   }
+}
+
+bool StaticBatcher::makes_token(const Sequence& sequence) const {
+  const auto& running = state_.running;
+  return !sequence.ended && std::find(running.begin(), running.end(), &sequence) != running.end();
 }
 
 // The batch goes when its last request has ended.

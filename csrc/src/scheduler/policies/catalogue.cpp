@@ -68,6 +68,7 @@ Policy make_policy(const std::string& id, const std::map<std::string, double>& p
   Policy policy;
   policy.id = id;
   definition->configure(policy, policies::complete(definition->info, parameters));
+  check(policy);
   return policy;
 }
 

@@ -28,6 +28,8 @@ class Batcher {
   virtual std::string why_never_fits(const Request& request) const = 0;
   // Makes `state.plan`, whose step and time are set.
   virtual void plan() = 0;
+  // Whether each step of the plan makes an output token of this request.
+  virtual bool makes_token(const Sequence& sequence) const = 0;
   // The first `steps` steps of the plan ran.
   virtual void advance(std::int64_t steps) = 0;
   // The first step of the plan ran out of memory and had no effect.

@@ -22,6 +22,9 @@ class ContinuousBatcher : public Batcher {
 
   std::string why_never_fits(const Request& request) const override;
   void plan() override;
+  bool makes_token(const Sequence& sequence) const override {
+    return sequence.scheduled > 0 && sequence.scheduled == sequence.to_compute();
+  }
   void advance(std::int64_t steps) override;
   void recover_from_oom() override;
   void finish(Row row) override;

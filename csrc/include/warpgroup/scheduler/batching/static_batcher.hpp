@@ -15,10 +15,12 @@ class StaticBatcher : public Batcher {
 
   std::string why_never_fits(const Request& request) const override;
   void plan() override;
+  bool makes_token(const Sequence& sequence) const override;
   void advance(std::int64_t steps) override;
   void recover_from_oom() override;
   void finish(Row row) override { end(**row); }
   void abort(Row row) override { end(**row); }
+  void queue_changed() override;
   HeldMemory held() const override;
 
  private:
