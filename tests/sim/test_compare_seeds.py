@@ -27,7 +27,7 @@ def little() -> Experiment:
     return replace(experiment([(i * MS, 20 + i % 90, 1 + i % 37) for i in range(60)], kv_blocks=40), seed=4)
 
 
-def dealt() -> Experiment:
+def reshuffled_once() -> Experiment:
     first = little()
     return replace(first, trace=reshuffled(first.trace, 5), seed=5)
 
@@ -39,7 +39,9 @@ def harder() -> Experiment:
 
 def seeds(out: Path, **options) -> list[Path]:
     policies = parse_policies(POLICIES)
-    return compare(little(), policies, out, replicates=[dealt(), harder()], command="warpgroup compare", **options)
+    return compare(
+        little(), policies, out, replicates=[reshuffled_once(), harder()], command="warpgroup compare", **options
+    )
 
 
 @pytest.fixture(scope="module")

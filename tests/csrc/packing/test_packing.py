@@ -10,7 +10,7 @@ from warpgroup.csrc import BinPacker, pack, packing_algorithms
 
 ALGORITHMS = [*RULES, *DECREASING]
 HUGE = 1 << 40
-"""Above it rooms are found by a search tree, not by a bitmap: capacities in bytes."""
+"""Above it free space is found by a search tree, not by a bitmap: capacities in bytes."""
 
 
 def cases(longest_list: int, largest: int = 60):
@@ -95,7 +95,7 @@ def test_items_come_and_go_as_under_the_plain_rule(rule, capacity, moves):
             bin = packer.insert(size * unit)
             assert bin == plain.insert(size * unit)
             here.append((bin, size * unit))
-    assert [packer.free_space(b) for b in range(packer.num_bins)] == plain.room
+    assert [packer.free_space(b) for b in range(packer.num_bins)] == plain.free
 
 
 @pytest.mark.parametrize("rule", RULES)

@@ -1,4 +1,4 @@
-"""The queue of requests to come, against a plain list that is searched anew each time."""
+"""The queue of requests to come, against a plain list that is searched from the start each time."""
 
 import numpy as np
 import pytest

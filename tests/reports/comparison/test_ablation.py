@@ -51,7 +51,7 @@ def test_the_switch_that_brought_most_is_named_first_and_losses_are_said():
     )
 
 
-def test_of_a_rung_that_ran_out_of_memory_it_is_said_that_it_would_not_compete():
+def test_of_a_step_that_ran_out_of_memory_it_is_said_that_it_would_not_compete():
     measure, effects = effects_of(1.0, 2.0, 1.9)
     effects[1] = dataclasses.replace(effects[1], ooms=1267)
     assert "policy 1 (switch 1) ran out of memory in 1,267 steps, so it could not win." in ablation_sentence(
@@ -69,7 +69,7 @@ def test_beside_values_near_zero_differences_are_said_instead_of_factors(values)
     assert "x that of" not in text
 
 
-def test_a_ladder_on_which_nothing_moves_says_so():
+def test_an_ablation_in_which_nothing_moves_says_so():
     for values in ((1.0, 1.01, 1.0), (0.0, 0.0)):
         assert "no switch changes it by more than 2%" in ablation_sentence(*effects_of(*values))
 
@@ -89,7 +89,7 @@ def test_differences_add_up_as_they_are_shown(values):
 
 
 @given(values=values)
-def test_a_sentence_can_be_said_of_any_ladder(values):
+def test_a_sentence_can_be_said_of_any_ablation(values):
     text = ablation_sentence(*effects_of(*values))
     assert "policy 0" in text
     assert f"policy {len(values) - 1}" in text
@@ -139,7 +139,7 @@ def test_throughput_is_attributed_if_goodput_is_of_a_handful_of_requests(ablatio
     assert ablation_section(ablation(before, after)).sentence.startswith("Throughput of paged is 1.50x")
 
 
-def test_the_table_has_a_row_a_rung_and_says_the_change(ablation):
+def test_the_table_has_a_row_a_step_and_says_the_change(ablation):
     table = ablation_section(ablation({**IN_TIME, "goodput_req_s": 0.5, "ooms": 3}, IN_TIME)).table
     assert [(row[0].text, row[1].text, row[6].text, row[-1].text) for row in table.rows] == [
         ("baseline", "count-static(n=2)", "3", ""),
@@ -148,7 +148,7 @@ def test_the_table_has_a_row_a_rung_and_says_the_change(ablation):
     assert all(len(row) == len(table.heads) for row in table.rows)
 
 
-def test_there_is_nothing_to_attribute_in_a_single_run_or_in_an_interrupted_or_a_doubled_ladder(ablation):
+def test_there_is_nothing_to_attribute_in_a_single_run_or_in_an_interrupted_or_a_doubled_ablation(ablation):
     one, two = ablation(IN_TIME), ablation(IN_TIME, IN_TIME)
     stopped = dataclasses.replace(two[1], info=msgspec.structs.replace(two[1].info, complete=False))
     assert [ablation_section(runs) for runs in ([], one, [two[0], stopped], [*two, *two])] == [None] * 4
@@ -168,7 +168,7 @@ def test_no_attribution_no_section():
     assert render_page("ablation.html.jinja", ablation=None).strip() == ""
 
 
-def test_the_same_ladder_gives_the_same_small_section(ablation):
+def test_the_same_ablation_gives_the_same_small_section(ablation):
     runs = ablation({**IN_TIME, "goodput_req_s": 0.5}, *[IN_TIME] * 8)
     first = ablation_section(runs)
     assert first == ablation_section(runs)
