@@ -253,7 +253,7 @@ _COUNTED = ("requests", *STATUSES, "ooms", "preemptions")
 
 
 def averaged(summaries: Sequence[Summary]) -> Summary:
-    """One summary for the runs of several seeds: counts are sums, all other figures are means.
+    """One summary for the runs of several seeds: counts are sums, peak VRAM is the maximum, the rest are means.
 
     A mean is None if one of the runs has no value.
     """
@@ -269,6 +269,8 @@ def averaged(summaries: Sequence[Summary]) -> Summary:
             values[name] = Spread(*map(_mean, parts))
         elif name in _COUNTED:
             values[name] = sum(each)
+        elif name == "peak_vram_bytes":
+            values[name] = max(each)
         else:
             values[name] = type(each[0])(_mean(each))
     return Summary(**values)

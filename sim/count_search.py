@@ -32,7 +32,11 @@ class BestCount:
     def __str__(self) -> str:
         if not self.largest_safe:
             return "no count is safe: even one request at a time runs out of memory"
-        edge = "no count is too large here" if self.unbounded else f"{self.largest_safe} is the largest safe one"
+        edge = (
+            "no count is too large here"
+            if self.unbounded
+            else f"{self.largest_safe} is the largest count that never ran out of memory"
+        )
         return f"n={self.n} is the best of {self.tried} counts simulated on this very trace; {edge}"
 
 

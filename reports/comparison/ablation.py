@@ -115,7 +115,7 @@ def ablation_section(ablation: Sequence[Run]) -> AblationSection | None:
     return AblationSection(
         ablation_sentence(measure, effects),
         inline_svg(
-            "attribution",
+            "ablation",
             waterfall_figure(measure, effects),
             f"{measure.name.capitalize()} from {effects[0].policy} to {effects[-1].policy}, switch by switch",
             f"{effects[0].policy}: {measure.shown(effects[0].after)} {measure.unit}; "

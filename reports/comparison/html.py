@@ -12,7 +12,7 @@ from ..judging.provenance import compared_policies, facts, memory_parts
 from ..judging.study import Study
 from ..judging.table import comparison_table
 from ..judging.verdict import Verdict
-from ..numbers import gib, percent, three_digits
+from ..numbers import ENOUGH_FOR_P99, gib, percent, three_digits
 from ..page.page import render_page, write_page
 from ..validation.overlay import overlay
 from .ablation import ablation_section
@@ -58,6 +58,7 @@ def _sections(study: Study, judged: Verdict) -> dict[str, object]:
         **figures(runs, judged),
         "overlay": overlay(study),
         "seeds": max(map(len, study.replicates)),
+        "enough_for_p99": ENOUGH_FOR_P99,
     }
 
 

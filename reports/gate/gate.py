@@ -34,8 +34,8 @@ class Gate:
         base_commit: the commit that head left `base` at; set by `run_gate` if a class needs it.
         only: names of the classes to measure; empty: all that are configured.
         command: the command line that asked for this gate.
-        say: is told what the gate is doing.
-        note: is told remarks for the result.
+        say: called with each message about what the gate is doing.
+        note: called with each remark for the result.
     """
 
     config: GateConfig

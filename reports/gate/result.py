@@ -103,8 +103,3 @@ class GateResult(msgspec.Struct, frozen=True):
     def save(self, path: Path) -> None:
         """Write the result as indented JSON."""
         path.write_bytes(msgspec.json.format(msgspec.json.encode(self), indent=1) + b"\n")
-
-
-def read_result(path: Path) -> GateResult:
-    """Read what `GateResult.save` wrote. Raises msgspec.MsgspecError or OSError."""
-    return msgspec.json.decode(path.read_bytes(), type=GateResult)

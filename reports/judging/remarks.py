@@ -8,7 +8,8 @@ from ..numbers import listed
 from .contender import Contender
 from .contest import Standings
 from .differences import differences
-from .factor import compared_in_all
+from .factor import compared_in_all, may_be_chance
+from .figure import deciding_either_way
 
 NEVER_TIGHT = 0.01
 """If requests waited for memory during less than this share of the run, memory was not the bottleneck."""
@@ -153,7 +154,12 @@ def first_fit_decreasing(found: Standings) -> list[str]:
         return []
     if equal(ffd.summary, rival.summary):
         return [f"{ffd.label} (first-fit decreasing) gains nothing over {rival.label} here."]
-    word = "against" if ffd is aware[0] else "(first-fit decreasing) loses to"
+    is_first = ffd is aware[0]
+    winner, loser = (ffd, rival) if is_first else (rival, ffd)
+    if may_be_chance(deciding_either_way(winner.summary, loser.summary), winner, loser):
+        word = "(first-fit decreasing) cannot be told apart from"
+    else:
+        word = "against" if is_first else "(first-fit decreasing) loses to"
     return [f"{ffd.label} {word} {rival.label}: {compared_in_all(ffd, rival)}."]
 
 

@@ -231,6 +231,7 @@ def write_validation(validations: Sequence[Validation], path: Path) -> None:
     """Write one self-contained HTML page atomically. Raises OutputRefused if it cannot be written."""
     page = render_page(
         "validation.html.jinja",
+        enough_for_p99=ENOUGH_FOR_P99,
         validations=[_shown(each, number) for number, each in enumerate(validations)],
         missed=sum(len(each.missed) for each in validations),
         limited=sum(check.limit is not None for each in validations for check in each.checks),

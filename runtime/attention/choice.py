@@ -6,7 +6,7 @@ from ...errors import DeviceUnavailable, InvalidScenario
 from ...workloads import ModelSpec
 from ..machine import Machine
 from .interface import Attention
-from .registry import BACKENDS, REGISTRY, Package
+from .registry import BACKENDS, REGISTRY, Backend
 
 
 def choose_attention(name: str, machine: Machine, spec: ModelSpec) -> Attention:
@@ -35,10 +35,10 @@ def _obstacle(name: str, machine: Machine, spec: ModelSpec) -> str:
             "runs models of 16 bits with heads of up to 256 dimensions on a GPU; this is "
             f"{spec.name} on {machine.name}: choose --attention sdpa"
         )
-    if backend.package is not None and not _is_installed(backend.package):
+    if backend.package is not None and (module := _missing_module(backend)):
         return (
-            f"needs {backend.package.name}, which is not installed: run {backend.package.install}, or choose "
-            "--attention torch-flash"
+            f"needs {backend.package.name}, but the module {module} cannot be imported: run {backend.package.install}, "
+            "or choose --attention torch-flash"
         )
     return ""
 
@@ -47,14 +47,14 @@ def _is_flash_model(machine: Machine, spec: ModelSpec) -> bool:
     return machine.is_cuda and spec.dtype_bytes == 2 and spec.head_dim % 8 == 0 and spec.head_dim <= 256
 
 
-def _is_installed(package: Package) -> bool:
-    """Whether the package can be imported: one that was built for another torch is there, but cannot."""
-    try:
-        for module in package.modules:
+def _missing_module(backend: Backend) -> str:
+    """The first module that cannot be imported, such as one that was built for another torch; empty if all can."""
+    for module in backend.modules:
+        try:
             import_module(module)
-    except ImportError:
-        return False
-    return True
+        except ImportError:
+            return module
+    return ""
 
 
 def require_blocks(attention: Attention, block_tokens: int) -> None:

@@ -11,12 +11,10 @@ class Package:
 
     Attributes:
         name: of the package and its version, for messages.
-        modules: what must be importable for it to count as installed.
-        install: the command that installs it.
+        install: the command that installs it, with all other modules that the backends need.
     """
 
     name: str
-    modules: tuple[str, ...]
     install: str
 
 
@@ -30,21 +28,22 @@ class Backend:
         needs_flash_model: it runs FlashAttention kernels: only on a GPU, in 16 bits, with heads of at most 256
             dimensions, a multiple of 8.
         package: an optional package that it needs.
+        modules: the modules outside torch that it imports: they must be importable.
     """
 
     module: str
     kind: str
     needs_flash_model: bool = False
     package: Package | None = None
+    modules: tuple[str, ...] = ()
 
 
-_FLASH_ATTN = Package(
-    "flash-attn 2.8.3", ("flash_attn_2_cuda", "triton"), install_command("flash", options="--no-build-isolation ")
-)
+_FLASH_ATTN = Package("flash-attn 2.8.3", install_command("flash", options="--no-build-isolation "))
+_FLASH_KERNELS = "flash_attn_2_cuda"
 
 REGISTRY = {
-    "paged": Backend("paged", "PagedAttention", needs_flash_model=True, package=_FLASH_ATTN),
-    "flash": Backend("flash", "FlashAttention", needs_flash_model=True, package=_FLASH_ATTN),
+    "paged": Backend("paged", "PagedAttention", True, _FLASH_ATTN, (_FLASH_KERNELS, "triton")),
+    "flash": Backend("flash", "FlashAttention", True, _FLASH_ATTN, (_FLASH_KERNELS,)),
     "torch-flash": Backend("torch_flash", "TorchFlashAttention", needs_flash_model=True),
     "sdpa": Backend("sdpa", "SdpaAttention"),
 }

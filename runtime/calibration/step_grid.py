@@ -19,8 +19,8 @@ _MIXED_ROWS = (4, 16, 32, 64, 128, 256)
 _MIXED_PREFILL = (16, 64, 128, 208, 320, 512, 768, 1024, 2048, 4096, 8192, 14_336)
 _MIXED_CHUNKS = (64, 208, 512, 2048, 8192)
 _LONGEST_ROW = 4  # the longest cache of a step, in multiples of the average
-_DECODING_BETWEEN, _SHORT = 3, 2048  # so many steps only decode, after a prefill of at most so many tokens
-_HEATING, _HOT_ROWS = 16, 64  # so many steps before the measured ones, with at least so many rows
+_DECODING_BETWEEN, _SHORT = 3, 2048  # steps that only decode, after a prefill of at most _SHORT tokens
+_HEATING, _HOT_ROWS = 16, 64  # steps before the measured ones, with at least _HOT_ROWS rows
 _DECODE_STEPS, _PREFILL_STEPS = 8, 3
 
 LONGEST_ROW_TOKENS = _LONGEST_ROW * max(_CONTEXTS) + 256
@@ -34,7 +34,7 @@ class GridPoint:
     Attributes:
         rows: how many requests decode, from caches of different lengths.
         context: the average length of these caches; they may be somewhat longer.
-        longest: if not 0, one of these caches has so many tokens.
+        longest: tokens of the longest of these caches; 0: no cache is made longer.
         prompts: how many whole prompts a step prefills beside them.
         length: tokens of each of these prompts.
         chunk: in place of whole prompts: how many tokens of one prompt a step prefills.

@@ -72,7 +72,7 @@ class VramCap:
         return True
 
     def make_room(self, missing: int) -> None:
-        """Let the pool grow by at least so many blocks. Raises OutOfVram."""
+        """Let the pool grow by at least `missing` blocks. Raises OutOfVram."""
         while missing > 0:
             before, most = self._pool.blocks, self.pool_blocks
             if before + missing > most:

@@ -21,10 +21,10 @@ from .progress import Progress, ReplayOptions
 from .recording import Received, Recording, StepUnderWay, machine_info
 
 _PROGRESS_STEPS = 16
-"""Progress is told once in so many steps."""
+"""The number of steps between two reports of progress."""
 
 _IDLE_S = 0.1
-"""An idle engine looks so often whether it is to end."""
+"""The time between two checks of an idle engine whether it must end."""
 
 
 class Replay:

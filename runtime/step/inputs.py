@@ -48,7 +48,7 @@ class Extent:
 
     @property
     def largest_step(self) -> "Shape":
-        """A shape of which each part is at least as large as in any step within these limits, and in any graph."""
+        """A shape that no step within these limits, and no graph, exceeds in any part."""
         tokens, pieces = max(self.step_tokens, *self.graph_chunks, 1), max(self.seats, GRAPH_CHUNKS)
         return Shape(self.seats, pieces, tokens, pieces, tokens, self.seats + pieces, self.width)
 

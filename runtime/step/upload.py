@@ -29,13 +29,6 @@ def at_once(to: torch.Tensor, slab: torch.Tensor) -> None:
     to.copy_(slab)
 
 
-def on_compute_stream(to: torch.Tensor, slab: torch.Tensor) -> Copied:
-    """Copies on the stream that computes, between the step before and this one."""
-    to.copy_(slab, non_blocking=True)
-    copied: Copied = _recorded(torch.cuda.current_stream(to.device))
-    return copied
-
-
 def on_copy_stream(machine: Machine) -> Copy:
     """Copies on a separate stream while the step before is computed.
 

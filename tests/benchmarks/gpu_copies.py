@@ -22,10 +22,18 @@ from warpgroup.experiment import Limits, build_experiment
 from warpgroup.runtime import choose_attention, open_machine, open_session
 from warpgroup.runtime.step.inputs import Layout, Shape, Slabs, StepLengths
 from warpgroup.runtime.step.pinned_memory import Arena
-from warpgroup.runtime.step.upload import at_once, on_compute_stream, on_copy_stream
+from warpgroup.runtime.step.upload import Copied, at_once, on_copy_stream
 from warpgroup.workloads import Trace, load_model
 
 ROWS, CONTEXT, PREFILL = 256, 1024, 16_384
+
+
+def on_compute_stream(to: torch.Tensor, slab: torch.Tensor) -> Copied:
+    """Copies on the stream that computes, between the step before and this one."""
+    to.copy_(slab, non_blocking=True)
+    copied = torch.cuda.Event()
+    copied.record(torch.cuda.current_stream(to.device))
+    return copied
 
 
 def microseconds(work: Callable[[], Any], repeats: int = 200) -> dict[str, float]:

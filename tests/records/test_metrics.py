@@ -220,3 +220,9 @@ def test_attainment_is_the_share_of_all_requests_that_keeps_the_slo():
 
 def test_attainment_over_seeds_is_their_mean():
     assert metrics.averaged(summaries_of([(1, 0.2, 1, 1), (1, 0.4, 1, 1)])).attainment == pytest.approx(0.3)
+
+
+def test_the_peak_of_several_seeds_is_the_highest_of_their_peaks():
+    one, two = summaries_of([(1, 0.2, 1, 1), (1, 0.4, 1, 1)])
+    several = [msgspec.structs.replace(s, peak_vram_bytes=peak) for s, peak in ((one, 100), (two, 300))]
+    assert metrics.averaged(several).peak_vram_bytes == 300

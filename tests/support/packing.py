@@ -9,20 +9,20 @@ DECREASING = {"nfd": "next-fit", "ffd": "first-fit", "bfd": "best-fit", "wfd": "
 
 
 class PlainPacker:
-    """One list of free ranges, searched from end to end."""
+    """One list of bins, searched from end to end."""
 
     def __init__(self, capacity: int, rule: str) -> None:
         self.capacity, self.rule = capacity, rule
-        self.room: list[int] = []
-        self._since: list[int] = []  # when the bin came to the room it has
+        self.free: list[int] = []
+        self._since: list[int] = []  # when the free space of the bin last changed
         self._now = 0
 
     def insert(self, length: int) -> int:
         chosen = self._choose(length)
         if chosen is None:
-            self.room.append(self.capacity)
+            self.free.append(self.capacity)
             self._since.append(0)
-            chosen = len(self.room) - 1
+            chosen = len(self.free) - 1
         self._change(chosen, -length)
         return chosen
 
@@ -31,21 +31,21 @@ class PlainPacker:
 
     def _change(self, bin: int, by: int) -> None:
         self._now += 1
-        self.room[bin] += by
+        self.free[bin] += by
         self._since[bin] = self._now
 
     def _choose(self, length: int) -> int | None:
-        fitting = [b for b, room in enumerate(self.room) if room >= length]
+        fitting = [b for b, free in enumerate(self.free) if free >= length]
         if self.rule == "next-fit":
-            last = len(self.room) - 1
+            last = len(self.free) - 1
             return last if last in fitting else None
         if not fitting:
             return None
         if self.rule == "first-fit":
             return fitting[0]
         pick = min if self.rule == "best-fit" else max
-        wanted = pick(self.room[b] for b in fitting)
-        return max((b for b in fitting if self.room[b] == wanted), key=lambda b: self._since[b])
+        wanted = pick(self.free[b] for b in fitting)
+        return max((b for b in fitting if self.free[b] == wanted), key=lambda b: self._since[b])
 
 
 def plain_pack(lengths: list[int], capacity: int, algorithm: str) -> list[int]:

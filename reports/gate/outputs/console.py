@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 _WIDTH = 100
 _FEW = 15
-"""Up to so many passed checks have a row each."""
+"""If more checks than this passed, they do not have a row each."""
 
 _STYLES = {
     Outcome.BROKEN: "bold red",

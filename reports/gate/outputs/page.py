@@ -26,7 +26,7 @@ from ..wording import (
 )
 
 _FEW = 15
-"""Up to so many checks that need no attention are shown unfolded."""
+"""If more checks than this need no attention, they are shown folded."""
 _GATES = 40
 _FIGURES = 200
 

@@ -95,7 +95,7 @@ def test_items_come_and_go_as_under_the_plain_rule(rule, capacity, moves):
             bin = packer.insert(size * unit)
             assert bin == plain.insert(size * unit)
             here.append((bin, size * unit))
-    assert [packer.free_space(b) for b in range(packer.num_bins)] == plain.room
+    assert [packer.free_space(b) for b in range(packer.num_bins)] == plain.free
 
 
 @pytest.mark.parametrize("rule", RULES)

@@ -289,7 +289,7 @@ def test_seeds_are_paired_by_their_number_and_not_by_their_place(info_with):
     assert judged.headline.startswith("ffd wins: 1.50x [1.50, 1.50]")
 
 
-def test_without_a_common_seed_a_lead_has_no_interval(info_with):
+def test_without_a_common_seed_an_advantage_has_no_interval(info_with):
     replicates = [over_seeds(info_with, "paged", [1.0, 1.1]), over_seeds(info_with, "ffd", [2.0, 2.2], first=2)]
     judged = verdict([group[0] for group in replicates], replicates)
     assert judged.headline == "ffd wins: 2.00x the goodput of paged"
@@ -306,7 +306,7 @@ def test_a_seed_that_was_interrupted_is_left_out_and_said_so(info_with):
     assert "ffd is INCOMPLETE on 1 of 3 seeds: it was interrupted." in judged.details
 
 
-def test_a_lead_without_a_factor_is_no_win_either_if_seeds_cannot_tell(info_with):
+def test_an_advantage_without_a_factor_is_no_win_either_if_seeds_cannot_tell(info_with):
     """On one seed nothing is good: there is no ratio."""
     replicates = [over_seeds(info_with, "paged", [0.0, 1.6, 1.0]), over_seeds(info_with, "ffd", [1.5, 1.0, 1.6])]
     judged = verdict([group[0] for group in replicates], replicates)
@@ -322,13 +322,13 @@ def test_over_seeds_a_factor_that_is_too_large_to_say_anything_is_not_given_eith
     assert "(30.00x" not in judged.sentence
 
 
-def test_a_lead_too_large_for_a_factor_is_a_win_if_every_seed_shows_it(info_with):
+def test_an_advantage_too_large_for_a_factor_is_a_win_if_every_seed_shows_it(info_with):
     replicates = [over_seeds(info_with, "paged", [0.01, 0.1]), over_seeds(info_with, "ffd", [1.0, 9.5])]
     judged = verdict([group[0] for group in replicates], replicates)
     assert judged.headline == "ffd wins, by its goodput"
 
 
-def test_over_seeds_a_lead_has_its_interval(info_with):
+def test_over_seeds_an_advantage_has_its_interval(info_with):
     replicates = [
         [info_with("paged", seed=i, goodput_req_s=1.0 + 0.1 * i) for i in range(3)],
         [info_with("ffd", seed=i, goodput_req_s=2.0 + 0.2 * i) for i in range(3)],
@@ -340,7 +340,17 @@ def test_over_seeds_a_lead_has_its_interval(info_with):
     assert "3 seeds: figures and factors are geometric means" in judged.details[-1]
 
 
-def test_a_lead_that_seeds_cannot_tell_from_none_is_called_so(info_with):
+def test_a_loss_of_first_fit_decreasing_that_seeds_cannot_tell_from_none_is_not_called_a_loss(info_with):
+    replicates = [
+        over_seeds(info_with, "paged", [1.5, 1.0, 1.6]),
+        over_seeds(info_with, "ffd", [1.0, 1.6, 1.0]),
+    ]
+    judged = verdict([group[0] for group in replicates], replicates)
+    assert not any("loses to" in detail for detail in judged.details)
+    assert any("ffd (first-fit decreasing) cannot be told apart from paged: " in detail for detail in judged.details)
+
+
+def test_an_advantage_that_seeds_cannot_tell_from_none_is_called_so(info_with):
     replicates = [
         over_seeds(info_with, "paged", [1.0, 1.6, 1.0]),
         over_seeds(info_with, "ffd", [1.5, 1.0, 1.6]),

@@ -55,14 +55,24 @@ def test_auto_takes_the_first_backend_that_can_run(monkeypatch):
     assert choose_attention("auto", CPU, LARGE).name == "FlashAttention-2 (torch)"
 
 
-def test_a_package_that_is_missing_is_named_with_its_command(monkeypatch):
+@pytest.mark.parametrize(("name", "missing"), [("flash", "flash_attn_2_cuda"), ("paged", "triton")])
+def test_a_module_that_is_missing_is_named_with_the_command_that_installs_it(name, missing, monkeypatch):
     monkeypatch.setattr(choice, "_is_flash_model", lambda machine, spec: True)
-    monkeypatch.setattr(choice, "_is_installed", lambda package: False)
+    for module in ("flash_attn_2_cuda", "triton"):
+        monkeypatch.setitem(sys.modules, module, None if module == missing else type(sys)(module))
     needed = (
-        r"--attention flash needs flash-attn 2\.8\.3.*run pip install --no-build-isolation '\.\[flash\]' in a clone"
+        rf"--attention {name} needs flash-attn 2\.8\.3, but the module {missing} cannot be imported: "
+        r"run pip install --no-build-isolation '\.\[flash\]' in a clone"
     )
     with pytest.raises(DeviceUnavailable, match=needed):
-        choose_attention("flash", CPU, LARGE)
+        choose_attention(name, CPU, LARGE)
+
+
+def test_flash_does_not_need_triton(monkeypatch):
+    monkeypatch.setattr(choice, "_is_flash_model", lambda machine, spec: True)
+    monkeypatch.setitem(sys.modules, "flash_attn_2_cuda", type(sys)("flash_attn_2_cuda"))
+    monkeypatch.setitem(sys.modules, "triton", None)
+    assert not choice._obstacle("flash", CPU, LARGE)
 
 
 def test_a_new_backend_is_one_class_and_one_row(monkeypatch):

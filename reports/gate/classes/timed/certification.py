@@ -55,7 +55,7 @@ def certify_gate(
         wanted: number of trials of a build against itself, against a slower build, and against itself under load.
         output: written at the end; its journal, beside it, lets an interrupted certification continue.
         slower_percent: how much more the slower build packs.
-        on_trial: is told the number of trials after each.
+        on_trial: called after each trial with the number of trials so far.
 
     Raises Broken: a build fails, or there is no such benchmark. InvalidScenario, OutputRefused: wrong usage.
     """
