@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from ..errors import Interrupted
 from ..runtime import BACKENDS
 from ..workloads import ARRIVAL_FORMS, DEFAULT_DEVICE, DEFAULT_MODEL, USERS_FORM
 from .defaults import DEFAULT_SCENARIO
@@ -230,10 +229,7 @@ def _with(command: Command, names: tuple[str, ...]) -> Command:
 
     @functools.wraps(command)
     def wrapper(**values: Any) -> None:
-        try:
-            command(options=Options(**{name: values.pop(name) for name in shared}), **values)
-        except KeyboardInterrupt:
-            raise Interrupted from None
+        command(options=Options(**{name: values.pop(name) for name in shared}), **values)
 
     parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in (*shared.values(), *own.values())]
     del wrapper.__wrapped__
