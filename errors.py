@@ -86,6 +86,11 @@ class NoAblation(WarpGroupError):
     """The policy cannot be reached from the baseline one switch at a time, for example because a switch is unknown."""
 
 
+def as_given(value: object) -> str:
+    """A value for a message of one line: text in quotes, other values as Python writes them, at most 40 characters."""
+    return quoted(value) if isinstance(value, str | bytes) else quoted(str(value))[1:-1]
+
+
 def quoted(content: object, limit: int = 40) -> str:
     """Content of a file in quotes, for a message of one line: at most `limit` characters, unprintable ones as `?`.
 

@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 
 from ..csrc import EVENTS, STATUSES, STEP_EVENTS, policy_catalogue
-from ..errors import InvalidRun, OutputRefused
+from ..errors import InvalidRun, InvalidScenario, OutputRefused
 from .check import fault_of, fault_of_info
 from .run import BLOCKED_BY, SCHEMA, Columns, Run, RunInfo
 from .upgrade import upgrade_run
@@ -122,7 +122,7 @@ def read_info(folder: Path) -> RunInfo:
         raise InvalidRun(_no_run(folder)) from None
     except OSError as error:
         raise InvalidRun(f"cannot read {path}: {error.strerror}") from None
-    except (msgspec.MsgspecError, UnicodeError, OverflowError) as error:
+    except (msgspec.MsgspecError, UnicodeError, OverflowError, InvalidScenario) as error:
         raise InvalidRun(f"{path} is not a run record: {_reason(error)}; run it again") from None
     if info.schema > SCHEMA:
         raise InvalidRun(f"{path} has schema {info.schema}, this version reads up to {SCHEMA}: update warpgroup")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from ...csrc import EVENTS, STATUSES, STEP_EVENTS
+from ...errors import InvalidRun
 from ...records import BLOCKED_BY, Columns, Run, claim_folder, read_run, write_run
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 _CODED = {"status": STATUSES, "blocked_by": BLOCKED_BY}
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
 class RunResult(Run):
     """A simulated or measured run.
 
@@ -107,7 +108,9 @@ class RunResult(Run):
 
 
 def load_run(folder: str | Path) -> RunResult:
-    """Read a run that a command or `RunResult.save` wrote. Raises InvalidRun."""
+    """Read a run that a command or `RunResult.save` wrote. Raises InvalidRun: it is no run, or cannot be read."""
+    if not isinstance(folder, str | Path):
+        raise InvalidRun(f"expected the folder of a run, not a {type(folder).__name__}")
     return RunResult.of(read_run(Path(folder)))
 
 
