@@ -7,7 +7,7 @@
     ├── OverBudget        a model beside which no KV cache fits on the device
     ├── InvalidModel      a model folder whose config or weights cannot be used
     ├── DeviceUnavailable a GPU, a Ray cluster, or a library for one of them, that is missing
-    ├── OutputRefused     a folder or file that must not or cannot be written
+    ├── OutputRefused     a folder or file that must not or cannot be written; FolderInUse: one that is not empty
     ├── QueueFull         a request for which the submission queue has no space, or that came after its end
     ├── InvalidRun        a run folder that cannot be read, or whose files belong to different runs
     ├── InvalidProfile    a calibrated profile that cannot be read, or steps from which none can be fitted
@@ -68,6 +68,10 @@ class DeviceUnavailable(WarpGroupError):
 
 class OutputRefused(WarpGroupError):
     """The output folder or file exists already, or cannot be written."""
+
+
+class FolderInUse(OutputRefused):
+    """The output folder is not empty."""
 
 
 class QueueFull(WarpGroupError):

@@ -201,8 +201,8 @@ def build_experiment(
     if step_tokens < max_seqs:
         if limits.max_seqs and limits.step_tokens:
             raise InvalidScenario(
-                f"--step-tokens {step_tokens} is below --max-seqs {max_seqs}: a step computes at least one "
-                "token for every running request"
+                f"{step_tokens} tokens in a step are fewer than {max_seqs} running requests: a step computes at least "
+                "one token for each of them; raise the limit of tokens, or lower that of requests"
             )
         if limits.step_tokens:
             max_seqs = step_tokens
@@ -255,10 +255,24 @@ def _divide_memory(
             return MemoryModel.for_blocks(geometry, blocks=blocks, **plan)
         return MemoryModel(geometry, budget_bytes=budget_bytes, **plan)
     except NoSpaceForKv:
+        taken = _largest_parts(geometry, plan)
         raise OverBudget(
-            f"{model.name} does not fit on {device.name}: its weights take {geometry.weight_bytes / GIB:.1f} GiB of "
-            f"a budget of {budget_bytes / GIB:.1f} GiB, and no KV block fits beside them; choose a smaller model, a "
-            "larger device or a larger --vram"
+            f"{model.name} does not fit on {device.name}: of a budget of {budget_bytes / GIB:.1f} GiB, {taken}, and no "
+            "KV block fits beside them; choose a smaller model, a larger device, fewer tokens in a step, or more VRAM"
         ) from None
     except ValueError as error:
         raise InvalidScenario(str(error)) from None
+
+
+def _largest_parts(geometry: ModelGeometry, plan: dict[str, int]) -> str:
+    """What takes most of the memory beside the KV cache, in words: the three largest parts."""
+    ample = MemoryModel(geometry, budget_bytes=_MOST_BYTES, **plan)
+    parts = {
+        "weights": geometry.weight_bytes,
+        "activations of the largest step": ample.activation_reserve_bytes,
+        "CUDA libraries": plan["context_bytes"],
+        "CUDA graphs": plan["graph_pool_bytes"],
+        "reserves of the allocator": plan["slack_bytes"],
+    }
+    largest = sorted((item for item in parts.items() if item[1]), key=lambda item: -item[1])[:3]
+    return ", ".join(f"{name} take {size / GIB:.1f} GiB" for name, size in largest)

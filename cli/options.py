@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from ..runtime import BACKENDS
 from ..workloads import ARRIVAL_FORMS, DEFAULT_DEVICE, DEFAULT_MODEL, USERS_FORM
-from .defaults import DEFAULT_SCENARIO
+from .defaults import DEFAULT_SCENARIO, MOST_SEED
 from .help import option
 
 REQUESTS = "What to run"
@@ -87,7 +87,10 @@ class Options:
         ),
     ] = None
     seed: Annotated[
-        int | None, option(panel=REQUESTS, metavar="N", help="The seed of everything that is drawn at random.", min=0)
+        int | None,
+        option(
+            panel=REQUESTS, metavar="N", help="The seed of everything that is drawn at random.", min=0, max=MOST_SEED
+        ),
     ] = None
     slo: Annotated[
         str | None,

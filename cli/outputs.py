@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Literal
 
-from ..errors import OutputRefused
-from ..records import refuse_existing
+from ..errors import FolderInUse, OutputRefused
+from ..records import claim_folder, refuse_existing
 
 ReportForm = Literal["html", "md"]
 
@@ -26,6 +26,19 @@ def check_output(output: Path | None, option: str, *suffixes: str, force: bool) 
         return
     check_suffix(output, option, *suffixes)
     refuse_existing(output, option, force=force)
+
+
+def claim_out(folder: Path, *, force: bool, resume: bool | None = None) -> None:
+    """Make the folder of --out ready. Raises OutputRefused, naming the options that help.
+
+    Args:
+        resume: None: the command has no --resume.
+    """
+    try:
+        claim_folder(folder, force=force, resume=bool(resume))
+    except FolderInUse:
+        more = "" if resume is None else ", or --resume to continue in it"
+        raise FolderInUse(f"{folder} is not empty: choose another --out, or --force to overwrite it{more}") from None
 
 
 def check_suffix(output: Path | None, option: str, *suffixes: str) -> None:

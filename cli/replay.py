@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from ..csrc import PolicySpec, parse_policies
 from ..errors import Interrupted
 from ..experiment import Experiment
-from ..records import claim_folder, command_line, fresh_folder, read_info
+from ..records import command_line, fresh_folder, read_info
 from . import terminal
 from .experiments import experiment_from, model_of, with_speed
 from .help import examples, option
@@ -22,6 +22,7 @@ from .options import (
     ResumeOption,
     with_options,
 )
+from .outputs import claim_out
 from .tables.runs import show_runs
 
 EXAMPLES = examples(
@@ -90,7 +91,7 @@ def replay_command(
     for each in specs:
         experiment.scheduler(each)  # a contradiction with the limits shows here, before anything is written
     folder = out or fresh_folder()
-    claim_folder(folder, force=force, resume=resume)
+    claim_out(folder, force=force, resume=resume)
     terminal.note_trace(experiment.trace)
     settings = runtime.ReplayOptions(plan_ahead=plan_ahead, command=command_line())
     missing = specs

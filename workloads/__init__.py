@@ -14,7 +14,7 @@ from .models import (
     with_arrivals,
     workload_names,
 )
-from .quantities import LONGEST_SPAN_S, number_within, parse_bytes, whole_within
+from .quantities import LONGEST_SPAN_S, LONGEST_TOKENS, number_within, parse_bytes, whole_within
 from .readers.named_columns import columns_given
 from .reading import RequestLog, holds_clients, read_request_log, read_trace, scan_trace, write_trace
 from .scenarios import Scenario, load_scenario, scenario_names
@@ -63,6 +63,7 @@ __all__ = [
     "DEFAULT_DEVICE",
     "DEFAULT_MODEL",
     "LONGEST_SPAN_S",
+    "LONGEST_TOKENS",
     "TURN_COLUMNS",
     "USERS_FORM",
     "Conversations",

@@ -29,12 +29,17 @@ _Flags = np.ndarray[Any, np.dtype[np.bool_]]
 
 
 def parse_bytes(text: str) -> int:
-    """The number of bytes in `24GiB`, `512 MiB`, `80GB` or a plain number. Raises InvalidScenario."""
+    """The number of bytes in `24GiB`, `512 MiB` or `80GB`. A number without a unit is bytes, if it is at least 1 MiB.
+
+    Raises InvalidScenario: the text has another form, or lacks its unit.
+    """
     match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)\s*", text)
     unit = _BYTE_UNITS.get(match[2].lower()) if match else None
     size = float(match[1]) * unit if match and unit else 0.0
     if not 1 <= size < 2**63:
         raise InvalidScenario(f"size '{text}': expected a number with GiB, MiB, GB or MB, such as 24GiB")
+    if match and not match[2] and size < 2**20:
+        raise InvalidScenario(f"size '{text}': give a unit, such as {match[1]}GiB")
     return int(size)
 
 

@@ -19,6 +19,7 @@ from ...workloads import (
     whole_within,
     with_arrivals,
 )
+from ..defaults import MOST_SEED
 from ..slo import parse_slo
 
 HOW_TO_READ = (
@@ -26,8 +27,6 @@ HOW_TO_READ = (
     "takes a DataFrame"
 )
 """What makes a Trace of what one has."""
-
-MOST_SEED = 2**62
 
 
 def experiment_of(

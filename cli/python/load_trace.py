@@ -5,7 +5,8 @@ from pathlib import Path
 
 from ...errors import InvalidTrace
 from ...workloads import Trace, read_trace, token_limit, whole_within
-from .inputs import HOW_TO_READ, MOST_SEED, check_type
+from ..defaults import MOST_SEED
+from .inputs import HOW_TO_READ, check_type
 
 
 def load_trace(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from ...csrc import EVENTS, STATUSES, STEP_EVENTS
-from ...errors import InvalidRun
+from ...errors import FolderInUse, InvalidRun
 from ...records import BLOCKED_BY, Columns, Run, claim_folder, read_run, write_run
 
 if TYPE_CHECKING:
@@ -73,7 +73,10 @@ class RunResult(Run):
 
         Raises OutputRefused: the folder is not empty and `force` is false, or it cannot be written.
         """
-        claim_folder(Path(folder), force=force)
+        try:
+            claim_folder(Path(folder), force=force)
+        except FolderInUse as error:
+            raise FolderInUse(f"{error}, or overwrite it with force=True") from None
         write_run(Path(folder), self)
 
     def __repr__(self) -> str:

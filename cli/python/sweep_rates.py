@@ -58,7 +58,8 @@ class SweepResult:
     def __repr__(self) -> str:
         from ...reports.comparison.frontier import capacity_sentence
 
-        return f"<sweep of {len(self.record.policies)} policies: {capacity_sentence(self.record)}>"
+        count = len(self.record.policies)
+        return f"<sweep of {count} {'policy' if count == 1 else 'policies'}: {capacity_sentence(self.record)}>"
 
     def _repr_html_(self) -> str:
         from ...reports.comparison.frontier import capacity_sentence

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from html import escape
 from typing import Any, Self
 
 import msgspec
@@ -143,6 +144,18 @@ class Trace:
             f"<Trace {quoted(self.name)}: {len(self):,} requests{span}, {int(self.prompt_tokens.sum()):,} prompt and "
             f"{int(self.output_tokens.sum()):,} output tokens, max_new_tokens {self.max_new_tokens:,}>"
         )
+
+    def _repr_html_(self) -> str:
+        span = f"{int(self.arrival_ns[-1]) / NS:,.4g} s" if self.has_times and len(self) else "no arrival times"
+        facts = {
+            "requests": f"{len(self):,}",
+            "arrivals over": span,
+            "prompt tokens": f"{int(self.prompt_tokens.sum()):,}",
+            "output tokens": f"{int(self.output_tokens.sum()):,}",
+            "max_new_tokens": f"{self.max_new_tokens:,}",
+        }
+        rows = "".join(f"<tr><th>{name}</th><td>{value}</td></tr>" for name, value in facts.items())
+        return f"<table><caption>{escape(self.name)}</caption>{rows}</table>"
 
     def at(self, positions: Column) -> "Trace":
         """The requests at these positions, in this order, which must be one of arrival."""

@@ -181,3 +181,9 @@ def test_rows_may_be_integers_of_numpy(rows):
 def test_a_trace_is_shown_in_one_short_line():
     shown = repr(Trace.of_rows([(0, 5, 5), (90 * 10**9, 1000, 9)], max_new_tokens=9, name="mine"))
     assert shown == "<Trace 'mine': 2 requests over 90 s, 1,005 prompt and 14 output tokens, max_new_tokens 9>"
+
+
+def test_a_trace_is_a_small_table_in_a_notebook():
+    shown = Trace.of_rows([(0, 5, 5), (90 * 10**9, 1000, 9)], max_new_tokens=9, name="<mine>")._repr_html_()
+    assert shown.startswith("<table><caption>&lt;mine&gt;</caption>")
+    assert "<th>arrivals over</th><td>90 s</td>" in shown
