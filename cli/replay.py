@@ -9,10 +9,12 @@ from ..csrc import PolicySpec, parse_policies
 from ..errors import Interrupted
 from ..experiment import Experiment
 from ..records import command_line, fresh_folder, read_info
+from ..workloads import DEFAULT_MODEL
 from . import terminal
 from .experiments import experiment_from, model_of, with_speed
 from .help import examples, option
 from .options import (
+    ALL_OPTIONS,
     AttentionOption,
     ForceOption,
     JsonOption,
@@ -20,7 +22,7 @@ from .options import (
     OutOption,
     PoliciesOption,
     ResumeOption,
-    with_options,
+    with_some_options,
 )
 from .outputs import claim_out
 from .tables.runs import show_runs
@@ -43,7 +45,15 @@ class _Engine:
     graphs: bool
 
 
-@with_options
+@with_some_options(
+    *ALL_OPTIONS,
+    helps={
+        "model": "A model of `warpgroup models`, or a Hugging Face folder (config.json and safetensors). Default: "
+        f"{DEFAULT_MODEL}.",
+        "device": "auto (default), cuda, cuda:N or cpu.",
+        "block_tokens": "Tokens in a KV block: a multiple of 16. Default: what the attention backend needs.",
+    },
+)
 def replay_command(
     *,
     options: Options,

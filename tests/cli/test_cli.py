@@ -222,6 +222,7 @@ def test_help_names_every_command():
         ("report nothing -o x.html", "there is no file or folder nothing: expected the folder of a run"),
         ("trace inspect little.toml", "has no known trace format"),
         ("compare --bogus", "No such option"),
+        ("report nothing --perfetto x.csv.gz", "expected a name that ends in .json or .json.gz, not .csv.gz"),
         ("simulate", "--policy is missing"),
         ("simulate --step-times nowhere --policy paged", "--step-times takes policy, requests and limits from the run"),
         ("compare --trace little.toml", "(warpgroup trace convert FILE -o FILE.parquet --columns arrival="),
