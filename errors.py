@@ -7,7 +7,7 @@
     ├── OverBudget        a model beside which no KV cache fits on the device
     ├── InvalidModel      a model folder whose config or weights cannot be used
     ├── DeviceUnavailable a GPU, a Ray cluster, or a library for one of them, that is missing
-    ├── OutputRefused     a folder or file that must not or cannot be written
+    ├── OutputRefused     a folder or file that must not or cannot be written; FolderInUse: one that is not empty
     ├── QueueFull         a request for which the submission queue has no space, or that came after its end
     ├── InvalidRun        a run folder that cannot be read, or whose files belong to different runs
     ├── InvalidProfile    a calibrated profile that cannot be read, or steps from which none can be fitted
@@ -70,6 +70,10 @@ class OutputRefused(WarpGroupError):
     """The output folder or file exists already, or cannot be written."""
 
 
+class FolderInUse(OutputRefused):
+    """The output folder is not empty."""
+
+
 class QueueFull(WarpGroupError):
     """The submission queue had no space within the submitter's timeout, or it is closed."""
 
@@ -84,6 +88,11 @@ class InvalidProfile(WarpGroupError):
 
 class NoAblation(WarpGroupError):
     """The policy cannot be reached from the baseline one switch at a time, for example because a switch is unknown."""
+
+
+def as_given(value: object) -> str:
+    """A value for a message of one line: text in quotes, other values as Python writes them, at most 40 characters."""
+    return quoted(value) if isinstance(value, str | bytes) else quoted(str(value))[1:-1]
 
 
 def quoted(content: object, limit: int = 40) -> str:

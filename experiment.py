@@ -5,10 +5,11 @@ from functools import partial
 from typing import Any
 
 import msgspec
+from msgspec.structs import force_setattr
 
 from .csrc import ArrivalQueue, MemoryModel, ModelGeometry, NoSpaceForKv, PolicySpec, Scheduler
 from .errors import InvalidScenario, OverBudget
-from .workloads import DeviceSpec, ModelSpec, Trace
+from .workloads import LONGEST_SPAN_S, DeviceSpec, ModelSpec, Trace, number_within, parse_bytes, whole_within
 
 USABLE_SHARE = 0.92
 """The share of a card's memory that a process may use if `--vram` is not given: vLLM's default."""
@@ -19,12 +20,21 @@ only to choose between swapping and recomputing, whose costs are far apart."""
 
 GIB = 1 << 30
 
+_MOST_BYTES = 2**62
+
 
 class Slo(msgspec.Struct, frozen=True):
-    """The service-level objective: the limits, in seconds, that a good request keeps."""
+    """The service-level objective: the limits, in seconds, that a good request keeps.
+
+    Raises InvalidScenario: a limit is not a positive number.
+    """
 
     ttft_s: float = 10.0
     tpot_s: float = 0.1
+
+    def __post_init__(self) -> None:
+        for name in ("ttft_s", "tpot_s"):
+            _set_number(self, name, number_within(name, getattr(self, name), None, LONGEST_SPAN_S))
 
     def __str__(self) -> str:
         return f"TTFT <= {self.ttft_s:g} s, TPOT <= {self.tpot_s * 1000:g} ms"
@@ -44,6 +54,10 @@ class Limits(msgspec.Struct, frozen=True):
         max_wait_s: a request whose expected wait is longer is rejected at once; 0: requests may wait without limit.
         graph_pool_bytes: memory of the captured CUDA graphs.
         slack_bytes: memory that the allocator may take beyond the tensors of a step without a CUDA graph.
+
+    A size may also be text, such as "20GiB".
+
+    Raises InvalidScenario: a value is of the wrong type or out of range.
     """
 
     vram_bytes: int = 0
@@ -55,6 +69,29 @@ class Limits(msgspec.Struct, frozen=True):
     max_wait_s: float = 0
     graph_pool_bytes: int = 0
     slack_bytes: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("vram_bytes", "graph_pool_bytes", "slack_bytes"):
+            size: object = getattr(self, name)
+            if isinstance(size, str):
+                size = parse_bytes(size)
+            force_setattr(self, name, whole_within(name, size, 0, _MOST_BYTES))
+        for name in ("kv_budget_tokens", "kv_blocks", "block_tokens", "max_seqs", "step_tokens"):
+            force_setattr(self, name, whole_within(name, getattr(self, name), 0))
+        check_block_tokens("block_tokens", self.block_tokens)
+        _set_number(self, "max_wait_s", number_within("max_wait_s", self.max_wait_s, 0, LONGEST_SPAN_S))
+
+
+def check_block_tokens(name: str, block_tokens: int) -> None:
+    """Raises InvalidScenario: the number is not a positive multiple of 16."""
+    if block_tokens < 1 or block_tokens % 16:
+        raise InvalidScenario(f"{name} is {block_tokens}, expected a multiple of 16")
+
+
+def _set_number(owner: msgspec.Struct, name: str, number: float) -> None:
+    """Replace a number of NumPy. Others stay as they are: a record tells 1 from 1.0."""
+    if type(getattr(owner, name)) not in (int, float):
+        force_setattr(owner, name, number)
 
 
 class Inputs(msgspec.Struct, frozen=True):
@@ -164,8 +201,8 @@ def build_experiment(
     if step_tokens < max_seqs:
         if limits.max_seqs and limits.step_tokens:
             raise InvalidScenario(
-                f"--step-tokens {step_tokens} is below --max-seqs {max_seqs}: a step computes at least one "
-                "token for every running request"
+                f"{step_tokens} tokens in a step are fewer than {max_seqs} running requests: a step computes at least "
+                "one token for each of them; raise the limit of tokens, or lower that of requests"
             )
         if limits.step_tokens:
             max_seqs = step_tokens
@@ -218,10 +255,24 @@ def _divide_memory(
             return MemoryModel.for_blocks(geometry, blocks=blocks, **plan)
         return MemoryModel(geometry, budget_bytes=budget_bytes, **plan)
     except NoSpaceForKv:
+        taken = _largest_parts(geometry, plan)
         raise OverBudget(
-            f"{model.name} does not fit on {device.name}: its weights take {geometry.weight_bytes / GIB:.1f} GiB of "
-            f"a budget of {budget_bytes / GIB:.1f} GiB, and no KV block fits beside them; choose a smaller model, a "
-            "larger device or a larger --vram"
+            f"{model.name} does not fit on {device.name}: of a budget of {budget_bytes / GIB:.1f} GiB, {taken}, and no "
+            "KV block fits beside them; choose a smaller model, a larger device, fewer tokens in a step, or more VRAM"
         ) from None
     except ValueError as error:
         raise InvalidScenario(str(error)) from None
+
+
+def _largest_parts(geometry: ModelGeometry, plan: dict[str, int]) -> str:
+    """What takes most of the memory beside the KV cache, in words: the three largest parts."""
+    ample = MemoryModel(geometry, budget_bytes=_MOST_BYTES, **plan)
+    parts = {
+        "weights": geometry.weight_bytes,
+        "activations of the largest step": ample.activation_reserve_bytes,
+        "CUDA libraries": plan["context_bytes"],
+        "CUDA graphs": plan["graph_pool_bytes"],
+        "reserves of the allocator": plan["slack_bytes"],
+    }
+    largest = sorted((item for item in parts.items() if item[1]), key=lambda item: -item[1])[:3]
+    return ", ".join(f"{name} take {size / GIB:.1f} GiB" for name, size in largest)

@@ -8,7 +8,7 @@ from ..csrc import parse_policy
 from ..errors import InvalidScenario, OutputRefused
 from ..experiment import Experiment, Limits, geometry_of
 from ..records import command_line, run_folders, versions
-from ..workloads import RequestLog, load_model, parse_bytes
+from ..workloads import DEFAULT_DEVICE, RequestLog, load_model, parse_bytes
 from . import terminal
 from .help import examples, option
 from .options import RESULTS, AttentionOption, ForceOption, Options, output_option, with_some_options
@@ -36,7 +36,15 @@ _MEASURED = "Steps that were measured before"
 _POOR_FIT = 0.2
 
 
-@with_some_options(*SHARED)
+@with_some_options(
+    *SHARED,
+    helps={
+        "model": "The model to measure, or that the engine of --log runs: one of `warpgroup models`, or a Hugging Face "
+        "folder.",
+        "device": "Where to measure: auto (default), cuda, cuda:N or cpu. With --log: a device of `warpgroup devices`, "
+        f"default {DEFAULT_DEVICE}.",
+    },
+)
 def calibrate_command(
     *,
     options: Options,

@@ -12,7 +12,7 @@ from rich.progress import Progress, TaskID
 from ..csrc import PolicySpec, parse_policies, parse_policy
 from ..errors import Interrupted, InvalidRun, NoAblation
 from ..experiment import Experiment
-from ..records import claim_folder, command_line, fresh_folder, read_info, read_run, remove_run
+from ..records import command_line, fresh_folder, read_info, read_run, remove_run
 from . import terminal
 from .experiments import experiment_from, replicate, step_time_of
 from .help import examples, option
@@ -28,6 +28,7 @@ from .options import (
     ResumeOption,
     with_options,
 )
+from .outputs import claim_out
 from .tables.runs import show_runs
 
 if TYPE_CHECKING:
@@ -146,7 +147,7 @@ def _claim(folder: Path, *, force: bool, resume: bool) -> None:
     from ..reports import ABLATION_FOLDER
     from ..sim import remove_ablation
 
-    claim_folder(folder, force=force, resume=resume)
+    claim_out(folder, force=force, resume=resume)
     if force and not resume:
         _remove_earlier(folder)
     remove_ablation(folder / ABLATION_FOLDER)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..csrc import parse_policies
 from ..errors import InvalidProfile, InvalidScenario, UnknownName
-from ..experiment import Experiment, Limits, Slo, build_experiment
+from ..experiment import Experiment, Limits, Slo, build_experiment, check_block_tokens
 from ..workloads import (
     DEFAULT_DEVICE,
     DEFAULT_MODEL,
@@ -149,8 +149,7 @@ def _limits(options: Options, scenario: Scenario | None, default_block: int, dev
         names = " and ".join("--" + name.replace("_", "-") for name in given)
         raise InvalidScenario(f"{names} contradict each other: give one of them")
     block_tokens = options.block_tokens or default_block
-    if block_tokens % 16:
-        raise InvalidScenario(f"--block-tokens is {block_tokens}, expected a multiple of 16")
+    check_block_tokens("--block-tokens", block_tokens)
     vram, kv_budget_tokens = options.vram, options.kv_budget_tokens
     if scenario and not given:
         vram, kv_budget_tokens = scenario.vram or None, scenario.kv_budget_tokens or None

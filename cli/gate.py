@@ -14,8 +14,9 @@ from ..errors import WarpGroupError
 from ..records import run_folders
 from . import terminal
 from .experiments import experiment_from
-from .help import examples
+from .help import examples, option
 from .options import Options
+from .outputs import check_output, check_suffix
 from .tables.gates import show_certification, show_detectable
 
 if TYPE_CHECKING:
@@ -33,21 +34,30 @@ app = typer.Typer(
 _GATED, _OUTPUTS, _TRIALS = "What is gated", "Outputs", "Trials"
 
 
-def _option(panel: str, help: str, *names: str, **more: Any) -> Any:
-    """An option without a default to show."""
-    return typer.Option(*names, help=help, rich_help_panel=panel, show_default=False, **more)
+_HTML, _MARKDOWN = (".html", ".htm"), (".md", ".markdown")
+
+
+def _option(panel: str, help: str, *names: str, metavar: str = "FILE", **more: Any) -> Any:
+    return option(*names, help=help, panel=panel, metavar=metavar, **more)
 
 
 _ConfigOption = Annotated[
     Path,
-    typer.Option(help="TOML file that says what is gated; its paths are relative to it.", rich_help_panel=_GATED),
+    _option(_GATED, "TOML file that says what is gated; its paths are relative to it.", show_default=True),
 ]
-_BuildsOption = Annotated[Path | None, _option(_GATED, "Folder for builds. Default: build/gate in the repository.")]
-_OnlyOption = Annotated[str | None, _option(_GATED, "Comma-separated classes, such as exact,counted. Default: all.")]
+_BuildsOption = Annotated[
+    Path | None, _option(_GATED, "Folder for builds. Default: build/gate in the repository.", metavar="FOLDER")
+]
+_OnlyOption = Annotated[
+    str | None, _option(_GATED, "Comma-separated classes, such as exact,counted. Default: all.", metavar="NAMES")
+]
 _BaseOption = Annotated[
     str,
-    typer.Option(
-        help="Branch or commit to compare with; the gate takes the last common commit.", rich_help_panel=_GATED
+    _option(
+        _GATED,
+        "Branch or commit to compare with; the gate takes the last common commit.",
+        metavar="COMMIT",
+        show_default=True,
     ),
 ]
 _DEFAULT_CONFIG = Path("perf-gate.toml")
@@ -66,7 +76,7 @@ def gate_run_command(
     only: _OnlyOption = None,
     budget: Annotated[
         float | None,
-        _option(_GATED, "Seconds for all timed benchmarks. Default: budget_s of the file.", min=1),
+        _option(_GATED, "Seconds for all timed benchmarks. Default: budget_s of the file.", metavar="SECONDS", min=1),
     ] = None,
     html: Annotated[Path | None, _option(_OUTPUTS, "Write a page; with --history it also shows past gates.")] = None,
     junit: Annotated[Path | None, _option(_OUTPUTS, "Write JUnit XML.")] = None,
@@ -74,7 +84,9 @@ def gate_run_command(
         Path | None,
         _option(_OUTPUTS, "Append Markdown, for $GITHUB_STEP_SUMMARY or for a comment on a pull request."),
     ] = None,
-    annotations: Annotated[bool, _option(_OUTPUTS, "Also print GitHub's workflow commands.", "--annotations")] = False,
+    annotations: Annotated[
+        bool, _option(_OUTPUTS, "Also print GitHub's workflow commands.", "--annotations", metavar="")
+    ] = False,
     json: Annotated[Path | None, _option(_OUTPUTS, "Write the whole result as JSON.")] = None,
     history: Annotated[
         Path | None, _option(_OUTPUTS, "Parquet file of past results; this result is added to it.")
@@ -88,6 +100,14 @@ def gate_run_command(
     from ..reports.gate.run import run_gate
 
     files = OutputFiles(html=html, junit=junit, markdown=markdown, json=json, history=history)
+    for path, name, suffixes in (
+        (html, "--html", _HTML),
+        (junit, "--junit", (".xml",)),
+        (markdown, "--markdown", _MARKDOWN),
+        (json, "--json", (".json",)),
+        (history, "--history", (".parquet",)),
+    ):
+        check_suffix(path, name, *suffixes)
     files.refuse_unwritable()
     with terminal.progress() as bars:
         task = bars.add_task("gate", total=None, doing="reading")
@@ -111,7 +131,7 @@ def gate_run_command(
     ),
 )
 def gate_accept_command(
-    reason: Annotated[str, _option(_GATED, "Why the figures may change; kept beside them.")],
+    reason: Annotated[str, _option(_GATED, "Why the figures may change; kept beside them.", metavar="TEXT")],
     config: _ConfigOption = _DEFAULT_CONFIG,
     only: _OnlyOption = None,
     builds: _BuildsOption = None,
@@ -141,7 +161,7 @@ def gate_accept_command(
 def gate_calibrate_command(
     config: _ConfigOption = _DEFAULT_CONFIG,
     launches: Annotated[
-        int, typer.Option(help="Launches of the working tree against itself.", min=16, rich_help_panel=_TRIALS)
+        int, _option(_TRIALS, "Launches of the working tree against itself.", metavar="N", min=16, show_default=True)
     ] = 64,
     builds: _BuildsOption = None,
 ) -> None:
@@ -174,19 +194,26 @@ def gate_certify_command(
     output: Annotated[Path, _option(_OUTPUTS, "JSON file to write.", "--output", "-o")],
     config: _ConfigOption = _DEFAULT_CONFIG,
     benchmark: Annotated[
-        str, typer.Option(help="Name of the benchmark to decide on.", rich_help_panel=_TRIALS)
+        str, _option(_TRIALS, "Name of the benchmark to decide on.", metavar="NAME", show_default=True)
     ] = "bench_gate.py::test_pack[ffd]",
-    same: Annotated[int, typer.Option(help="Trials of a build against itself.", min=0, rich_help_panel=_TRIALS)] = 300,
+    same: Annotated[
+        int, _option(_TRIALS, "Trials of a build against itself.", metavar="N", min=0, show_default=True)
+    ] = 300,
     slowed: Annotated[
-        int, typer.Option(help="Trials against a build that is slower on purpose.", min=0, rich_help_panel=_TRIALS)
+        int,
+        _option(_TRIALS, "Trials against a build that is slower on purpose.", metavar="N", min=0, show_default=True),
     ] = 100,
     loaded: Annotated[
         int,
-        typer.Option(help="Trials of a build against itself while all cores are busy.", min=0, rich_help_panel=_TRIALS),
+        _option(
+            _TRIALS, "Trials of a build against itself while all cores are busy.", metavar="N", min=0, show_default=True
+        ),
     ] = 30,
     slower: Annotated[
         int,
-        typer.Option(help="Percent of packing that the slower build adds.", min=5, max=50, rich_help_panel=_TRIALS),
+        _option(
+            _TRIALS, "Percent of packing that the slower build adds.", metavar="N", min=5, max=50, show_default=True
+        ),
     ] = 5,
     builds: _BuildsOption = None,
 ) -> None:
@@ -197,6 +224,7 @@ def gate_certify_command(
     """
     from ..reports.gate.classes.timed.certification import certify_gate
 
+    check_output(output, "-o", ".json", force=True)  # an earlier certificate is replaced
     wanted = (same, slowed, loaded)
     with terminal.progress() as bars:
         task = bars.add_task("certify", total=sum(wanted), doing="building")
@@ -222,7 +250,9 @@ def gate_certify_command(
 )
 def gate_trend_command(
     history: Annotated[Path, _option(_GATED, "Parquet file of past results.")],
-    runs: Annotated[list[Path] | None, _option(_GATED, "Finished replays to add first. Repeatable.")] = None,
+    runs: Annotated[
+        list[Path] | None, _option(_GATED, "Finished replays to add first. Repeatable.", metavar="FOLDER")
+    ] = None,
     html: Annotated[Path | None, _option(_OUTPUTS, "Write a page.")] = None,
 ) -> None:
     """Look for change points in the history of GPU replays; they are reported and never fail a gate."""
@@ -232,6 +262,11 @@ def gate_trend_command(
     from ..reports.gate.outputs.console import print_result
     from ..reports.gate.outputs.page import write_gate_page
 
+    check_output(history, "--history", ".parquet", force=True)
+    check_output(html, "--html", *_HTML, force=True)
+    if not runs and not history.exists():
+        terminal.error(f"there is no history {history}: `warpgroup gate run --history` writes one, or give --runs")
+        raise typer.Exit(4)
     now = datetime.now(UTC).isoformat(timespec="seconds")
     for path in runs or []:
         for folder in run_folders(path):

@@ -4,12 +4,43 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from typer import Option, Typer
+from typer import CallbackParam, Option, Typer
+
+from ..workloads import LONGEST_TOKENS, number_within, whole_within
 
 
-def option(*names: str, help: str, panel: str, metavar: str | None = None, **more: Any) -> Any:
-    """An option in a panel of `--help`; its text says the default, if a reader needs it."""
+def option(
+    *names: str,
+    help: str,
+    panel: str,
+    metavar: str = "",
+    min: float | None = None,
+    max: float = LONGEST_TOKENS,
+    **more: Any,
+) -> Any:
+    """An option in a panel of `--help`; its text says the default, if a reader needs it.
+
+    Args:
+        metavar: what stands for the value in `--help`; a switch has none.
+        min, max: the least and the most of a number, checked if `min` is given.
+    """
+    if min is not None:
+        more["callback"] = _range_check(min, max)
     return Option(*names, help=help, rich_help_panel=panel, metavar=metavar, **{"show_default": False, **more})
+
+
+def _range_check(least: float, most: float) -> Callable[..., Any]:
+    """Refuses a number outside of the range in the words of the Python functions."""
+
+    def check(param: CallbackParam, value: Any) -> Any:
+        name = param.opts[0]
+        if isinstance(value, int):
+            whole_within(name, value, int(least), int(most))
+        elif value is not None:
+            number_within(name, value, least, most)
+        return value
+
+    return check
 
 
 def examples(*commands: str) -> str:

@@ -6,9 +6,10 @@ Exit codes: 0 done, 1 failed, 2 wrong usage or input, 130 interrupted. `gate` ha
 import sys
 from concurrent.futures.process import BrokenProcessPool
 from importlib import metadata
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
+from typer.core import TyperGroup
 
 from ..errors import Interrupted, WarpGroupError
 from . import calibrate, compare, gate, listings, replay, report, scenarios, simulate, sweep, terminal, trace, validate
@@ -16,7 +17,19 @@ from .help import add_command, examples
 
 EXAMPLES = examples("warpgroup compare --scenario chat-24", "warpgroup trace inspect requests.csv")
 
+
+class _InterruptibleGroup(TyperGroup):
+    """Turns Ctrl-C in any command into `Interrupted`: typer would end without a word."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise Interrupted from None
+
+
 app = typer.Typer(
+    cls=_InterruptibleGroup,
     help="Which batching policy should serve these requests on this GPU, and what will it give?",
     epilog=EXAMPLES,
     no_args_is_help=True,
@@ -54,7 +67,7 @@ def _root(
     pass
 
 
-def main() -> NoReturn:
+def run_command_line() -> NoReturn:
     """Run the command line. A fault of the input ends in one line and exit code 2."""
     try:
         app(prog_name="warpgroup")

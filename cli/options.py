@@ -1,16 +1,16 @@
 """The options that several commands share: each is described here, once."""
 
+import copy
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
-from ..errors import Interrupted
 from ..runtime import BACKENDS
 from ..workloads import ARRIVAL_FORMS, DEFAULT_DEVICE, DEFAULT_MODEL, USERS_FORM
-from .defaults import DEFAULT_SCENARIO
+from .defaults import DEFAULT_SCENARIO, MOST_SEED
 from .help import option
 
 REQUESTS = "What to run"
@@ -49,8 +49,7 @@ class Options:
         option(
             panel=REQUESTS,
             metavar="NAME",
-            help="A model of `warpgroup models`, or a Hugging Face folder (config.json, and for `replay` also "
-            f"safetensors). Default: {DEFAULT_MODEL}.",
+            help=f"A model of `warpgroup models`, or a Hugging Face folder with config.json. Default: {DEFAULT_MODEL}.",
         ),
     ] = None
     device: Annotated[
@@ -58,8 +57,7 @@ class Options:
         option(
             panel=REQUESTS,
             metavar="NAME",
-            help=f"A device of `warpgroup devices`. Default: {DEFAULT_DEVICE}. For `replay`: auto (default), cuda, "
-            "cuda:N or cpu.",
+            help=f"A device of `warpgroup devices`. Default: {DEFAULT_DEVICE}.",
         ),
     ] = None
     arrivals: Annotated[
@@ -88,7 +86,10 @@ class Options:
         ),
     ] = None
     seed: Annotated[
-        int | None, option(panel=REQUESTS, metavar="N", help="The seed of everything that is drawn at random.", min=0)
+        int | None,
+        option(
+            panel=REQUESTS, metavar="N", help="The seed of everything that is drawn at random.", min=0, max=MOST_SEED
+        ),
     ] = None
     slo: Annotated[
         str | None,
@@ -131,7 +132,7 @@ class Options:
         option(
             panel=LIMITS,
             metavar="N",
-            help="Tokens in a KV block: a multiple of 16. Default: 16; in `replay`, what the attention backend needs.",
+            help="Tokens in a KV block: a multiple of 16. Default: 16.",
             min=16,
         ),
     ] = None
@@ -213,30 +214,39 @@ def output_option(help: str) -> Any:
 
 Command = Callable[..., None]
 
+ALL_OPTIONS = tuple(inspect.signature(Options).parameters)
+
 
 def with_options(command: Command) -> Command:
     """Give a command the shared options; it gets them as its argument `options`."""
-    return _with(command, tuple(inspect.signature(Options).parameters))
+    return _with(command, ALL_OPTIONS, {})
 
 
-def with_some_options(*names: str) -> Callable[[Command], Command]:
-    """The same with only some of them."""
-    return lambda command: _with(command, names)
+def with_some_options(*names: str, helps: Mapping[str, str] | None = None) -> Callable[[Command], Command]:
+    """The same with only some of them; `helps` has the help of options that mean something else in the command."""
+    return lambda command: _with(command, names, helps or {})
 
 
-def _with(command: Command, names: tuple[str, ...]) -> Command:
-    shared = {name: inspect.signature(Options).parameters[name] for name in names}
+def _with(command: Command, names: tuple[str, ...], helps: Mapping[str, str]) -> Command:
+    shared = {name: _helped(inspect.signature(Options).parameters[name], helps.get(name)) for name in names}
     own = {name: p for name, p in inspect.signature(command).parameters.items() if name != "options"}
 
     @functools.wraps(command)
     def wrapper(**values: Any) -> None:
-        try:
-            command(options=Options(**{name: values.pop(name) for name in shared}), **values)
-        except KeyboardInterrupt:
-            raise Interrupted from None
+        command(options=Options(**{name: values.pop(name) for name in shared}), **values)
 
     parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in (*shared.values(), *own.values())]
     del wrapper.__wrapped__
     wrapper.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     wrapper.__annotations__ = {p.name: p.annotation for p in parameters}
     return wrapper
+
+
+def _helped(parameter: inspect.Parameter, help: str | None) -> inspect.Parameter:
+    """The parameter with another help text, if one is given."""
+    if help is None:
+        return parameter
+    kind, info = get_args(parameter.annotation)
+    changed = copy.copy(info)
+    changed.help = help
+    return parameter.replace(annotation=Annotated[kind, changed])

@@ -8,11 +8,13 @@ from typing import Annotated, Any
 from ..csrc import PolicySpec, parse_policies
 from ..errors import Interrupted
 from ..experiment import Experiment
-from ..records import claim_folder, command_line, fresh_folder, read_info
+from ..records import command_line, fresh_folder, read_info
+from ..workloads import DEFAULT_MODEL
 from . import terminal
 from .experiments import experiment_from, model_of, with_speed
 from .help import examples, option
 from .options import (
+    ALL_OPTIONS,
     AttentionOption,
     ForceOption,
     JsonOption,
@@ -20,8 +22,9 @@ from .options import (
     OutOption,
     PoliciesOption,
     ResumeOption,
-    with_options,
+    with_some_options,
 )
+from .outputs import claim_out
 from .tables.runs import show_runs
 
 EXAMPLES = examples(
@@ -42,7 +45,15 @@ class _Engine:
     graphs: bool
 
 
-@with_options
+@with_some_options(
+    *ALL_OPTIONS,
+    helps={
+        "model": "A model of `warpgroup models`, or a Hugging Face folder (config.json and safetensors). Default: "
+        f"{DEFAULT_MODEL}.",
+        "device": "auto (default), cuda, cuda:N or cpu.",
+        "block_tokens": "Tokens in a KV block: a multiple of 16. Default: what the attention backend needs.",
+    },
+)
 def replay_command(
     *,
     options: Options,
@@ -90,7 +101,7 @@ def replay_command(
     for each in specs:
         experiment.scheduler(each)  # a contradiction with the limits shows here, before anything is written
     folder = out or fresh_folder()
-    claim_folder(folder, force=force, resume=resume)
+    claim_out(folder, force=force, resume=resume)
     terminal.note_trace(experiment.trace)
     settings = runtime.ReplayOptions(plan_ahead=plan_ahead, command=command_line())
     missing = specs

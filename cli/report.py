@@ -10,7 +10,7 @@ from ..errors import OutputRefused
 from . import terminal
 from .help import examples, option
 from .options import RESULTS, ForceOption, output_option
-from .outputs import check_output
+from .outputs import REPORT_SUFFIXES, check_output, report_form
 
 EXAMPLES = examples(
     "warpgroup report warpgroup-runs/001 -o report.html",
@@ -23,9 +23,6 @@ class _Form(StrEnum):
 
     HTML = "html"
     MD = "md"
-
-
-_SUFFIXES = {_Form.HTML: (".html", ".htm"), _Form.MD: (".md", ".markdown")}
 
 
 def report_command(
@@ -61,9 +58,9 @@ def report_command(
         raise OutputRefused("there is no file to write: give -o FILE, or --format md for Markdown on stdout")
     if output is not None and output == perfetto:
         raise OutputRefused(f"-o and --perfetto are both {output}: name two files")
-    form = form or (_Form.MD if output and output.suffix.lower() in _SUFFIXES[_Form.MD] else _Form.HTML)
-    check_output(output, "-o", *_SUFFIXES[form], force=force)
-    check_output(perfetto, "--perfetto", ".json", ".gz", force=force)
+    form = form or _Form(report_form(output) if output else "html")
+    check_output(output, "-o", *REPORT_SUFFIXES[form.value], force=force)
+    check_output(perfetto, "--perfetto", ".json", ".json.gz", force=force)
     _write(runs, form, output, perfetto)
 
 

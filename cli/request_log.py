@@ -20,6 +20,8 @@ SHARED = (
 )
 """The shared options that describe the engine of a log."""
 
+MODEL_HELP = "The model that the engine of --log runs: one of `warpgroup models`, or a Hugging Face folder."
+
 _PANEL = "A request log of another engine"
 
 LogOption = Annotated[

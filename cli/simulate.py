@@ -8,11 +8,12 @@ import typer
 from ..csrc import PolicySpec, parse_policy
 from ..errors import Interrupted, InvalidScenario
 from ..experiment import Experiment
-from ..records import Run, claim_folder, command_line, fresh_folder, read_run, write_run
+from ..records import Run, command_line, fresh_folder, read_run, write_run
 from . import terminal
 from .experiments import experiment_from, step_time_of
 from .help import examples, option
 from .options import POLICY, SIMULATION, ForceOption, JsonOption, Options, OutOption, ProfileOption, with_options
+from .outputs import claim_out
 from .tables.runs import show_runs
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def simulate_command(
     experiment.scheduler(spec)  # a contradiction with the limits shows here, before anything is written
     step_time = step_time_of(profile, experiment)
     folder = out or fresh_folder()
-    claim_folder(folder, force=force)
+    claim_out(folder, force=force)
     terminal.note_trace(experiment.trace)
     run = _simulated(experiment, spec, step_time)
     write_run(folder, run)
@@ -94,7 +95,7 @@ def _plan_again(recorded: Path, out: Path | None, *, force: bool, json: bool) ->
         raise typer.Exit(1)
     assert parity.run is not None, "a run without a difference was made again"
     folder = out or fresh_folder()
-    claim_folder(folder, force=force)
+    claim_out(folder, force=force)
     parity.run.info.command = command_line()
     write_run(folder, parity.run)
     terminal.note(f"all {len(parity.run.steps['step']):,} plans are the same, hash {parity.run.info.plan_hash}")

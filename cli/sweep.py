@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 from ..csrc import PolicySpec, parse_policies
 from ..errors import Interrupted, InvalidScenario
 from ..experiment import Experiment
-from ..records import claim_folder, command_line, fresh_folder
+from ..records import command_line, fresh_folder
 from . import terminal
 from .experiments import experiment_from, step_time_of
 from .help import examples, option
@@ -25,6 +25,7 @@ from .options import (
     ProfileOption,
     with_some_options,
 )
+from .outputs import claim_out
 from .tables.runs import show_sweep
 
 if TYPE_CHECKING:
@@ -61,7 +62,11 @@ def sweep_command(
     seeds: Annotated[
         int,
         option(
-            panel=_PANEL, metavar="N", help="Simulate each rate on this many seeds, from --seed on.", show_default=True
+            panel=_PANEL,
+            metavar="N",
+            help="Simulate each rate on this many seeds, from --seed on.",
+            min=1,
+            show_default=True,
         ),
     ] = 3,
     attainment: Annotated[
@@ -93,7 +98,7 @@ def sweep_command(
     ] = None,
     workers: Annotated[
         int | None,
-        option(panel=_WHERE, metavar="N", help="Simulations at the same time. Default: one for each core."),
+        option(panel=_WHERE, metavar="N", help="Simulations at the same time. Default: one for each core.", min=1),
     ] = None,
     profile: ProfileOption = None,
     out: OutOption = None,
@@ -118,7 +123,8 @@ def sweep_command(
     from ..sim.sweep.workers import check_workers
 
     question = Question(rates_of(rate), attainment, every_rate=grid)
-    _check(seeds, attainment, workers)
+    if not 0 < attainment <= 1:
+        raise InvalidScenario(f"--attainment is {attainment:g}, expected a share such as 0.9")
     check_workers(engine, ray_address)
     experiments, named = _experiments(options, seeds)
     specs = parse_policies(policies if policies is not None else ",".join(named))
@@ -128,7 +134,7 @@ def sweep_command(
     setting = SweepSetting({each.seed: each for each in experiments}, step_time)
     folder = out or fresh_folder()
     if not dry_run:
-        claim_folder(folder, force=force, resume=resume)
+        claim_out(folder, force=force, resume=resume)
     terminal.note_trace(experiments[0].trace)
     where = _Where(engine, workers, ray_address)
     answer = _answer(specs, setting, question, folder, where, resume=resume, dry_run=dry_run)
@@ -184,15 +190,6 @@ def _show(answer: "Sweep | SweepEstimate", folder: Path, *, json: bool) -> None:
     if not json:
         show_sweep(answer)
     terminal.show_path("report", folder / "report.html")
-
-
-def _check(seeds: int, attainment: float, workers: int | None) -> None:
-    if seeds < 1:
-        raise InvalidScenario(f"--seeds is {seeds}, expected at least 1")
-    if not 0 < attainment <= 1:
-        raise InvalidScenario(f"--attainment is {attainment:g}, expected a share such as 0.9")
-    if workers is not None and workers < 1:
-        raise InvalidScenario(f"--workers is {workers}, expected at least 1")
 
 
 def _experiments(options: Options, seeds: int) -> tuple[list[Experiment], list[str]]:

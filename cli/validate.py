@@ -17,6 +17,7 @@ from .options import REQUESTS, ForceOption, JsonOption, Options, ProfileOption, 
 from .outputs import check_output
 from .request_log import (
     LIKE_VLLM,
+    MODEL_HELP,
     SHARED,
     LogColumnsOption,
     LogOption,
@@ -35,7 +36,7 @@ EXAMPLES = examples(
 )
 
 
-@with_some_options(*SHARED)
+@with_some_options(*SHARED, helps={"model": MODEL_HELP})
 def validate_command(
     *,
     options: Options,

@@ -171,7 +171,7 @@ class RunInfo(msgspec.Struct):
         return self.kind == "simulated" and self.scenario.recorded_times
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Run:
     """A run in memory.
 

@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 
 from ..csrc import EVENTS, STATUSES, STEP_EVENTS, policy_catalogue
-from ..errors import InvalidRun, OutputRefused
+from ..errors import FolderInUse, InvalidRun, InvalidScenario, OutputRefused
 from .check import fault_of, fault_of_info
 from .run import BLOCKED_BY, SCHEMA, Columns, Run, RunInfo
 from .upgrade import upgrade_run
@@ -34,20 +34,18 @@ def claim_folder(folder: Path, *, force: bool = False, resume: bool = False) -> 
     """Make `folder` ready for output.
 
     Raises:
-        OutputRefused: the folder is not empty (and neither `force` nor `resume` is set), is a file, or cannot be
-            written.
+        FolderInUse: the folder is not empty, and neither `force` nor `resume` is set.
+        OutputRefused: it is a file, or cannot be written.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         occupied = any(folder.iterdir())
     except OSError as error:
-        raise OutputRefused(f"cannot write to {folder}: {error.strerror}; choose another --out") from None
+        raise OutputRefused(f"cannot write to {folder}: {error.strerror}; choose another folder") from None
     if occupied and not (force or resume):
-        raise OutputRefused(
-            f"{folder} is not empty: choose another --out, or --force to overwrite, or --resume to continue"
-        )
+        raise FolderInUse(f"{folder} is not empty: choose another folder")
     if not os.access(folder, os.W_OK):
-        raise OutputRefused(f"cannot write to {folder}: permission denied; choose another --out")
+        raise OutputRefused(f"cannot write to {folder}: permission denied; choose another folder")
 
 
 def fresh_folder() -> Path:
@@ -122,7 +120,7 @@ def read_info(folder: Path) -> RunInfo:
         raise InvalidRun(_no_run(folder)) from None
     except OSError as error:
         raise InvalidRun(f"cannot read {path}: {error.strerror}") from None
-    except (msgspec.MsgspecError, UnicodeError, OverflowError) as error:
+    except (msgspec.MsgspecError, UnicodeError, OverflowError, InvalidScenario) as error:
         raise InvalidRun(f"{path} is not a run record: {_reason(error)}; run it again") from None
     if info.schema > SCHEMA:
         raise InvalidRun(f"{path} has schema {info.schema}, this version reads up to {SCHEMA}: update warpgroup")

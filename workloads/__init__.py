@@ -14,7 +14,7 @@ from .models import (
     with_arrivals,
     workload_names,
 )
-from .quantities import parse_bytes
+from .quantities import LONGEST_SPAN_S, LONGEST_TOKENS, number_within, parse_bytes, whole_within
 from .readers.named_columns import columns_given
 from .reading import RequestLog, holds_clients, read_request_log, read_trace, scan_trace, write_trace
 from .scenarios import Scenario, load_scenario, scenario_names
@@ -54,6 +54,7 @@ from .trace import (
     slice_time,
     starts_ns,
     summarize_trace,
+    token_limit,
     without_seed,
 )
 
@@ -61,6 +62,8 @@ __all__ = [
     "ARRIVAL_FORMS",
     "DEFAULT_DEVICE",
     "DEFAULT_MODEL",
+    "LONGEST_SPAN_S",
+    "LONGEST_TOKENS",
     "TURN_COLUMNS",
     "USERS_FORM",
     "Conversations",
@@ -99,6 +102,7 @@ __all__ = [
     "mix",
     "model_named",
     "model_names",
+    "number_within",
     "parse_bytes",
     "quantum_ns",
     "read_model_folder",
@@ -112,6 +116,8 @@ __all__ = [
     "slice_time",
     "starts_ns",
     "summarize_trace",
+    "token_limit",
+    "whole_within",
     "with_arrivals",
     "without_seed",
     "workload_names",

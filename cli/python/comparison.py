@@ -63,7 +63,8 @@ class Comparison:
         return found
 
     def __repr__(self) -> str:
-        return f"<comparison of {len(self.runs)} policies: {self.verdict.headline}>"
+        count = len(self.runs)
+        return f"<comparison of {count} {'policy' if count == 1 else 'policies'}: {self.verdict.headline}>"
 
     def _repr_html_(self) -> str:
         from ...reports import comparison_table

@@ -3,7 +3,10 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from ...workloads import Trace, read_trace
+from ...errors import InvalidTrace
+from ...workloads import Trace, read_trace, token_limit, whole_within
+from ..defaults import MOST_SEED
+from .inputs import HOW_TO_READ, check_type
 
 
 def load_trace(
@@ -27,7 +30,14 @@ def load_trace(
 
     Raises:
         InvalidTrace: the file is missing, damaged, of an unknown format, or has no usable row.
+        InvalidScenario: another argument is wrong.
     """
+    if not isinstance(path, str | Path):
+        raise InvalidTrace(f"expected the path of a file, not a {type(path).__name__}: {HOW_TO_READ}")
+    check_type("columns", columns, (Mapping, type(None)), 'such as {"arrival": "received", ...}')
+    if max_new_tokens is not None:
+        max_new_tokens = token_limit(max_new_tokens)
+    seed = whole_within("seed", seed, 0, MOST_SEED)
     return read_trace(
         Path(path), max_new_tokens=max_new_tokens, columns=columns, time_unit=time_unit, strict=strict, seed=seed
     )

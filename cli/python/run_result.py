@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from ...csrc import EVENTS, STATUSES, STEP_EVENTS
+from ...errors import FolderInUse, InvalidRun
 from ...records import BLOCKED_BY, Columns, Run, claim_folder, read_run, write_run
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 _CODED = {"status": STATUSES, "blocked_by": BLOCKED_BY}
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
 class RunResult(Run):
     """A simulated or measured run.
 
@@ -72,7 +73,10 @@ class RunResult(Run):
 
         Raises OutputRefused: the folder is not empty and `force` is false, or it cannot be written.
         """
-        claim_folder(Path(folder), force=force)
+        try:
+            claim_folder(Path(folder), force=force)
+        except FolderInUse as error:
+            raise FolderInUse(f"{error}, or overwrite it with force=True") from None
         write_run(Path(folder), self)
 
     def __repr__(self) -> str:
@@ -107,7 +111,9 @@ class RunResult(Run):
 
 
 def load_run(folder: str | Path) -> RunResult:
-    """Read a run that a command or `RunResult.save` wrote. Raises InvalidRun."""
+    """Read a run that a command or `RunResult.save` wrote. Raises InvalidRun: it is no run, or cannot be read."""
+    if not isinstance(folder, str | Path):
+        raise InvalidRun(f"expected the folder of a run, not a {type(folder).__name__}")
     return RunResult.of(read_run(Path(folder)))
 
 

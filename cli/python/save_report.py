@@ -2,13 +2,16 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
-from ...errors import InvalidScenario, OutputRefused
+from ...errors import InvalidScenario
 from ...records import Run
 from ...reports import Study, read_study, write_report
 from ...reports.comparison.markdown import render_markdown
 from ...reports.page.page import write_page
+from ..outputs import REPORT_SUFFIXES, check_suffix, report_form
 from .comparison import Comparison
+from .inputs import check_type
 from .sweep_rates import SweepResult
 
 Reportable = Run | Comparison | SweepResult | str | Path
@@ -20,18 +23,21 @@ def save_report(results: Reportable | Sequence[Reportable], path: str | Path) ->
 
     Args:
         results: what to show: one of `Reportable`, or a list.
-        path: ends in .html (the whole report in one file) or .md (a short one).
+        path: ends in .html or .htm (the whole report in one file), or in .md or .markdown (a short one). A name without
+            a suffix is HTML.
 
     Raises:
         OutputRefused: the path ends in something else, or cannot be written.
         InvalidRun: a folder cannot be read.
         InvalidScenario: there is nothing to show, or it is no result.
     """
+    check_type("path", path, (str, Path), "the file to write, such as 'report.html'")
     path = Path(path)
-    if path.suffix not in (".html", ".md"):
-        raise OutputRefused(f"cannot write {path}: a report is .html or .md; change the name")
-    study = _study_of([results] if isinstance(results, Reportable) else list(results))
-    if path.suffix == ".md":
+    form = report_form(path)
+    check_suffix(path, "report", *REPORT_SUFFIXES["html"], *REPORT_SUFFIXES["md"])
+    several = isinstance(results, Sequence) and not isinstance(results, str)
+    study = _study_of(list(cast(Sequence[Reportable], results)) if several else [cast(Reportable, results)])
+    if form == "md":
         write_page(render_markdown(study), path)
     else:
         write_report(study, path)

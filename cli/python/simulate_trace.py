@@ -43,6 +43,7 @@ def simulate_trace(
 
     Raises:
         WarpGroupError: an argument is wrong, or the model does not fit on the device.
+        KeyboardInterrupt: the simulation was interrupted.
     """
     experiment = experiment_of(
         trace,
@@ -54,4 +55,7 @@ def simulate_trace(
         arrivals=arrivals,
         rate_scale=rate_scale,
     )
-    return RunResult.of(simulate(experiment, policy_of(policy)))
+    run = simulate(experiment, policy_of(policy))
+    if not run.info.complete:
+        raise KeyboardInterrupt
+    return RunResult.of(run)

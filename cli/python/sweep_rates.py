@@ -5,11 +5,14 @@ from dataclasses import dataclass, replace
 from html import escape
 from itertools import pairwise
 from pathlib import Path
+from sys import float_info
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from ...csrc import PolicySpec
-from ...errors import InvalidScenario
+from ...errors import InvalidScenario, as_given
 from ...experiment import Limits, Slo
 from ...records.sweep import Sweep
 from ...sim import as_step_time
@@ -18,7 +21,7 @@ from ...sim.sweep.journal import Journal
 from ...sim.sweep.run import searches_of, sweep
 from ...sim.sweep.search import Question
 from ...sim.sweep.trials import Job, Record, SweepSetting
-from ...workloads import DEFAULT_DEVICE, DEFAULT_MODEL, Trace
+from ...workloads import DEFAULT_DEVICE, DEFAULT_MODEL, Trace, number_within, whole_within
 from ..defaults import DEFAULT_POLICIES
 from .inputs import experiment_of, policies_of
 
@@ -55,7 +58,8 @@ class SweepResult:
     def __repr__(self) -> str:
         from ...reports.comparison.frontier import capacity_sentence
 
-        return f"<sweep of {len(self.record.policies)} policies: {capacity_sentence(self.record)}>"
+        count = len(self.record.policies)
+        return f"<sweep of {count} {'policy' if count == 1 else 'policies'}: {capacity_sentence(self.record)}>"
 
     def _repr_html_(self) -> str:
         from ...reports.comparison.frontier import capacity_sentence
@@ -93,16 +97,13 @@ def sweep_rates(
         WarpGroupError: an argument is wrong, or the model does not fit on the device.
         KeyboardInterrupt: a simulation was interrupted.
     """
-    question = Question(_grid(rates), attainment, every_rate)
-    if seeds < 1:
-        raise InvalidScenario(f"seeds is {seeds}, expected at least 1")
-    if not 0 < attainment <= 1:
-        raise InvalidScenario(f"attainment is {attainment:g}, expected a share such as 0.9")
+    question = Question(_grid(rates), number_within("attainment", attainment, None, 1), every_rate)
+    seeds = whole_within("seeds", seeds, 1)
     first = experiment_of(trace, model=model, device=device, limits=limits, slo=slo, seed=seed, arrivals="at-zero")
     specs = policies_of(policies)
     for spec in specs:
         first.scheduler(spec)  # a contradiction with the limits shows here, before anything is simulated
-    experiments = {seed + i: replace(first, seed=seed + i) for i in range(seeds)}
+    experiments = {each: replace(first, seed=each) for each in range(first.seed, first.seed + seeds)}
     setting = SweepSetting(experiments, as_step_time(None, first))
     searches = searches_of(specs, setting, question, {})
     with TemporaryDirectory() as folder:
@@ -129,7 +130,9 @@ class _InThisProcess:
 def _grid(rates: str | Sequence[float]) -> list[float]:
     if isinstance(rates, str):
         return rates_of(rates)
-    grid = [float(rate) for rate in rates]
-    if not grid or grid[0] <= 0 or any(low >= high for low, high in pairwise(grid)):
+    if not isinstance(rates, Sequence | np.ndarray):
+        raise InvalidScenario(f"rates is {as_given(rates)}, expected a text such as '1:8:1', or a list of numbers")
+    grid = [number_within(f"rates[{i}]", rate, None, float_info.max) for i, rate in enumerate(rates)]
+    if not grid or any(low >= high for low, high in pairwise(grid)):
         raise InvalidScenario("rates must be positive numbers in ascending order, such as [1, 2, 4, 8]")
     return grid

@@ -64,12 +64,21 @@ def show_devices(specs: Sequence[DeviceSpec]) -> None:
 
 
 def show_settings(settings: Mapping[str, Any]) -> None:
-    """Names and values, one in a line."""
+    """Names and values, one in a line; those that are not set are left out."""
     table = Table.grid(padding=(0, 2, 0, 0))
     for name, value in settings.items():
-        shown = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-        table.add_row(name, escape(shown))
+        if value not in (None, "", 0, [], {}) or name == "seed":
+            table.add_row(name, escape(_in_words(value)))
     stdout.print(table)
+
+
+def _in_words(value: Any) -> str:
+    """A setting as text: parts of a list with commas, those of a table as `name value`."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_in_words(each)}" for name, each in value.items() if each not in (None, "", 0, []))
+    if isinstance(value, list | tuple):
+        return ("; " if any(isinstance(each, Mapping) for each in value) else ", ").join(map(_in_words, value))
+    return str(value)
 
 
 def _show_block(name: str, *paragraphs: str) -> None:

@@ -98,7 +98,11 @@ def convert_command(
     ] = None,
     share: Annotated[
         float | None,
-        option(panel=_PANEL, metavar="X", help="The share of requests from the --mix trace. Default: 0.5."),
+        option(
+            panel=_PANEL,
+            metavar="X",
+            help="The share of requests from the --mix trace, above 0 and below 1. Default: 0.5.",
+        ),
     ] = None,
     shuffle: Annotated[
         str | None,
@@ -140,6 +144,8 @@ def _changed(trace: Trace, changes: _Changes, reading: Reading, seed: int) -> Tr
         trace = dequantize(trace, seed)
     trace = _within_context(trace, changes.fit_context, changes.model)
     if changes.mix is not None:
+        if changes.share is not None and not 0 < changes.share < 1:
+            raise InvalidScenario(f"--share is {changes.share:g}, expected more than 0 and less than 1")
         trace = mix(trace, reading.read(changes.mix, seed=seed), 1 - (0.5 if changes.share is None else changes.share))
     elif changes.share is not None:
         raise InvalidScenario("--share needs --mix: name the other trace")

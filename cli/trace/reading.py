@@ -8,6 +8,7 @@ import typer
 
 from ...errors import InvalidScenario, quoted
 from ...workloads import Trace, columns_given, read_trace
+from ..defaults import MOST_SEED
 from ..help import option
 from ..options import READING
 
@@ -54,7 +55,9 @@ StrictOption = Annotated[
 ]
 SeedOption = Annotated[
     int,
-    option(metavar="N", panel="Randomness", help="The seed of everything that is drawn at random.", min=0),
+    option(
+        metavar="N", panel="Randomness", help="The seed of everything that is drawn at random.", min=0, max=MOST_SEED
+    ),
 ]
 
 

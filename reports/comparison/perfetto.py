@@ -41,7 +41,7 @@ def write_perfetto(runs: Sequence[Run], path: Path) -> None:
     part = path.with_name(path.name + ".part")
     try:
         with part.open("wb") as raw:
-            file = gzip.GzipFile("", "wb", _LEVEL, raw, mtime=0) if path.suffix == ".gz" else raw
+            file = gzip.GzipFile("", "wb", _LEVEL, raw, mtime=0) if path.suffix.lower() == ".gz" else raw
             with io.TextIOWrapper(file, encoding="utf-8", newline="\n") as text:
                 text.write('{"displayTimeUnit":"ms","traceEvents":[\n')
                 text.write(",\n".join(_heading(runs)))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from ...experiment import Limits
 from ...records import ScenarioInfo
 from ...records.merit import equal, order_by_merit
 from .cases import limits_of, on_common_seeds
@@ -124,6 +125,6 @@ def _circumstances(scenario: ScenarioInfo) -> dict[str, Hashable]:
         "model": scenario.model,
         "device": scenario.device,
         "memory": limits and tuple(getattr(limits, name) for name in sizes),
-        "limits": limits and msgspec.structs.replace(limits, **dict.fromkeys(sizes, 0)),
+        "limits": limits and msgspec.structs.replace(limits, **{name: getattr(Limits(), name) for name in sizes}),
         "SLO": (scenario.slo_ttft_s, scenario.slo_tpot_s),
     }

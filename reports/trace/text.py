@@ -18,7 +18,8 @@ def arrivals(summary: TraceSummary) -> str:
     )
     idc = ", ".join(f"{value:.2f} over {window}" for window, value in summary.idc.items())
     return (
-        f"arrivals{whose}: {three_digits(summary.rate_s)} /s for {summary.span_s:,.0f} s, CV of gaps {summary.cv:.2f}"
+        f"arrivals{whose}: {three_digits(summary.rate_s)} /s for {three_digits(summary.span_s)} s, "
+        f"CV of gaps {summary.cv:.2f}"
         f"{idc and ', index of dispersion '}{idc} (1 is Poisson)"
     )
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from itertools import pairwise
 
-from ...errors import InvalidScenario
+from ...errors import InvalidScenario, quoted
 from ...records.sweep import RatePoint
 
 MOST_RATES = 1_000
@@ -27,16 +27,18 @@ def rates_of(spec: str) -> list[float]:
         if not all(value.is_finite() for value in (low, high, step)):
             raise InvalidOperation
     except (ValueError, InvalidOperation):
-        raise InvalidScenario(f"--rate '{spec}' is not of the form LOW:HIGH:STEP, such as 1:10:0.5") from None
+        raise InvalidScenario(f"the grid {quoted(spec)} is not of the form LOW:HIGH:STEP, such as 1:10:0.5") from None
     if low <= 0 or step <= 0:
-        raise InvalidScenario(f"--rate '{spec}': LOW and STEP must be positive numbers of requests per second")
+        raise InvalidScenario(f"the grid {quoted(spec)}: LOW and STEP must be positive numbers of requests per second")
     if low > high:
-        raise InvalidScenario(f"--rate '{spec}': LOW is above HIGH")
+        raise InvalidScenario(f"the grid {quoted(spec)}: LOW is above HIGH")
     if high - low >= MOST_RATES * step:
-        raise InvalidScenario(f"--rate '{spec}' has more than {MOST_RATES:,} rates: choose a larger STEP")
+        raise InvalidScenario(f"the grid {quoted(spec)} has more than {MOST_RATES:,} rates: choose a larger STEP")
     rates = [float(low + i * step) for i in range(int((high - low) / step) + 1)]
     if len({rate_text(rate) for rate in rates}) < len(rates):
-        raise InvalidScenario(f"--rate '{spec}': STEP is too small to tell the rates apart: choose a larger STEP")
+        raise InvalidScenario(
+            f"the grid {quoted(spec)}: STEP is too small to tell the rates apart: choose a larger STEP"
+        )
     return rates
 
 

@@ -147,7 +147,7 @@ def test_vram_and_slo_on_the_command_line_reach_the_run(place):
 def test_a_scenarios_kv_budget_stays_with_its_own_model_and_card(place):
     done = warpgroup("simulate", "--scenario", "little.toml", "--model", "llama-2-13b", "--policy", "ffd")
     assert done.returncode == 2
-    assert "llama-2-13b does not fit on rtx-4090: its weights take 24.2 GiB" in done.stderr
+    assert "llama-2-13b does not fit on rtx-4090: of a budget of 22.1 GiB, weights take 24.2 GiB," in done.stderr
 
 
 def test_replay_without_a_gpu_or_torch_says_what_it_needs(place):
@@ -209,15 +209,20 @@ def test_help_names_every_command():
         ("compare --vram 24GiB --kv-blocks 9", "contradict each other"),
         ("compare --block-tokens 17", "expected a multiple of 16"),
         ("compare --kv-budget-tokens 5", "less than one block"),
-        ("compare --max-seqs 9 --step-tokens 5", "--step-tokens 5 is below --max-seqs 9"),
+        ("compare --max-seqs 9 --step-tokens 5", "5 tokens in a step are fewer than 9 running requests"),
         ("compare --rate-scale 0", "expected a positive number"),
-        ("compare --seeds 0", "Invalid value for '--seeds'"),
+        ("compare --seeds 0", "--seeds is 0, expected a whole number of at least 1"),
+        ("compare --max-seqs 0", "--max-seqs is 0, expected a whole number of at least 1"),
+        ("compare --max-wait -1", "--max-wait is -1.0, expected a number of at least 0"),
+        ("compare --vram 24", "size '24': give a unit, such as 24GiB"),
+        ("simulate --policy paged --out .", ". is not empty: choose another --out, or --force to overwrite it"),
         ("compare --slo soon", "is not of the form ttft=10s,tpot=100ms"),
         ("compare --out .", "is not empty"),
         ("simulate --policy paged --out lengths.csv", "cannot write to lengths.csv"),
         ("report nothing -o x.html", "there is no file or folder nothing: expected the folder of a run"),
         ("trace inspect little.toml", "has no known trace format"),
         ("compare --bogus", "No such option"),
+        ("report nothing --perfetto x.csv.gz", "expected a name that ends in .json or .json.gz, not .csv.gz"),
         ("simulate", "--policy is missing"),
         ("simulate --step-times nowhere --policy paged", "--step-times takes policy, requests and limits from the run"),
         ("compare --trace little.toml", "(warpgroup trace convert FILE -o FILE.parquet --columns arrival="),

@@ -6,6 +6,7 @@ import sys
 import xml.etree.ElementTree as ElementTree
 
 import pytest
+from support.command_line import warpgroup
 from support.experiments import experiment
 from support.gate_repository import CONFIG, SCENARIO, checks_in, gate, git, make_repository
 
@@ -171,3 +172,19 @@ def test_the_command_ends_with_its_code_in_a_process_of_its_own(place):
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 4
     assert "Traceback" not in done.stderr
+
+
+def test_the_history_of_a_trend_must_exist(tmp_path):
+    done = warpgroup("gate", "trend", "--history", str(tmp_path / "no.parquet"))
+    assert done.returncode == 4
+    assert "there is no history" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("option", "name", "wanted"),
+    [("--json", "x.html", ".json"), ("--junit", "x.json", ".xml"), ("--html", "x.md", ".html")],
+)
+def test_an_output_of_another_format_is_refused_before_anything_runs(tmp_path, option, name, wanted):
+    done = warpgroup("gate", "run", option, str(tmp_path / name))
+    assert done.returncode == 2
+    assert f"expected a name that ends in {wanted}" in done.stderr

@@ -111,3 +111,14 @@ def test_one_policy_and_a_list_of_policies_are_told_apart():
         done = warpgroup(command, wrong, "paged")
         assert done.returncode == 2
         assert f"(Possible options: {right}" in " ".join(done.stderr.split())
+
+
+@pytest.mark.parametrize("command", ["calibrate", "validate"])
+def test_a_command_that_needs_a_model_shows_no_default_for_it(command):
+    (model,) = (parameter for parameter in ALL[(command,)].params if parameter.name == "model")
+    assert "Default" not in model.help
+
+
+def test_replay_shows_its_own_devices():
+    (device,) = (parameter for parameter in ALL[("replay",)].params if parameter.name == "device")
+    assert device.help == "auto (default), cuda, cuda:N or cpu."

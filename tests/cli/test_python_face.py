@@ -184,13 +184,36 @@ def test_a_report_shows_runs_comparisons_sweeps_and_folders(trace, run, comparis
     assert wg.report([run, comparison["skyline"]], str(tmp_path / "short.md")).read_text().startswith("### ")
 
 
+def test_limits_take_whole_numbers_of_any_type_and_sizes_as_text():
+    limits = wg.Limits(vram_bytes="20GiB", graph_pool_bytes=1e9, max_seqs=np.int64(8), max_wait_s=np.float64(2))
+    assert limits == wg.Limits(vram_bytes=20 * 2**30, graph_pool_bytes=10**9, max_seqs=8, max_wait_s=2)
+    kinds = (limits.vram_bytes, limits.graph_pool_bytes, limits.max_seqs, limits.max_wait_s)
+    assert [type(value) for value in kinds] == [int, int, int, float]
+
+
+def test_runs_are_compared_and_hashed_by_identity(trace, run):
+    assert run == run
+    assert run != wg.simulate(trace, "paged")
+    assert {run: 1}[run] == 1
+
+
+@pytest.mark.parametrize("name", ["report.HTM", "report.MARKDOWN", "report"])
+def test_a_report_is_named_as_for_the_command(run, tmp_path, name):
+    begin = "### " if "MARK" in name else "<!DOCTYPE html>"
+    assert wg.report(run, tmp_path / name).read_text().startswith(begin)
+
+
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
         (lambda trace: wg.simulate(trace, "pagd"), UnknownName, "did you mean 'paged'?"),
         (lambda trace: wg.simulate(trace, "ffd(n=1)"), InvalidScenario, "has no parameter 'n'"),
         (lambda trace: wg.compare(trace, ["paged", "pagd"]), UnknownName, "did you mean 'paged'?"),
-        (lambda trace: wg.compare(trace, "paged", seeds=0), InvalidScenario, "seeds is 0, expected at least 1"),
+        (
+            lambda trace: wg.compare(trace, "paged", seeds=0),
+            InvalidScenario,
+            "seeds is 0, expected a whole number of at least 1",
+        ),
         (lambda trace: wg.simulate(trace, "paged", model="lama-3.1-8b"), UnknownName, "did you mean 'llama-3.1-8b'?"),
         (lambda trace: wg.simulate(trace, "paged", device="rtx4090"), UnknownName, "did you mean 'rtx-4090'?"),
         (lambda trace: wg.simulate(trace, "paged", slo="soon"), InvalidScenario, "is not of the form ttft=10s"),
@@ -206,13 +229,86 @@ def test_a_report_shows_runs_comparisons_sweeps_and_folders(trace, run, comparis
         (lambda trace: wg.simulate("requests.csv", "paged"), InvalidTrace, "expected a Trace, not a str"),
         (lambda trace: wg.sweep(trace, [4, 2]), InvalidScenario, "in ascending order"),
         (lambda trace: wg.sweep(trace, "1-4"), InvalidScenario, "is not of the form LOW:HIGH:STEP"),
-        (lambda trace: wg.sweep(trace, "1:4:1", attainment=90), InvalidScenario, "expected a share such as 0.9"),
+        (
+            lambda trace: wg.sweep(trace, "1:4:1", attainment=90),
+            InvalidScenario,
+            "attainment is 90, expected a positive number, at most 1",
+        ),
         (lambda trace: wg.read_run("nowhere"), InvalidRun, "there is no file or folder nowhere"),
         (lambda trace: wg.report([], "x.html"), InvalidScenario, "there is nothing to report"),
         (lambda trace: wg.report([trace], "x.html"), InvalidScenario, "cannot report on a Trace"),
         (lambda trace: wg.report("nowhere", "x.html"), InvalidRun, "nowhere"),
-        (lambda trace: wg.report("nowhere", "x.csv"), OutputRefused, "a report is .html or .md"),
+        (
+            lambda trace: wg.report("nowhere", "x.csv"),
+            OutputRefused,
+            "report x.csv: expected a name that ends in .html or .htm or .md or .markdown, not",
+        ),
         (lambda trace: wg.read_trace("missing.csv"), InvalidTrace, "missing.csv does not exist"),
+        (
+            lambda trace: wg.read_trace(LOG),
+            InvalidTrace,
+            "the path of a file, not a DataFrame: wg.read_trace(path) reads",
+        ),
+        (lambda trace: wg.read_trace("x.csv", columns="a"), InvalidScenario, "columns is a str, expected such as"),
+        (lambda trace: wg.read_trace("x.csv", max_new_tokens=0.5), InvalidTrace, "max_new_tokens is 0.5, expected one"),
+        (lambda trace: wg.simulate(trace, None), InvalidScenario, "policy is None, expected a name of `warpgroup pol"),
+        (lambda trace: wg.simulate(trace, "paged", seed=-1), InvalidScenario, "seed is -1, expected a whole number of"),
+        (lambda trace: wg.simulate(trace, "paged", seed=1.5), InvalidScenario, "seed is 1.5, expected a whole number"),
+        (
+            lambda trace: wg.simulate(trace, "paged", rate_scale="2"),
+            InvalidScenario,
+            "rate_scale is '2', expected a pos",
+        ),
+        (lambda trace: wg.simulate(trace, "paged", model=8), InvalidScenario, "model is 8, expected a name of"),
+        (lambda trace: wg.simulate(trace, "paged", device=None), InvalidScenario, "device is None, expected a name of"),
+        (lambda trace: wg.simulate(trace, "paged", arrivals=2), InvalidScenario, "arrivals is 2, expected a text such"),
+        (
+            lambda trace: wg.simulate(trace, "paged", slo=(1, 2)),
+            InvalidScenario,
+            "slo is a tuple, expected a text such",
+        ),
+        (
+            lambda trace: wg.simulate(trace, "paged", slo="ttft=0s"),
+            InvalidScenario,
+            "ttft_s is 0.0, expected a positive",
+        ),
+        (
+            lambda trace: wg.simulate(trace, "paged", limits={}),
+            InvalidScenario,
+            "limits is a dict, expected wg.Limits(",
+        ),
+        (lambda trace: wg.compare(trace, None), InvalidScenario, "policies is None, expected a text such as 'paged,sk"),
+        (lambda trace: wg.compare(trace, ["paged", 3]), InvalidScenario, "policies[1] is 3, expected a name of"),
+        (lambda trace: wg.compare(trace, "paged", seeds=1.5), InvalidScenario, "seeds is 1.5, expected a whole number"),
+        (lambda trace: wg.sweep(trace, 3), InvalidScenario, "rates is 3, expected a text such as '1:8:1', or a list"),
+        (lambda trace: wg.sweep(trace, [1, "2"]), InvalidScenario, "rates[1] is '2', expected a positive number"),
+        (
+            lambda trace: wg.sweep(trace, "1:4:1", attainment="0.9"),
+            InvalidScenario,
+            "attainment is '0.9', expected a pos",
+        ),
+        (lambda trace: wg.report(3, "x.html"), InvalidScenario, "cannot report on a int"),
+        (lambda trace: wg.report("nowhere", 3), InvalidScenario, "path is 3, expected the file to write"),
+        (lambda trace: wg.read_run(3), InvalidRun, "expected the folder of a run, not a int"),
+        (
+            lambda trace: wg.Limits(vram_bytes=20.5),
+            InvalidScenario,
+            "vram_bytes is 20.5, expected a whole number of at",
+        ),
+        (
+            lambda trace: wg.Limits(vram_bytes="20 cards"),
+            InvalidScenario,
+            "size '20 cards': expected a number with GiB",
+        ),
+        (lambda trace: wg.Limits(vram_bytes=-1), InvalidScenario, "vram_bytes is -1, expected a whole number of at"),
+        (lambda trace: wg.Limits(block_tokens=0), InvalidScenario, "block_tokens is 0, expected a multiple of 16"),
+        (lambda trace: wg.Limits(block_tokens=7), InvalidScenario, "block_tokens is 7, expected a multiple of 16"),
+        (lambda trace: wg.Limits(max_seqs=2**40), InvalidScenario, "expected a whole number from 0 to 2147483647"),
+        (lambda trace: wg.Limits(max_wait_s=-1), InvalidScenario, "max_wait_s is -1, expected a number of at least 0"),
+        (lambda trace: wg.Limits(max_wait_s=float("nan")), InvalidScenario, "max_wait_s is nan, expected a number of"),
+        (lambda trace: wg.Slo(-1, 0), InvalidScenario, "ttft_s is -1, expected a positive number"),
+        (lambda trace: wg.Slo(1, float("nan")), InvalidScenario, "tpot_s is nan, expected a positive number"),
+        (lambda trace: wg.Slo("1s"), InvalidScenario, "ttft_s is '1s', expected a positive number"),
     ],
 )
 def test_a_mistake_is_an_error_of_one_line(trace, tmp_path, monkeypatch, call, error, message):

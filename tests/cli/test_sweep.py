@@ -137,13 +137,13 @@ def test_a_cluster_that_is_not_there_is_one_clear_line(place, address):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("--rate 1-10", "--rate '1-10' is not of the form LOW:HIGH:STEP"),
+        ("--rate 1-10", "the grid '1-10' is not of the form LOW:HIGH:STEP"),
         ("--rate 10:1:1", "LOW is above HIGH"),
         ("--rate 1:10:0", "must be positive numbers"),
-        ("--rate 1:2000:1", "more than 1,000 rates"),
-        ("--rate 1:2:1 --seeds 0", "--seeds is 0, expected at least 1"),
+        ("--rate 1:2000:1", "has more than 1,000 rates"),
+        ("--rate 1:2:1 --seeds 0", "--seeds is 0, expected a whole number of at least 1"),
         ("--rate 1:2:1 --attainment 90", "--attainment is 90, expected a share such as 0.9"),
-        ("--rate 1:2:1 --workers 0", "--workers is 0, expected at least 1"),
+        ("--rate 1:2:1 --workers 0", "--workers is 0, expected a whole number of at least 1"),
         ("--rate 1:2:1 --engine rya", "unknown engine 'rya': did you mean 'ray'?"),
         ("--rate 1:2:1 --ray-address auto", "--ray-address needs --engine ray"),
         ("--rate 1:2:1 --policies pagd", "did you mean 'paged'?"),

@@ -140,7 +140,7 @@ def test_a_request_too_long_for_a_model_is_counted_dropped_or_clipped(place):
     ("arguments", "message"),
     [
         (("convert", "t.csv", "-o", "there.parquet"), "there.parquet exists"),
-        (("convert", "t.csv", "-o", "t.csv"), "-o t.csv: this command writes .parquet, not .csv"),
+        (("convert", "t.csv", "-o", "t.csv"), "-o t.csv: expected a name that ends in .parquet, not .csv"),
         (("convert", "t.csv", "-o", "no/t.parquet"), "no is not a folder"),
         (("convert", "t.csv", "-o", "x.parquet", "--fit-context", "cut"), "expected clip or drop"),
         (("convert", "t.csv", "-o", "x.parquet", "--fit-context", "clip"), "needs --model"),

@@ -201,7 +201,7 @@ def test_a_newer_schema_is_refused(tmp_path, run):
 def test_a_folder_is_claimed_only_if_it_is_free(tmp_path):
     claim_folder(tmp_path / "new")
     (tmp_path / "new" / "file").touch()
-    with pytest.raises(OutputRefused, match="is not empty: choose another --out, or --force"):
+    with pytest.raises(OutputRefused, match="is not empty: choose another folder"):
         claim_folder(tmp_path / "new")
     claim_folder(tmp_path / "new", force=True)
     claim_folder(tmp_path / "new", resume=True)

@@ -1,5 +1,6 @@
 """The trace in memory: requests, turns, transforms, summary and shared prefixes."""
 
+from .dataframe import token_limit
 from .loops import starts_ns
 from .prefix_blocks import PrefixBlocks
 from .prefix_sharing import PrefixSharing
@@ -45,5 +46,6 @@ __all__ = [
     "slice_time",
     "starts_ns",
     "summarize_trace",
+    "token_limit",
     "without_seed",
 ]

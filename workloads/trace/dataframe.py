@@ -1,12 +1,13 @@
 """Requests from the columns of a data frame: pandas, polars, or anything else whose columns NumPy can read."""
 
 from collections.abc import Mapping
+from datetime import date, timedelta
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...errors import InvalidTrace, quoted
-from ..quantities import LONGEST_SPAN_S, LONGEST_TOKENS, NS, TIME_UNITS, to_ns
+from ...errors import InvalidTrace, as_given, quoted
+from ..quantities import LONGEST_SPAN_S, LONGEST_TOKENS, NS, TIME_UNITS, as_whole, to_ns
 from .turns import Column
 
 _COARSE_UNITS = ("Y", "M", "W", "D", "h", "m")
@@ -25,6 +26,17 @@ class FrameColumns(NamedTuple):
     arrival_ns: Column
     prompt_tokens: Column
     output_tokens: Column
+
+
+def token_limit(max_new_tokens: Any) -> int:
+    """`max_new_tokens` as an integer. Raises InvalidTrace: it is not a whole number from 1 to `LONGEST_TOKENS`."""
+    limit = as_whole(max_new_tokens)
+    if limit is None or not 1 <= limit <= LONGEST_TOKENS:
+        raise InvalidTrace(
+            f"max_new_tokens is {as_given(max_new_tokens)}, expected one whole number for all requests, from 1 to "
+            f"{LONGEST_TOKENS}"
+        )
+    return limit
 
 
 def frame_columns(frame: Any, *, arrival: str | None, prompt: str, output: str, unit: str | None) -> FrameColumns:
@@ -51,6 +63,8 @@ def frame_columns(frame: Any, *, arrival: str | None, prompt: str, output: str, 
 
 
 def _names(frame: Any) -> list[str]:
+    if hasattr(frame, "column_names"):  # a table of pyarrow: its `columns` are values
+        return [str(name) for name in frame.column_names]
     if hasattr(frame, "columns"):
         return [str(name) for name in frame.columns]
     if isinstance(frame, Mapping):
@@ -67,7 +81,20 @@ def _values(column: Any) -> np.ndarray[Any, Any]:
     """The column as an array; dates with a time zone become UTC, since NumPy's have none."""
     if getattr(getattr(column, "dtype", None), "tz", None) is not None:
         return np.asarray(column.to_numpy(dtype="datetime64[ns]"))
-    return np.asarray(column)
+    values = np.asarray(column)
+    return _of_python_times(values) if values.dtype == object else values
+
+
+def _of_python_times(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Objects of `datetime` as NumPy's dates (UTC) or durations; a column of anything else as it is."""
+    import pandas as pd
+
+    known = [value for value in values.tolist() if value is not None]
+    if known and all(isinstance(value, date) for value in known):
+        return np.asarray(pd.to_datetime(pd.Series(values), utc=True).to_numpy(dtype="datetime64[ns]"))
+    if known and all(isinstance(value, timedelta) for value in known):
+        return np.asarray(pd.to_timedelta(pd.Series(values)).to_numpy(dtype="timedelta64[ns]"))
+    return values
 
 
 def _tokens(values: np.ndarray[Any, Any], name: str) -> Column:
@@ -100,6 +127,7 @@ def _arrivals_ns(values: np.ndarray[Any, Any], name: str, unit: str | None) -> C
             raise InvalidTrace(f"column {quoted(name)} holds dates, which have their own unit: leave unit='{unit}' out")
         counts, unit_ns, valid = _of_dates(values)
     else:
+        _refuse_text(values, name)
         if unit not in TIME_UNITS:
             given = "" if unit is None else f"not '{unit}', "
             raise InvalidTrace(f"column {quoted(name)} holds numbers: give their unit, {given}one of s, ms, us, ns")
@@ -114,6 +142,15 @@ def _arrivals_ns(values: np.ndarray[Any, Any], name: str, unit: str | None) -> C
     return np.asarray((counts - earliest) * unit_ns)
 
 
+def _refuse_text(values: np.ndarray[Any, Any], name: str) -> None:
+    text = next((value for value in values.tolist() if isinstance(value, str | bytes)), None)
+    if values.dtype.kind in "OUST" and text is not None:
+        raise InvalidTrace(
+            f"column {quoted(name)} holds text, such as {quoted(text)}: convert it with pd.to_datetime if it has "
+            "dates, or with pd.to_numeric if it has numbers"
+        )
+
+
 def _of_dates(values: np.ndarray[Any, Any]) -> tuple[Column, int, np.ndarray[Any, np.dtype[np.bool_]]]:
     """Counts of a unit, its nanoseconds, and which rows have a time."""
     unit = np.datetime_data(values.dtype)[0]
@@ -126,9 +163,17 @@ def _of_dates(values: np.ndarray[Any, Any]) -> tuple[Column, int, np.ndarray[Any
 def _of_numbers(
     values: np.ndarray[Any, Any], name: str, unit_ns: int
 ) -> tuple[Column, int, np.ndarray[Any, np.dtype[np.bool_]]]:
-    """As `_of_dates`. Integers stay exact; fractions are rounded to a nanosecond."""
+    """As `_of_dates`. Integers stay exact; fractions are rounded to a nanosecond. Fractions of one are a mistake."""
     if values.dtype.kind in "iu":
         valid = values <= np.iinfo(np.int64).max
         return np.where(valid, values, 0).astype(np.int64), unit_ns, np.asarray(valid)
-    times_ns, valid = to_ns(_numbers(values, name, "a number"), unit_ns)
+    numbers = _numbers(values, name, "a number")
+    broken = np.isfinite(numbers) & (numbers != np.floor(numbers))
+    if unit_ns == 1 and broken.any():
+        row = int(broken.argmax())
+        raise InvalidTrace(
+            f"row {row}, column {quoted(name)}: {quoted(str(values[row]))} is not a whole number of nanoseconds; if "
+            "these are seconds, give unit='s'"
+        )
+    times_ns, valid = to_ns(numbers, unit_ns)
     return times_ns, 1, valid

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from html import escape
 from typing import Any, Self
 
 import msgspec
@@ -10,7 +11,7 @@ import numpy as np
 
 from ...errors import InvalidTrace, quoted
 from ..quantities import NS
-from .dataframe import frame_columns
+from .dataframe import frame_columns, token_limit
 from .prefix_blocks import PrefixBlocks
 from .turns import Column as Column
 from .turns import Turns
@@ -71,8 +72,9 @@ class Trace:
 
         Raises:
             InvalidTrace: there is no row, a row has something else than three whole numbers, a length is below 1 or
-                beyond `max_new_tokens`, or arrivals are not in order.
+                beyond `max_new_tokens`, arrivals are not in order, or `max_new_tokens` is out of range.
         """
+        max_new_tokens = token_limit(max_new_tokens)
         columns = _whole_rows(rows, name)
         arrival_ns, prompt, output = columns.T.copy()
         wrong = (prompt < 1) | (output < 1) | (output > max_new_tokens) | (np.diff(arrival_ns, prepend=0) < 0)
@@ -100,21 +102,21 @@ class Trace:
         """A trace of a data frame's columns; rows are sorted by arrival, and the first request arrives at 0.
 
         Args:
-            df: a pandas or polars frame, or a mapping of column names to arrays.
+            df: a pandas or polars frame, a pyarrow table, or a mapping of column names to arrays.
             arrival: the column of arrival times; None: the trace has lengths alone.
             prompt: the column of prompt tokens.
             output: the column of output tokens.
-            unit: of numeric arrivals: s, ms, us or ns. Leave it out where the column is datetime64 or timedelta64.
-            max_new_tokens: the most that any request may generate; longer outputs are clipped to it, as a server would,
-                and counted in the source. Default: 4,096, and the source says that it is the default.
+            unit: of numeric arrivals: s, ms, us or ns. Leave it out where the column holds dates or durations.
+            max_new_tokens: the most that any request may generate: one number from 1 to 2**31 - 1. Longer outputs are
+                clipped to it, as a server would, and counted in the source. Default: 4,096, and the source says that it
+                is the default.
 
         Raises:
-            InvalidTrace: a column is missing, there are no rows, numeric arrivals have no unit, or a row has no valid
-                arrival or length; the message names the row, counted from 0, and the column.
+            InvalidTrace: a column is missing, there are no rows, numeric arrivals have no unit, a row has no valid
+                arrival or length, or `max_new_tokens` is out of range. The message names the row, counted from 0, and
+                the column.
         """
-        limit = TABLE_MAX_NEW_TOKENS if max_new_tokens is None else max_new_tokens
-        if limit < 1:
-            raise InvalidTrace(f"max_new_tokens is {limit}, expected at least 1")
+        limit = TABLE_MAX_NEW_TOKENS if max_new_tokens is None else token_limit(max_new_tokens)
         columns = frame_columns(df, arrival=arrival, prompt=prompt, output=output, unit=unit)
         longer = np.flatnonzero(columns.output_tokens > limit)
         source = msgspec.structs.replace(
@@ -142,6 +144,18 @@ class Trace:
             f"<Trace {quoted(self.name)}: {len(self):,} requests{span}, {int(self.prompt_tokens.sum()):,} prompt and "
             f"{int(self.output_tokens.sum()):,} output tokens, max_new_tokens {self.max_new_tokens:,}>"
         )
+
+    def _repr_html_(self) -> str:
+        span = f"{int(self.arrival_ns[-1]) / NS:,.4g} s" if self.has_times and len(self) else "no arrival times"
+        facts = {
+            "requests": f"{len(self):,}",
+            "arrivals over": span,
+            "prompt tokens": f"{int(self.prompt_tokens.sum()):,}",
+            "output tokens": f"{int(self.output_tokens.sum()):,}",
+            "max_new_tokens": f"{self.max_new_tokens:,}",
+        }
+        rows = "".join(f"<tr><th>{name}</th><td>{value}</td></tr>" for name, value in facts.items())
+        return f"<table><caption>{escape(self.name)}</caption>{rows}</table>"
 
     def at(self, positions: Column) -> "Trace":
         """The requests at these positions, in this order, which must be one of arrival."""

@@ -41,11 +41,15 @@ def slice_time(trace: Trace, start_s: float, end_s: float) -> Trace:
         InvalidTrace: no request arrives between them.
     """
     if not 0 <= start_s < end_s:
-        raise InvalidScenario(f"slice {start_s:g}s to {end_s:g}s: expected 0 <= start < end")
+        raise InvalidScenario(f"slice {_span_text(start_s, end_s)}: expected 0 <= start < end")
     seconds = trace.arrival_ns / NS
     within = (seconds >= start_s) & (seconds < end_s)
-    kept = _kept(trace, within, "outside_of_the_slice", f"slice {start_s:g}s to {end_s:g}s")
+    kept = _kept(trace, within, "outside_of_the_slice", f"slice {_span_text(start_s, end_s)}")
     return replace(kept, arrival_ns=kept.arrival_ns - kept.arrival_ns[0])
+
+
+def _span_text(start_s: float, end_s: float) -> str:
+    return f"{start_s:g}s to " + (f"{end_s:g}s" if end_s < float("inf") else "the end")
 
 
 def head(trace: Trace, count: int) -> Trace:

@@ -266,10 +266,23 @@ def test_a_scenario_that_is_not_there(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "size"), [("24GiB", 24 * 2**30), ("512 MiB", 2**29), ("80GB", 80 * 10**9), ("1.5gib", 3 * 2**29), ("7", 7)]
+    ("text", "size"),
+    [
+        ("24GiB", 24 * 2**30),
+        ("512 MiB", 2**29),
+        ("80GB", 80 * 10**9),
+        ("1.5gib", 3 * 2**29),
+        ("7B", 7),
+        ("1048576", 2**20),
+    ],
 )
 def test_sizes(text, size):
     assert parse_bytes(text) == size
+
+
+def test_a_size_without_its_unit():
+    with pytest.raises(InvalidScenario, match="size '24': give a unit, such as 24GiB"):
+        parse_bytes("24")
 
 
 @pytest.mark.parametrize("text", ["", "GiB", "-1GiB", "24 GX", "0", "1e9", "9" * 400])

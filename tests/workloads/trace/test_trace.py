@@ -1,7 +1,10 @@
 """Traces made in Python: from rows of whole numbers, and from data frames."""
 
+from datetime import UTC, datetime, timedelta, timezone
+
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -85,7 +88,9 @@ GOOD = {"at": [0.5, 1.5], "in": [5, 6], "out": [7, 8]}
         ({}, {"unit": "s", "arrival": None}, "unit is 's', but no column holds arrivals"),
         ({}, {"unit": "s", "prompt": "x"}, "has no column 'x'; its columns are 'at', 'in', 'out'"),
         ({"at": [0.5, np.nan]}, {"unit": "s"}, "row 1, column 'at': 'nan' is not a time of arrival"),
-        ({"at": ["0.5", "soon"]}, {"unit": "s"}, "row 0, column 'at': '0.5' is not a number"),
+        ({"at": ["0.5", "soon"]}, {"unit": "s"}, "column 'at' holds text, such as '0.5': convert it with pd.to_datet"),
+        ({"at": ["2024-01-01", "2024-01-02"]}, {}, "column 'at' holds text, such as '2024-01-01': convert it with pd."),
+        ({}, {"unit": "ns"}, "row 0, column 'at': '0.5' is not a whole number of nanoseconds; .* give unit='s'"),
         ({"at": pd.to_datetime(["2024", None])}, {}, "row 1, column 'at': 'NaT' is not a time of arrival"),
         ({"at": [-8e9, 8e9]}, {"unit": "s"}, "arrivals span 1.6e.10 s: is the unit right"),
         ({"in": [5, -6]}, {"unit": "s"}, "row 1, column 'in': '-6' is not a number of tokens"),
@@ -96,13 +101,46 @@ GOOD = {"at": [0.5, 1.5], "in": [5, 6], "out": [7, 8]}
         ({"out": [True, False]}, {"unit": "s"}, "row 0, column 'out': 'True' is not a whole number of tokens"),
         ({"out": ["x" * 99, 8]}, {"unit": "s"}, f"'{'x' * 40}...' is not a whole number"),
         ({"at": [], "in": [], "out": []}, {"unit": "s"}, "the data frame has no rows"),
-        ({}, {"unit": "s", "max_new_tokens": 0}, "max_new_tokens is 0, expected at least 1"),
+        ({}, {"unit": "s", "max_new_tokens": 0}, "max_new_tokens is 0, expected one whole number for all requests"),
+        ({}, {"unit": "s", "max_new_tokens": 512.5}, "max_new_tokens is 512.5, expected one whole number"),
+        ({}, {"unit": "s", "max_new_tokens": 2**40}, "max_new_tokens is 1099511627776, .* from 1 to 2147483647"),
+        ({}, {"unit": "s", "max_new_tokens": float("nan")}, "max_new_tokens is nan, expected one whole number"),
+        ({}, {"unit": "s", "max_new_tokens": "limit"}, "max_new_tokens is 'limit', expected one whole number"),
+        ({}, {"unit": "s", "max_new_tokens": True}, "max_new_tokens is True, expected one whole number"),
     ],
 )
 def test_a_bad_frame_is_refused_in_one_line(change, options, message):
     with pytest.raises(InvalidTrace, match=message) as refused:
         of_frame(pd.DataFrame(GOOD | change), **options)
     assert len(str(refused.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("limit", [512.0, np.int32(512), np.float64(512)])
+def test_a_limit_may_be_any_whole_number(limit):
+    made = of_frame(pd.DataFrame(GOOD), unit="s", max_new_tokens=limit)
+    assert (made.max_new_tokens, type(made.max_new_tokens)) == (512, int)
+    assert Trace.of_rows([(0, 1, 1)], max_new_tokens=limit).max_new_tokens == 512
+    with pytest.raises(InvalidTrace, match="max_new_tokens is 0.5"):
+        Trace.of_rows([(0, 1, 1)], max_new_tokens=0.5)
+
+
+@pytest.mark.parametrize("zone", [None, UTC, timezone(timedelta(hours=2))])
+def test_objects_of_datetime_are_arrivals(zone):
+    begin = datetime(2024, 1, 1, 12, tzinfo=zone)
+    times = pd.Series([begin, begin + timedelta(seconds=1.5)], dtype=object)
+    assert of_frame(pd.DataFrame(GOOD | {"at": times})).arrival_ns.tolist() == [0, 1_500_000_000]
+    spans = pd.Series([timedelta(0), timedelta(seconds=1.5)], dtype=object)
+    assert of_frame(pd.DataFrame(GOOD | {"at": spans})).arrival_ns.tolist() == [0, 1_500_000_000]
+    with pytest.raises(InvalidTrace, match="row 1, column 'at': 'NaT' is not a time of arrival"):
+        of_frame({**GOOD, "at": np.array([begin, None], dtype=object)})
+
+
+def test_a_table_of_pyarrow_is_a_frame():
+    assert rows_of(of_frame(pa.table(GOOD), unit="s")) == [(0, 5, 7), (1_000_000_000, 6, 8)]
+    dates = pa.table(GOOD | {"at": pd.to_datetime(["2024-01-01", "2024-01-02"], utc=True)})
+    assert of_frame(dates).arrival_ns.tolist() == [0, 86_400 * 10**9]
+    with pytest.raises(InvalidTrace, match="no column 'x'; its columns are 'at', 'in', 'out'"):
+        of_frame(pa.table(GOOD), unit="s", prompt="x")
 
 
 def test_a_column_that_is_there_twice_and_what_is_no_frame_are_refused():
@@ -143,3 +181,9 @@ def test_rows_may_be_integers_of_numpy(rows):
 def test_a_trace_is_shown_in_one_short_line():
     shown = repr(Trace.of_rows([(0, 5, 5), (90 * 10**9, 1000, 9)], max_new_tokens=9, name="mine"))
     assert shown == "<Trace 'mine': 2 requests over 90 s, 1,005 prompt and 14 output tokens, max_new_tokens 9>"
+
+
+def test_a_trace_is_a_small_table_in_a_notebook():
+    shown = Trace.of_rows([(0, 5, 5), (90 * 10**9, 1000, 9)], max_new_tokens=9, name="<mine>")._repr_html_()
+    assert shown.startswith("<table><caption>&lt;mine&gt;</caption>")
+    assert "<th>arrivals over</th><td>90 s</td>" in shown
