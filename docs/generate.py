@@ -22,8 +22,8 @@ POLICIES_HEAD = """\
 <!-- This page is made by docs/generate.py from the policy catalogue: change the catalogue, not this page. -->
 
 A batching policy decides which waiting requests join the batch, in which order, and which request leaves if memory runs
-out. All policies run in the same C++ scheduler and are built from the same switches, so two neighbours on this page
-differ in little.
+out. All policies run in the same C++ scheduler and are built from the same switches, so two policies next
+to each other on this page differ in few switches.
 
 `warpgroup policies` prints this catalogue. Set parameters in parentheses:
 
@@ -92,7 +92,7 @@ USE = {
 TERMS = {
     "admission": "the decision to let a waiting request join the batch.",
     "ablation": "a comparison in which one switch changes at a time, to see what each switch brings.",
-    "ageing": "a request that has waited for a set time may not be overtaken any more.",
+    "ageing": "after a set time of waiting, no other request may overtake a request.",
     "batch": "the requests that are computed together.",
     "best count": "for a policy that caps the number of requests: the cap with the best result among those that never "
     "run out of memory, searched on the trace itself.",
@@ -102,7 +102,7 @@ TERMS = {
     "closed loop": "a load in which a user sends the next request after the answer to the last one.",
     "continuous batching": "requests join and leave the batch between steps. Also called iteration-level batching.",
     "decode": "the phase in which output tokens are made, one for each running request in a step.",
-    "eviction": "a running request gives up its KV cache, which is dropped or swapped.",
+    "eviction": "the scheduler removes a running request from the batch; its KV cache is dropped or swapped.",
     "first-fit decreasing": "bin packing in which the items are sorted by size, largest first, and each goes to the "
     "first bin in which it fits.",
     "KV cache": "the keys and values of all earlier tokens of a request, kept in GPU memory.",

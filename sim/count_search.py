@@ -37,7 +37,7 @@ class BestCount:
             if self.unbounded
             else f"{self.largest_safe} is the largest count that never ran out of memory"
         )
-        return f"n={self.n} is the best of {self.tried} counts simulated on this very trace; {edge}"
+        return f"n={self.n} is the best of {self.tried} counts simulated on this trace; {edge}"
 
 
 def best_safe_count(

@@ -45,7 +45,7 @@ GLOSSARY = {
     "possible, and is not ranked against other policies.",
     "ablation": "a series of runs from count-static to the best policy. Each run differs from the one before by one "
     "switch, so a gain can be credited to the switch that brought it.",
-    "prediction": "a simulation that is ranked beside measurements because the same case was not measured.",
+    "prediction": "a simulation of a case that was not measured. It is ranked together with measurements.",
     "parity check": "a simulation that repeats a real run with the step times measured there. It shows whether "
     "simulator and runtime make the same plans, and predicts nothing.",
 }

@@ -49,7 +49,7 @@ def test_compare_writes_a_report_and_a_folder_for_each_run(place):
     assert "<!DOCTYPE html>" in (place / "out" / "report.html").read_text()
     assert "tokens/s" in done.stdout
     assert read_info(place / "out" / "ffd").command == "warpgroup compare --scenario little.toml --out out"
-    assert "counts simulated on this very trace" in read_info(place / "out" / "count-static").note
+    assert "counts simulated on this trace" in read_info(place / "out" / "count-static").note
 
 
 def test_json_goes_to_stdout_and_nothing_else_does(place):

@@ -7,7 +7,7 @@ Definition count_continuous() {
       {"count-continuous",
        "Iteration-level batching, as in Orca but without its reservation. Requests join and "
        "leave at every step, while fewer than n run. Admission ignores memory: when a step "
-       "runs out of it, the newest request is evicted and computed again later.",
+       "runs out of memory, the newest request is evicted and computed again later.",
        "",
        "running < n",
        {count_parameter(),

@@ -8,8 +8,8 @@ Definition count_static() {
        "The classic baseline (FasterTransformer, or model.generate in a loop). It waits for n "
        "requests or for a timeout, pads every prompt to the longest one, and runs the batch "
        "until its last request ends. Requests that have ended keep their memory and are still "
-       "computed. Admission ignores memory: a batch that runs out of it is split in two and "
-       "started again.",
+       "computed. Admission ignores memory: a batch that runs out of memory is split in two "
+       "and started again.",
        "",
        "no request runs, and (waiting >= n or the oldest has waited timeout_s)",
        {count_parameter(),

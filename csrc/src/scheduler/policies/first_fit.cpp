@@ -26,23 +26,22 @@ void configure(Policy& policy, const Values& values) {
 
 Definition first_fit() {
   return {{"first-fit",
-           "ffd in arrival order: the first waiting request is admitted whose predicted peak fits "
+           "ffd in arrival order: it admits the first waiting request whose predicted peak fits "
            "beside all reserved peaks. The difference to ffd is what the decreasing order adds.",
            "", kFormula, parameters()},
           configure};
 }
 
 Definition ffd() {
-  return {
-      {"ffd",
-       "First-fit decreasing, continuously: the longest waiting request is admitted first whose "
-       "predicted peak fits beside all reserved peaks. The prediction is a quantile of the "
-       "output lengths seen so far. No request may overtake one that has waited age_s.",
-       "", kFormula, parameters()},
-      [](Policy& policy, const Values& values) {
-        configure(policy, values);
-        policy.order = Order::kLongestFirst;
-      }};
+  return {{"ffd",
+           "First-fit decreasing, continuously: it admits the longest waiting request whose "
+           "predicted peak fits beside all reserved peaks. The prediction is a quantile of the "
+           "output lengths seen so far. No request may overtake one that has waited age_s.",
+           "", kFormula, parameters()},
+          [](Policy& policy, const Values& values) {
+            configure(policy, values);
+            policy.order = Order::kLongestFirst;
+          }};
 }
 
 }  // namespace warpgroup::policies

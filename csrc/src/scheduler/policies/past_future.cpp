@@ -5,11 +5,11 @@ namespace warpgroup::policies {
 Definition past_future() {
   return {
       {"past-future",
-       "LightLLM's Past-Future (ASPLOS 2025), exact to the page: in arrival order, a request is "
+       "LightLLM's Past-Future (ASPLOS 2025), exact to the block: in arrival order, a request is "
        "admitted while the predicted memory of all running requests, summed at each moment, "
        "peaks below 95 % of the pool. The predicted output is the conditional median of the "
-       "lengths seen so far, where the original draws one at random. When a block is missing, "
-       "the newest request is evicted and computed again.",
+       "lengths seen so far; the original draws a random length. When a block is missing, the "
+       "newest request is evicted and computed again.",
        "LightLLM",
        "max over t of sum over alive(t) of blocks(tokens + t) <= (1 - reserve) x pool",
        {{"margin", 0.5, 0, 1, "probability that a request exceeds its predicted output"},

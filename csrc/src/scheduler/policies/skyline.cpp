@@ -43,8 +43,8 @@ Definition skyline() {
            "stays within the pool. z is learned, so that at most `margin` of the requests are "
            "evicted. A request that does not fit may be overtaken until it has aged. While memory "
            "is short, prompts are prefilled in small chunks. When a prediction fails, the request "
-           "that is cheapest to restore is evicted, to host memory where that is faster than "
-           "computing it again.",
+           "that is cheapest to restore is evicted. Its cache is swapped to host memory if that is "
+           "faster than computing it again.",
            "",
            "mean(t) + z x sd(t) <= pool at 18 moments t, from 0 to 28,672 steps ahead",
            {{"margin", 0.004, 1e-6, 0.5, "accepted share of requests that are evicted"},

@@ -11,8 +11,8 @@ Definition token_ratio() {
        "min(max_new_tokens, 4096) fit beside ratio x what the running requests may still "
        "generate. The ratio starts at 0.7 x conservativeness and decays to 0.14 of that over "
        "600 decode steps. When memory runs out, the requests with the least output are evicted, "
-       "and the ratio is estimated again from those that run. Prompts are prefilled in steps of "
-       "their own.",
+       "and the ratio is estimated again from those that run. Prompts are prefilled in "
+       "separate steps.",
        "SGLang",
        "prompt + min(max_new_tokens, 4096) + ratio x sum over running of "
        "min(max_new_tokens - generated, 4096) < free tokens",
