@@ -115,7 +115,7 @@ def test_ctrl_c_keeps_what_is_done_and_says_how_to_go_on(place, by):
     assert json.loads(planned.stdout)["trials_done"] == kept > 0
 
 
-@pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs Ray: pip install 'warpgroup[ray]'")
+@pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs Ray: pip install '.[ray]'")
 def test_ray_finds_the_same_to_the_byte(place):
     arguments = (*SWEEP, "--policies", "count-continuous,paged,skyline")
     assert warpgroup(*arguments, "--out", "local").returncode == 0
@@ -125,7 +125,7 @@ def test_ray_finds_the_same_to_the_byte(place):
     assert answer(place / "ray") == answer(place / "local")
 
 
-@pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs Ray: pip install 'warpgroup[ray]'")
+@pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs Ray: pip install '.[ray]'")
 @pytest.mark.parametrize("address", ["127.0.0.1:9", "nowhere"])
 def test_a_cluster_that_is_not_there_is_one_clear_line(place, address):
     done = warpgroup(*SWEEP, "--policies", "paged", "--engine", "ray", "--ray-address", address, "--dry-run")
