@@ -92,13 +92,13 @@ USE = {
 TERMS = {
     "admission": "the decision to let a waiting request join the batch.",
     "ablation": "a comparison in which one switch changes at a time, to see what each switch brings.",
-    "ageing": "after a set time of waiting, no other request may overtake a request.",
+    "ageing": "the rule that no other request may overtake one that has waited for a set time.",
     "batch": "the requests that are computed together.",
     "best count": "for a policy that caps the number of requests: the cap with the best result among those that never "
     "run out of memory, searched on the trace itself.",
     "block": "the unit in which KV memory is given to requests, 16 tokens by default. Some engines call it a page.",
     "capacity": "the highest request rate at which a policy keeps the latency objective.",
-    "chunked prefill": "a prompt is computed in several steps, so that other requests can decode between them.",
+    "chunked prefill": "computing a prompt in several steps, so that other requests can decode between them.",
     "closed loop": "a load in which a user sends the next request after the answer to the last one.",
     "continuous batching": "requests join and leave the batch between steps. Also called iteration-level batching.",
     "decode": "the phase in which output tokens are made, one for each running request in a step.",
@@ -116,7 +116,8 @@ TERMS = {
     "SLO": "service level objective: here a limit for TTFT and one for TPOT.",
     "static batching": "a batch is formed, padded to its longest prompt and run until its last request ends.",
     "step": "one pass of the model over the tokens of a batch.",
-    "swap": "a KV cache is copied to host memory and back.",
+    "swap": "copying a KV cache to host memory and back.",
+    "think time": "the time between an answer and the next request of the same user.",
     "trace": "a list of requests with arrival times and lengths.",
 }
 """Terms of the field. The definition of a metric goes before one of the same name here."""
