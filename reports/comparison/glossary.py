@@ -21,8 +21,8 @@ GLOSSARY = {
     "of two means equals the mean of the ratios. If a value is 0, the mean is arithmetic and there is no factor.",
     "factor": "the first figure divided by the second. Above 1 is better for goodput and throughput, below 1 for "
     "latencies.",
-    "OOM": "a step that ran out of memory. It produces no tokens. In a simulation it costs as much time as a step without "
-    "work, because the allocation fails before anything is computed.",
+    "OOM": "a step that ran out of memory. It produces no tokens. In a simulation it costs as much time as a step "
+    "without work, because the allocation fails before anything is computed.",
     "preemptions": "how often a running request was evicted: its KV cache was dropped, or swapped to host memory.",
     "recompute tax": "(tokens computed - tokens needed) / tokens needed, without padding. A request needs prompt + "
     "output - 1 tokens.",
