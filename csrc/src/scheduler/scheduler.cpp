@@ -20,6 +20,26 @@ void require_at_most(std::int64_t most, const Request& request, const char* fiel
                          ", expected at most " + std::to_string(most));
 }
 
+void require_limits(const Request& request) {
+  if (request.prompt_tokens < 1 || request.max_new_tokens < 1) {
+    refuse(request.id, ": prompt_tokens and max_new_tokens must be at least 1");
+  }
+  require_at_most(Request::kMostTokens, request, "prompt_tokens", request.prompt_tokens);
+  require_at_most(Request::kMostTokens, request, "max_new_tokens", request.max_new_tokens);
+  require_at_most(Request::kMostTokens, request, "output_tokens", request.output_tokens);
+  require_at_most(Request::kLatestNs, request, "arrival_ns", request.arrival_ns);
+}
+
+// Whether `require_limits` has anything to look at. A length below 1 or above its limit sets a high
+// bit of the union, so that a usual request passes with two comparisons.
+bool may_be_out_of_limits(const Request& request) {
+  const auto lengths = static_cast<std::uint64_t>(request.prompt_tokens - 1) |
+                       static_cast<std::uint64_t>(request.max_new_tokens - 1) |
+                       static_cast<std::uint64_t>(request.output_tokens);
+  return lengths >= static_cast<std::uint64_t>(Request::kMostTokens) ||
+         request.arrival_ns > Request::kLatestNs;
+}
+
 }  // namespace
 
 Scheduler::Scheduler(Policy policy, MemoryModel memory, EngineLimits limits)
@@ -37,13 +57,7 @@ Scheduler::Scheduler(Policy policy, MemoryModel memory, EngineLimits limits)
 }
 
 Submission Scheduler::submit(const Request& request) {
-  if (request.prompt_tokens < 1 || request.max_new_tokens < 1) {
-    refuse(request.id, ": prompt_tokens and max_new_tokens must be at least 1");
-  }
-  require_at_most(Request::kMostTokens, request, "prompt_tokens", request.prompt_tokens);
-  require_at_most(Request::kMostTokens, request, "max_new_tokens", request.max_new_tokens);
-  require_at_most(Request::kMostTokens, request, "output_tokens", request.output_tokens);
-  require_at_most(Request::kLatestNs, request, "arrival_ns", request.arrival_ns);
+  if (may_be_out_of_limits(request)) require_limits(request);
   if (state_.policy.sees_lengths && request.output_tokens < 1) {
     refuse(request.id, ": policy '" + state_.policy.id + "' needs its true output length");
   }
