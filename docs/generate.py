@@ -33,8 +33,8 @@ warpgroup trace generate azure-conv -o chat.parquet --requests 100
 warpgroup compare --trace chat.parquet --policies 'paged,ffd(margin=0.01,age_s=5)' --out answer
 ```
 
-A count policy without a count runs twice: with n = 32, and with its best count. The best count is searched on the very
-trace on which it is judged, among the counts that never run out of memory.
+A count policy without a count runs twice: with n = 32, and with its best count. The best count is searched on the same
+trace, among the counts that never run out of memory.
 
 If there is more to do than memory allows, the core gives up in this order:
 
