@@ -16,6 +16,7 @@ from ..workloads import (
     Trace,
     are_drawn,
     generate_trace,
+    have_users,
     head,
     holds_clients,
     load_device,
@@ -61,7 +62,7 @@ def experiment_from(
     rate_scale = _first(options.rate_scale, scenario and scenario.rate_scale, 1.0)
     if not 0 < rate_scale < float("inf"):
         raise InvalidScenario(f"--rate-scale is {rate_scale:g}, expected a positive number")
-    if arrivals.startswith("users"):
+    if have_users(arrivals):
         if options.rate_scale not in (None, 1):
             raise InvalidScenario(
                 f"--rate-scale does not apply to --arrivals {arrivals}: a user sends a request when the last one is "

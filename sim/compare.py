@@ -12,7 +12,7 @@ from ..records import RunInfo, read_run
 from ..records.outcome import scenario_info
 from .simulate import as_step_time
 from .step_time import StepTime
-from .tasks import Progress, Task, make_runs, plan_tasks
+from .tasks import Progress, Task, make_runs, plan_tasks, searched_elsewhere
 
 
 def compare(
@@ -68,7 +68,7 @@ def compare(
 def _on_every_seed(task: Task, experiments: Sequence[Experiment]) -> list[Task]:
     """The task on the first seed, then the same task on the other seeds."""
     first, *others = (experiment.seed for experiment in experiments)
-    note = f"{task.policy} was searched on seed {first}, not on these requests" if task.note else ""
+    note = searched_elsewhere(task.policy, first) if task.note else ""
     return [task] + [
         replace(task, folder=f"seed-{seed}/{task.folder}", experiment=position, note=note)
         for position, seed in enumerate(others, 1)

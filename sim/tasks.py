@@ -45,6 +45,11 @@ Progress = Callable[[str, str, int, int], None]
 """Called with a task's folder, what is being done, how many requests have ended, and how many there are."""
 
 
+def searched_elsewhere(policy: PolicySpec, seed: int) -> str:
+    """The note of a run whose count was searched on the requests of another seed."""
+    return f"{policy} was searched on seed {seed}, not on these requests"
+
+
 def plan_tasks(policies: list[PolicySpec]) -> list[Task]:
     """One run for each policy; two for a count policy without a count: its best safe count, and `SHOWN_COUNT`.
 

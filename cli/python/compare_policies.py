@@ -6,7 +6,7 @@ from ...csrc import PolicySpec
 from ...experiment import Experiment, Limits, Slo
 from ...records import Run
 from ...sim import best_safe_count, simulate
-from ...sim.tasks import plan_tasks
+from ...sim.tasks import plan_tasks, searched_elsewhere
 from ...workloads import DEFAULT_DEVICE, DEFAULT_MODEL, Trace
 from ..defaults import DEFAULT_POLICIES
 from .comparison import Comparison
@@ -76,7 +76,7 @@ def _counted(specs: list[PolicySpec], experiment: Experiment) -> list[tuple[Poli
 def _on_every_seed(spec: PolicySpec, note: str, experiments: list[Experiment]) -> list[Run]:
     runs: list[Run] = []
     for experiment in experiments:
-        elsewhere = f"{spec} was searched on seed {experiments[0].seed}, not on these requests" if note else ""
+        elsewhere = searched_elsewhere(spec, experiments[0].seed) if note else ""
         run = simulate(experiment, spec, note=elsewhere if runs else note)
         if not run.info.complete:
             raise KeyboardInterrupt

@@ -11,6 +11,7 @@ from ...experiment import Experiment, Limits, Slo, build_experiment
 from ...workloads import (
     Trace,
     are_drawn,
+    have_users,
     load_device,
     model_named,
     number_within,
@@ -50,6 +51,11 @@ def experiment_of(
     check_type("arrivals", arrivals, (str,), "a text such as 'trace' or 'poisson:2'")
     seed = whole_within("seed", seed, 0, MOST_SEED)
     rate_scale = number_within("rate_scale", rate_scale, None, float_info.max)
+    if have_users(arrivals) and rate_scale != 1:
+        raise InvalidScenario(
+            f"rate_scale does not apply to arrivals '{arrivals}': a user sends a request when the last one is "
+            "answered; change the number of users"
+        )
     return build_experiment(
         scale_rate(with_arrivals(trace, arrivals, seed), rate_scale),
         model_named(str(model)),

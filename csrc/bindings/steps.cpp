@@ -27,7 +27,7 @@ py::array_t<std::int64_t> as_array(const std::vector<std::int64_t>& values) {
 struct Builder {
   StepBuilder builder;
   std::int64_t requests;
-  py::object kept_log, kept_book;
+  py::object kept_log, kept_block_manager;
 };
 
 std::vector<std::int64_t> as_vector(const Numbers& array) {

@@ -217,6 +217,7 @@ def test_a_report_is_named_as_for_the_command(run, tmp_path, name):
         (lambda trace: wg.simulate(trace, "paged", model="lama-3.1-8b"), UnknownName, "did you mean 'llama-3.1-8b'?"),
         (lambda trace: wg.simulate(trace, "paged", device="rtx4090"), UnknownName, "did you mean 'rtx-4090'?"),
         (lambda trace: wg.simulate(trace, "paged", slo="soon"), InvalidScenario, "is not of the form ttft=10s"),
+        (lambda t: wg.simulate(t, "paged", arrivals="users:2", rate_scale=2), InvalidScenario, "rate_scale does not"),
         (lambda trace: wg.simulate(trace, "paged", rate_scale=0), InvalidScenario, "expected a positive number"),
         (lambda trace: wg.simulate(pd.DataFrame({"t": [1.5]}), "paged"), InvalidTrace, "wg.Trace.from_dataframe"),
         (

@@ -1,6 +1,6 @@
 """Workload models: lengths, sessions and arrivals to draw requests from."""
 
-from .arrivals import ARRIVAL_FORMS, USERS_FORM, are_drawn, check_arrivals, process_named, with_arrivals
+from .arrivals import ARRIVAL_FORMS, USERS_FORM, are_drawn, check_arrivals, have_users, process_named, with_arrivals
 from .generator import GeneratorSpec, generate_from, generate_trace
 from .workload_model import WorkloadModel, built_in_workloads, encode_workload, load_workload, workload_names
 
@@ -15,6 +15,7 @@ __all__ = [
     "encode_workload",
     "generate_from",
     "generate_trace",
+    "have_users",
     "load_workload",
     "process_named",
     "with_arrivals",

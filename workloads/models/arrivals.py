@@ -74,6 +74,11 @@ def are_drawn(spec: str) -> bool:
     return spec not in ("trace", "at-zero")
 
 
+def have_users(spec: str) -> bool:
+    """Whether these arrivals are a closed loop of users, who send at no rate: `users:N`."""
+    return spec.startswith("users")
+
+
 def process_named(spec: str) -> Process:
     """The process in a short form, such as `gamma:5.5:0.87`, or of a built-in workload. Raises InvalidScenario."""
     model = built_in_workloads().get(spec)

@@ -10,7 +10,7 @@ import msgspec
 
 from ...errors import InvalidScenario, UnknownName, WarpGroupError
 from ..decoding import decode_struct
-from ..models import GeneratorSpec, built_in_workloads, check_arrivals, process_named
+from ..models import GeneratorSpec, built_in_workloads, check_arrivals, have_users, process_named
 from ..quantities import parse_bytes
 from ..specs import load_device, model_named
 
@@ -109,7 +109,7 @@ def _check(scenario: Scenario, source: str) -> None:
         ),
         (
             "rate_scale",
-            scenario.rate_scale != 1 and scenario.arrivals.startswith("users"),
+            scenario.rate_scale != 1 and have_users(scenario.arrivals),
             f"is {scenario.rate_scale:g}, expected 1: users send their next request after an answer, at no rate",
         ),
     ):
